@@ -1,1 +1,60 @@
-//! gastown-wire
+//! What a pod and the operator say to each other: orders in, reports out. serde only.
+//!
+//! ```text
+//! operator ──GASTOWN_ORDERS (env, JSON)──▶ container      Orders, PolecatOrders, TestOrders, LandOrders
+//! operator ◀──termination message (JSON)── container      CloneReport, CourierReport, CandidateReport, LandReport
+//! ```
+//!
+//! Both directions carry a version, tolerate unknown fields, and are bounded: a report that does not fit is
+//! shortened (free text first), never cut in the middle of the JSON.
+
+mod orders;
+mod report;
+
+pub use orders::{
+    AgentOrders, Evidence, EvidenceKind, LandOrders, Member, MergeStyle, Orders, Pace, Paths,
+    PolecatOrders, RecordLevel, RemoteOrders, Subject, TestOrders, Text,
+};
+pub use report::{
+    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome,
+    CourierReport, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
+};
+
+/// The version both sides speak. A higher one is refused with a message that says which side to update.
+pub const VERSION: u32 = 1;
+/// Environment variable that carries a container's [`Orders`] as JSON.
+pub const ORDERS_ENV: &str = "GASTOWN_ORDERS";
+/// Environment variable (downward API) with the pod's own UID: the fence of its record.
+pub const POD_UID_ENV: &str = "GASTOWN_POD_UID";
+/// Texts longer than this travel in a ConfigMap, not in the pod spec. Bytes.
+pub const INLINE_TEXT_LIMIT: usize = 32 * 1024;
+/// Largest report of clone and courier. Bytes.
+pub const REPORT_LIMIT: usize = 1000;
+/// Largest report of candidate and land: the kubelet keeps 4,096 bytes a container.
+pub const QUEUE_REPORT_LIMIT: usize = 4000;
+/// Most members of one candidate: their landed commits must fit in its report.
+pub const MAX_MEMBERS: usize = 40;
+/// Where a container leaves its report.
+pub const TERMINATION_PATH: &str = "/dev/termination-log";
+/// Environment variable that overrides [`TERMINATION_PATH`] (nodes without a mount namespace rewrite it).
+pub const TERMINATION_ENV: &str = "GASTOWN_TERMINATION_LOG";
+/// File inside the nudge volume (downward API of the pod annotations) that courier watches.
+pub const ANNOTATIONS_FILE: &str = "annotations";
+
+/// Ref that holds a polecat's record: a chain of commits, moved by every push.
+#[must_use]
+pub fn record_ref(polecat_uid: &str) -> String {
+    format!("refs/gastown/polecats/{polecat_uid}")
+}
+
+/// Ref that holds the newest uncommitted work of a polecat, where the record level keeps it.
+#[must_use]
+pub fn snapshot_ref(polecat_uid: &str) -> String {
+    format!("refs/gastown/work/{polecat_uid}")
+}
+
+/// Folder of refs under which the candidates of a rig's queue lie.
+#[must_use]
+pub fn candidates_prefix(rig: &str) -> String {
+    format!("refs/gastown/candidates/{rig}/")
+}
