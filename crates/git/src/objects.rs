@@ -1,0 +1,116 @@
+//! Blobs and trees, written and read without a work tree.
+
+use std::path::Path;
+
+use crate::call::path_bytes;
+use crate::error::GitError;
+use crate::names::{NameError, Oid};
+use crate::process::Cap;
+use crate::repo::Repo;
+
+/// One entry of a tree to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TreeEntry {
+    /// A file.
+    File {
+        /// Its name, without a slash.
+        name: String,
+        /// Its content.
+        blob: Oid,
+    },
+    /// A folder.
+    Folder {
+        /// Its name, without a slash.
+        name: String,
+        /// Its content.
+        tree: Oid,
+    },
+}
+
+impl Repo {
+    /// Stores bytes as they are.
+    ///
+    /// # Errors
+    /// If they cannot be stored.
+    pub async fn write_blob(&self, bytes: Vec<u8>) -> Result<Oid, GitError> {
+        self.call("hash-object")
+            .args(["-w", "--no-filters", "--stdin"])
+            .stdin(bytes)
+            .oid()
+            .await
+    }
+
+    /// Writes a tree.
+    ///
+    /// # Errors
+    /// If a name is not the name of a file, an object is missing, or it cannot be stored.
+    pub async fn mktree(&self, entries: &[TreeEntry]) -> Result<Oid, GitError> {
+        let mut input = Vec::new();
+        for entry in entries {
+            let (mode, name, oid) = match entry {
+                TreeEntry::File { name, blob } => ("100644 blob", name, blob),
+                TreeEntry::Folder { name, tree } => ("040000 tree", name, tree),
+            };
+            if name.is_empty()
+                || matches!(name.as_str(), "." | ".." | ".git")
+                || name.contains(['/', '\0'])
+            {
+                let why = "the name of one file or folder is needed";
+                return Err(NameError {
+                    kind: "tree entry",
+                    name: name.clone(),
+                    why,
+                }
+                .into());
+            }
+            input.extend(format!("{mode} {oid}\t{name}\0").bytes());
+        }
+        self.call("mktree").arg("-z").stdin(input).oid().await
+    }
+
+    /// The file at `path` (relative, from the top) in a commit; `None` if there is none or it is not a file.
+    ///
+    /// # Errors
+    /// [`GitError::TooLarge`] beyond `most` bytes; if the commit is not here.
+    pub async fn read_file_at(
+        &self,
+        commit: &Oid,
+        path: &Path,
+        most: usize,
+    ) -> Result<Option<Vec<u8>>, GitError> {
+        let call = self
+            .call("ls-tree")
+            .args(["-z", "--full-tree"])
+            .arg(commit.as_str())
+            .end_of_options()
+            .arg(path);
+        let answer = call.ok().await?;
+        let Some((mode, oid)) = tree_line(&answer.stdout, path) else {
+            return Ok(None);
+        };
+        if !mode.starts_with("100") {
+            return Ok(None);
+        }
+        let oid = Oid::parse(oid).map_err(|e| answer.unreadable(e.to_string()))?;
+        let blob = self
+            .call("cat-file")
+            .args(["blob", oid.as_str()])
+            .cap(Cap::Fail(most))
+            .ok()
+            .await?;
+        Ok(Some(blob.stdout))
+    }
+}
+
+/// Finds `path` in `<mode> <type> <id>\t<path>\0...`: mode and id.
+fn tree_line<'a>(listing: &'a [u8], path: &Path) -> Option<(&'a str, &'a str)> {
+    crate::call::fields(listing).find_map(|line| {
+        let tab = line.iter().position(|b| *b == b'\t')?;
+        let (about, name) = line.split_at_checked(tab)?;
+        if name.get(1..)? != path_bytes(path) {
+            return None;
+        }
+        let mut words = std::str::from_utf8(about).ok()?.split(' ');
+        Some((words.next()?, words.nth(1)?))
+    })
+}
