@@ -1,0 +1,81 @@
+//! BeadStore: where issues come from.
+
+use crate::common::SecretReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where a rig's issues come from and where results go back.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "gastown.gastown.io",
+    version = "v1alpha1",
+    kind = "BeadStore",
+    plural = "beadstores",
+    namespaced,
+    status = "BeadStoreStatus",
+    category = "gastown",
+    derive = "PartialEq",
+    derive = "Default",
+    printcolumn(name = "Rig", type_ = "string", json_path = ".spec.rigRef"),
+    printcolumn(name = "Prefix", type_ = "string", json_path = ".spec.prefix"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Issues", type_ = "integer", json_path = ".status.issueCount"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BeadStoreSpec {
+    /// The Rig.
+    pub rig_ref: String,
+    /// Prefix of its issues, with the dash.
+    #[schemars(regex(pattern = r"^[a-z]+-$"))]
+    pub prefix: String,
+    /// Secret with the git credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git_secret_ref: Option<SecretReference>,
+    /// How often it is read. Go duration, default 5m.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_interval: Option<String>,
+}
+
+/// How a bead store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BeadStorePhase {
+    /// Not read yet.
+    #[default]
+    Pending,
+    /// Read.
+    Synced,
+    /// It needs somebody: see the message.
+    Error,
+}
+
+/// What is known of a bead store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BeadStoreStatus {
+    /// How it is.
+    pub phase: BeadStorePhase,
+    /// Why, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When it was last read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_sync_time: Option<Time>,
+    /// How many issues it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issue_count: Option<i32>,
+    /// The spec's generation this was decided on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Synced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::common::conditions_schema")]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,104 @@
+//! Witness: the health of a rig's polecats.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The health of a rig's polecats, from activity and not from age.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "gastown.gastown.io",
+    version = "v1alpha1",
+    kind = "Witness",
+    plural = "witnesses",
+    namespaced,
+    status = "WitnessStatus",
+    category = "gastown",
+    derive = "PartialEq",
+    derive = "Default",
+    printcolumn(name = "Rig", type_ = "string", json_path = ".spec.rigRef"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Running",
+        type_ = "integer",
+        json_path = ".status.polecatsSummary.running"
+    ),
+    printcolumn(
+        name = "Stuck",
+        type_ = "integer",
+        json_path = ".status.polecatsSummary.stuck"
+    ),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WitnessSpec {
+    /// The Rig.
+    pub rig_ref: String,
+    /// How often health is judged. Go duration, default 30s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check_interval: Option<String>,
+    /// Without activity for this long a polecat counts as stuck. Go duration, default 15m.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stuck_threshold: Option<String>,
+    /// Who is told: mayor, slack, email, or a webhook's URL. Default mayor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalation_target: Option<String>,
+}
+
+/// How a rig's polecats are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WitnessPhase {
+    /// None works.
+    #[default]
+    Pending,
+    /// All well.
+    Active,
+    /// Somebody is stuck.
+    Degraded,
+}
+
+/// Polecats by how they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolecatsSummary {
+    /// All.
+    pub total: i32,
+    /// Working.
+    pub running: i32,
+    /// Done.
+    pub succeeded: i32,
+    /// Need somebody.
+    pub failed: i32,
+    /// Working without activity.
+    pub stuck: i32,
+}
+
+/// What is known of a witness.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WitnessStatus {
+    /// How its rig's polecats are.
+    pub phase: WitnessPhase,
+    /// Who is stuck, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When this last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_check_time: Option<Time>,
+    /// Counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub polecats_summary: Option<PolecatsSummary>,
+    /// The spec's generation this was decided on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Degraded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::common::conditions_schema")]
+    pub conditions: Vec<Condition>,
+}
