@@ -1,0 +1,2 @@
+# greet NAME
+greet() { printf 'hello %s\n' "$1"; }

@@ -1,0 +1,7 @@
+check "leaf of a path" c.txt "$(leaf a/b/c.txt)"
+check "leaf of a name" c.txt "$(leaf c.txt)"
+check "stem of a path" c "$(stem a/b/c.txt)"
+check "stem of a name" c "$(stem c.txt)"
+check "stem keeps inner dots" c.tar "$(stem c.tar.gz)"
+check "suffix of a path" txt "$(suffix a/b/c.txt)"
+check "suffix is the last" gz "$(suffix c.tar.gz)"
