@@ -1,1 +1,21 @@
-//! gastown-operator
+//! The operator: watches → facts → rules → writes. No git, no Secret access, no opinions.
+//!
+//! ```text
+//! observe ──Fact──▶ town loop (owns World) ──decide──▶ Plan ──apply──▶ API server
+//!                        ▲                                      │
+//!                        └────────── Fact::Answered ◀───────────┘
+//! ```
+
+mod apply;
+mod health;
+mod lease;
+mod metrics;
+mod observe;
+mod render;
+mod town;
+
+pub use health::{Health, router};
+pub use lease::LeaseSettings;
+pub use metrics::Metrics;
+pub use render::pod_manifest;
+pub use town::{Clock, OperatorError, Settings, run};

@@ -1,0 +1,273 @@
+//! observe: one list-and-watch a kind, objects to facts.
+//!
+//! Not kube's `watcher`: rules need the list's own resourceVersion (what is not in it and not newer is gone), and
+//! one object that does not decode must not spoil its list.
+
+mod pods;
+mod rows;
+
+use crate::metrics::Metrics;
+use crate::town::OperatorError;
+use futures::StreamExt;
+use gastown_api::labels;
+use gastown_rules::{Fact, Key, Kind, Rev, Seen};
+use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::{Api, Client, Resource};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use pods::pod_row;
+pub(crate) use rows::meta;
+
+/// What a watch tells the loop.
+pub(crate) enum News {
+    /// Something to learn.
+    Fact(Box<Fact>),
+    /// The kind's first list is complete.
+    Synced(Kind),
+}
+
+/// One watched kind.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) kind: Kind,
+    resource: ApiResource,
+    selector: Option<String>,
+}
+
+/// Every kind we watch: our six, and our pods (never all pods, never a Secret).
+pub(crate) fn watched() -> Vec<Watched> {
+    let ours = |kind, resource| Watched { kind, resource, selector: None };
+    vec![
+        ours(Kind::Rig, ApiResource::erase::<gastown_api::Rig>(&())),
+        ours(Kind::Polecat, ApiResource::erase::<gastown_api::Polecat>(&())),
+        ours(Kind::Convoy, ApiResource::erase::<gastown_api::Convoy>(&())),
+        ours(Kind::Witness, ApiResource::erase::<gastown_api::Witness>(&())),
+        ours(Kind::Refinery, ApiResource::erase::<gastown_api::Refinery>(&())),
+        ours(Kind::BeadStore, ApiResource::erase::<gastown_api::BeadStore>(&())),
+        Watched {
+            kind: Kind::Pod,
+            resource: ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()),
+            selector: Some(format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE)),
+        },
+    ]
+}
+
+/// Refuses to start against an API server without our kinds, with the command that adds them.
+pub(crate) async fn check_kinds(client: &Client) -> Result<(), OperatorError> {
+    for watched in watched() {
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &watched.resource);
+        match api.list(&ListParams::default().limit(1)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                return Err(OperatorError::MissingKind { kind: watched.kind });
+            }
+            Err(e) => return Err(OperatorError::Unreachable(e)),
+        }
+    }
+    Ok(())
+}
+
+/// Pages of the initial list.
+const PAGE: u32 = 500;
+
+/// Follows one kind until shutdown. Never gives up: backs off, and lists again where the history is gone.
+pub(crate) async fn follow(
+    client: Client,
+    watched: Watched,
+    out: mpsc::Sender<News>,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) {
+    let follower = Follower { api: Api::all_with(client, &watched.resource), watched, out, metrics };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = follower.forever() => {}
+    }
+}
+
+struct Follower {
+    api: Api<DynamicObject>,
+    watched: Watched,
+    out: mpsc::Sender<News>,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a watch ended.
+enum Ended {
+    /// The loop is gone.
+    Closed,
+    /// By the server, in good order: go on from the revision we have.
+    Normally,
+    /// The revision we have is too old: list again.
+    Expired,
+    /// Anything else: back off, go on from the revision we have.
+    Broken(String),
+}
+
+impl Follower {
+    async fn forever(&self) {
+        let mut backoff = Backoff::default();
+        let mut from: Option<String> = None;
+        loop {
+            let rev = match from.take() {
+                Some(rev) => rev,
+                None => match self.list().await {
+                    Ok(Some(rev)) => rev,
+                    Ok(None) => return,
+                    Err(e) => {
+                        self.broken(&e.to_string());
+                        tokio::time::sleep(backoff.next()).await;
+                        continue;
+                    }
+                },
+            };
+            let (rev, ended) = self.watch(rev, &mut backoff).await;
+            match ended {
+                Ended::Closed => return,
+                Ended::Normally => from = Some(rev),
+                Ended::Expired => {}
+                Ended::Broken(why) => {
+                    self.broken(&why);
+                    tokio::time::sleep(backoff.next()).await;
+                    from = Some(rev);
+                }
+            }
+        }
+    }
+
+    fn broken(&self, why: &str) {
+        self.metrics.watch_broken(self.watched.kind);
+        tracing::warn!(kind = ?self.watched.kind, why, "a watch broke; trying again");
+    }
+
+    /// Lists everything; the list's revision, or none when the loop is gone.
+    async fn list(&self) -> Result<Option<String>, kube::Error> {
+        let mut params = ListParams { label_selector: self.watched.selector.clone(), ..ListParams::default() }.limit(PAGE);
+        let mut keys = BTreeSet::new();
+        loop {
+            let page = self.api.list(&params).await?;
+            for object in page.items {
+                keys.insert(rows::key(self.watched.kind, &object));
+                if self.send(fact(self.watched.kind, object)).await.is_err() {
+                    return Ok(None);
+                }
+            }
+            let rev = page.metadata.resource_version.unwrap_or_default();
+            match page.metadata.continue_.filter(|c| !c.is_empty()) {
+                Some(more) => params.continue_token = Some(more),
+                None => {
+                    let listed = Fact::Listed { kind: self.watched.kind, keys, rev: rows::rev(&rev) };
+                    let told = self.send(listed).await.is_ok()
+                        && self.out.send(News::Synced(self.watched.kind)).await.is_ok();
+                    return Ok(told.then_some(rev));
+                }
+            }
+        }
+    }
+
+    async fn watch(&self, mut rev: String, backoff: &mut Backoff) -> (String, Ended) {
+        let params = WatchParams { label_selector: self.watched.selector.clone(), ..WatchParams::default() };
+        let stream = match self.api.watch(&params, &rev).await {
+            Ok(stream) => stream,
+            Err(kube::Error::Api(status)) if status.code == 410 => return (rev, Ended::Expired),
+            Err(e) => return (rev, Ended::Broken(e.to_string())),
+        };
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            let fact = match event {
+                Ok(WatchEvent::Bookmark(b)) => {
+                    rev = b.metadata.resource_version;
+                    continue;
+                }
+                Ok(WatchEvent::Added(o) | WatchEvent::Modified(o)) => {
+                    rev = o.metadata.resource_version.clone().unwrap_or(rev);
+                    fact(self.watched.kind, o)
+                }
+                Ok(WatchEvent::Deleted(o)) => {
+                    rev = o.metadata.resource_version.clone().unwrap_or(rev);
+                    Fact::Vanished { key: rows::key(self.watched.kind, &o), rev: rows::rev(&rev) }
+                }
+                Ok(WatchEvent::Error(status)) if status.code == 410 => return (rev, Ended::Expired),
+                Ok(WatchEvent::Error(status)) => return (rev, Ended::Broken(status.to_string())),
+                Err(kube::Error::Api(status)) if status.code == 410 => return (rev, Ended::Expired),
+                Err(e) => return (rev, Ended::Broken(e.to_string())),
+            };
+            backoff.reset();
+            self.metrics.watch_event(self.watched.kind);
+            if self.send(fact).await.is_err() {
+                return (rev, Ended::Closed);
+            }
+        }
+        (rev, Ended::Normally)
+    }
+
+    async fn send(&self, fact: Fact) -> Result<(), ()> {
+        self.out.send(News::Fact(Box::new(fact))).await.map_err(|_| ())
+    }
+}
+
+/// An object as a fact; one that does not decode is a fact too.
+fn fact(kind: Kind, object: DynamicObject) -> Fact {
+    let key = rows::key(kind, &object);
+    let seen = match kind {
+        Kind::Rig => rows::row(kind, object).map(|r| Seen::Rig(Box::new(r))),
+        Kind::Polecat => rows::row(kind, object).map(|r| Seen::Polecat(Box::new(r))),
+        Kind::Convoy => rows::row(kind, object).map(|r| Seen::Convoy(Box::new(r))),
+        Kind::Witness => rows::row(kind, object).map(|r| Seen::Witness(Box::new(r))),
+        Kind::Refinery => rows::row(kind, object).map(|r| Seen::Refinery(Box::new(r))),
+        Kind::BeadStore => rows::row(kind, object).map(|r| Seen::BeadStore(Box::new(r))),
+        Kind::Pod => pod_row(object).map(|r| Seen::Pod(Box::new(r))),
+        Kind::ConfigMap => Err("ConfigMaps are not watched".into()),
+    };
+    match seen {
+        Ok(seen) => Fact::Seen(seen),
+        Err(why) => Fact::Malformed { key, why },
+    }
+}
+
+/// 200 ms doubling to 30 s; reset by any event.
+#[derive(Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let wait = Duration::from_millis(200).saturating_mul(1 << self.0.min(8)).min(Duration::from_secs(30));
+        self.0 = self.0.saturating_add(1);
+        wait
+    }
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+}
+
+/// Kind's resource, for writes.
+pub(crate) fn resource_of(kind: Kind) -> ApiResource {
+    match kind {
+        Kind::Rig => ApiResource::erase::<gastown_api::Rig>(&()),
+        Kind::Polecat => ApiResource::erase::<gastown_api::Polecat>(&()),
+        Kind::Convoy => ApiResource::erase::<gastown_api::Convoy>(&()),
+        Kind::Witness => ApiResource::erase::<gastown_api::Witness>(&()),
+        Kind::Refinery => ApiResource::erase::<gastown_api::Refinery>(&()),
+        Kind::BeadStore => ApiResource::erase::<gastown_api::BeadStore>(&()),
+        Kind::Pod => ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()),
+        Kind::ConfigMap => ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&()),
+    }
+}
+
+/// An API for writing an object of that key.
+pub(crate) fn api_of(client: &Client, key: &Key) -> Api<DynamicObject> {
+    let resource = resource_of(key.kind);
+    match key.namespace.as_str() {
+        "" => Api::all_with(client.clone(), &resource),
+        namespace => Api::namespaced_with(client.clone(), namespace, &resource),
+    }
+}
+
+/// A revision as rules order it.
+pub(crate) fn rev_of(object: &impl Resource) -> Rev {
+    rows::rev(object.meta().resource_version.as_deref().unwrap_or_default())
+}

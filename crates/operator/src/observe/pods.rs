@@ -1,0 +1,169 @@
+//! Pods to rows: a slim reading of what a kubelet says. Never the typed `Pod`, whose decoded form is 20 times larger.
+
+use super::rows;
+use gastown_api::labels;
+use gastown_rules::{ContainerRow, ContainerState, Ended, Kind, PodPhase, PodRole, PodRow, Uid};
+use jiff::Timestamp;
+use kube::api::DynamicObject;
+use serde::Deserialize;
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    node_name: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    phase: String,
+    reason: String,
+    message: String,
+    start_time: Option<Timestamp>,
+    conditions: Vec<Condition>,
+    init_container_statuses: Vec<Container>,
+    container_statuses: Vec<Container>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Condition {
+    r#type: String,
+    status: String,
+    reason: String,
+    message: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    name: String,
+    ready: bool,
+    restart_count: u32,
+    state: State,
+    last_state: State,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct State {
+    waiting: Option<Waiting>,
+    running: Option<Running>,
+    terminated: Option<Terminated>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Waiting {
+    reason: String,
+    message: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Running {
+    started_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Terminated {
+    exit_code: i32,
+    reason: String,
+    message: String,
+    finished_at: Option<Timestamp>,
+}
+
+impl From<Terminated> for Ended {
+    fn from(t: Terminated) -> Self {
+        Self { exit: t.exit_code, reason: t.reason, message: t.message, at: t.finished_at }
+    }
+}
+
+fn container(c: Container, init: bool) -> ContainerRow {
+    let state = match c.state {
+        State { terminated: Some(t), .. } => ContainerState::Ended(t.into()),
+        State { running: Some(r), .. } => ContainerState::Running { since: r.started_at },
+        State { waiting: Some(w), .. } => ContainerState::Waiting { reason: w.reason, message: w.message },
+        State { .. } => ContainerState::Waiting { reason: String::new(), message: String::new() },
+    };
+    ContainerRow {
+        name: c.name,
+        init,
+        state,
+        last: c.last_state.terminated.map(Ended::from),
+        restarts: c.restart_count,
+        ready: c.ready,
+    }
+}
+
+fn phase(text: &str) -> PodPhase {
+    match text {
+        "Running" => PodPhase::Running,
+        "Succeeded" => PodPhase::Succeeded,
+        "Failed" => PodPhase::Failed,
+        "Unknown" => PodPhase::Unknown,
+        _ => PodPhase::Pending,
+    }
+}
+
+fn part<T: serde::de::DeserializeOwned + Default>(data: &mut serde_json::Value, name: &str) -> Result<T, String> {
+    match data.get_mut(name).map(serde_json::Value::take).filter(|v| !v.is_null()) {
+        None => Ok(T::default()),
+        Some(value) => serde_json::from_value(value).map_err(|e| format!("{name}: {e}")),
+    }
+}
+
+fn orders<T: serde::de::DeserializeOwned>(text: Option<&String>) -> Result<Option<Box<T>>, String> {
+    text.map(|t| serde_json::from_str(t).map(Box::new).map_err(|e| format!("annotation {}: {e}", labels::ORDERS)))
+        .transpose()
+}
+
+/// A pod of ours as rules see it.
+pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
+    let meta = rows::meta(Kind::Pod, &object.metadata);
+    let role = match meta.labels.get(labels::ROLE).map(String::as_str) {
+        Some("polecat") => PodRole::Polecat,
+        Some("test") => PodRole::Test,
+        Some("land") => PodRole::Land,
+        other => return Err(format!("label {}={other:?} is not polecat, test or land", labels::ROLE)),
+    };
+    let spec: Spec = part(&mut object.data, "spec")?;
+    let status: Status = part(&mut object.data, "status")?;
+    let annotation = |name: &str| meta.annotations.get(name);
+    let number = |name: &str| annotation(name).and_then(|v| v.parse().ok()).unwrap_or_default();
+    let condition = |kind: &str, value: &str| {
+        status.conditions.iter().find(|c| c.r#type == kind && c.status == value)
+    };
+    let rig = annotation(labels::RIG).or_else(|| meta.labels.get(labels::RIG)).cloned().unwrap_or_default();
+    let owner = object
+        .metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|o| o.controller == Some(true))
+        .map(|o| Uid(o.uid.clone()));
+    Ok(PodRow {
+        role,
+        rig,
+        owner,
+        attempt: number(labels::ATTEMPT),
+        round: number(labels::ROUND),
+        test: if role == PodRole::Test { orders(annotation(labels::ORDERS))? } else { None },
+        land: if role == PodRole::Land { orders(annotation(labels::ORDERS))? } else { None },
+        node: spec.node_name,
+        phase: phase(&status.phase),
+        unschedulable: condition("PodScheduled", "False").map(|c| c.message.clone()),
+        disrupted: condition("DisruptionTarget", "True").map(|c| c.reason.clone()),
+        reason: status.reason,
+        message: status.message,
+        started: status.start_time,
+        containers: status
+            .init_container_statuses
+            .into_iter()
+            .map(|c| container(c, true))
+            .chain(status.container_statuses.into_iter().map(|c| container(c, false)))
+            .collect(),
+        meta,
+    })
+}

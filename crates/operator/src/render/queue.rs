@@ -1,0 +1,79 @@
+//! The merge queue's pods: candidate with its test, and land.
+
+use super::parts;
+use gastown_rules::{LandPod, TestPod};
+use gastown_wire as wire;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+
+/// Home of a container that has none of its own.
+const HOME: &str = "/gastown/home";
+
+pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
+    let paths = &p.orders.paths;
+    let orders = wire::Orders::Test(Box::new(p.orders.clone()));
+    let work = paths.workspace.rsplit_once('/').map_or("/workspace", |(parent, _)| parent).to_owned();
+    let mut mounts = vec![
+        parts::mount("workspace", &work),
+        parts::mount("courier", &paths.courier),
+        parts::mount("candidate-tmp", "/tmp"),
+    ];
+    mounts.extend(parts::remote_mounts(&p.common, &p.orders.remote));
+    let env = parts::orders_env(&orders, &paths.courier)?;
+    let candidate = parts::harness("candidate", "candidate", &p.common.harness_image, env, mounts);
+    let read_only_root = p.common.template.as_ref().and_then(|t| t.read_only_root_filesystem).unwrap_or(true);
+    // The verdict is this container's exit code: nothing here holds a credential or a way to the remote.
+    let test = Container {
+        name: "test".into(),
+        image: Some(p.image.clone()),
+        command: Some(vec!["/bin/sh".into(), "-c".into(), p.command.clone()]),
+        working_dir: Some(paths.workspace.clone()),
+        env: Some(vec![parts::env("HOME", HOME), parts::env("CI", "true")]),
+        volume_mounts: Some(vec![
+            parts::mount("workspace", &work),
+            parts::mount("home", HOME),
+            parts::mount("tmp", "/tmp"),
+        ]),
+        resources: Some(p.resources.clone().unwrap_or_else(|| {
+            parts::resources(&[("cpu", "500m"), ("memory", "1Gi")], &[("cpu", "2"), ("memory", "4Gi")])
+        })),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        security_context: Some(parts::locked(read_only_root)),
+        ..Container::default()
+    };
+    let mut volumes = vec![
+        parts::empty_dir("workspace", parts::WORK_SIZE),
+        parts::empty_dir("courier", parts::WORK_SIZE),
+        parts::empty_dir("home", parts::WORK_SIZE),
+        parts::empty_dir("tmp", parts::WORK_SIZE),
+        parts::small_dir("candidate-tmp"),
+    ];
+    volumes.extend(parts::remote_volumes(&p.common));
+    let spec = PodSpec {
+        restart_policy: Some("Never".into()),
+        termination_grace_period_seconds: Some(5),
+        init_containers: Some(vec![candidate]),
+        containers: vec![test],
+        volumes: Some(volumes),
+        ..PodSpec::default()
+    };
+    Ok(parts::pod(&p.common, spec))
+}
+
+pub(super) fn land_pod(p: &LandPod) -> Result<Pod, serde_json::Error> {
+    let paths = &p.orders.paths;
+    let orders = wire::Orders::Land(Box::new(p.orders.clone()));
+    let mut mounts = vec![parts::mount("courier", &paths.courier), parts::mount("tmp", "/tmp")];
+    mounts.extend(parts::remote_mounts(&p.common, &p.orders.remote));
+    let env = parts::orders_env(&orders, &paths.courier)?;
+    let mut volumes = vec![parts::empty_dir("courier", parts::WORK_SIZE), parts::small_dir("tmp")];
+    volumes.extend(parts::remote_volumes(&p.common));
+    let spec = PodSpec {
+        restart_policy: Some("Never".into()),
+        // A push under way is finished, not cut off.
+        termination_grace_period_seconds: Some(30),
+        containers: vec![parts::harness("land", "land", &p.common.harness_image, env, mounts)],
+        volumes: Some(volumes),
+        ..PodSpec::default()
+    };
+    Ok(parts::pod(&p.common, spec))
+}
