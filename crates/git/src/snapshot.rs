@@ -127,9 +127,6 @@ impl AgentRepo {
         if path_bytes(path).ends_with(b"/") {
             return Some(SkippedWhy::Repository);
         }
-        if looks_secret(path) {
-            return Some(SkippedWhy::LooksSecret);
-        }
         let full = self.dir().join(path);
         match std::fs::symlink_metadata(&full) {
             // Gone: a deletion is kept too. A path whose folder became a file is gone as well.
@@ -142,6 +139,7 @@ impl AgentRepo {
                 None
             }
             Err(_) => Some(SkippedWhy::Unreadable),
+            Ok(_) if looks_secret(path) => Some(SkippedWhy::LooksSecret),
             Ok(about) if about.is_symlink() => None,
             Ok(about) if about.is_dir() => None,
             Ok(about) if !about.is_file() => Some(SkippedWhy::Unreadable),

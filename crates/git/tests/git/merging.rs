@@ -70,6 +70,75 @@ async fn a_replay_equals_gits_own_rebase_and_its_ids_are_the_same_everywhere() {
 }
 
 #[tokio::test]
+async fn only_what_comes_after_the_base_is_brought_over() {
+    let scene = Scene::new().await;
+    let (tree, _) = forked(&scene, "t");
+    let repo = open(&scene, &tree).await;
+    let (main, topic) = (tree.at("main"), tree.at("topic"));
+    let (tip, commits) = done(
+        repo.replay(&main, &tree.at("topic^"), &topic, &town())
+            .await
+            .unwrap(),
+    );
+    assert_eq!(commits, 1);
+    assert_eq!(
+        repo.diff_names(&main, &tip).await.unwrap(),
+        [PathBuf::from("new/file")]
+    );
+}
+
+#[tokio::test]
+async fn the_committers_date_is_never_the_clocks() {
+    let scene = Scene::new().await;
+    let tree = scene.tree("t");
+    let repo = open(&scene, &tree).await;
+    let base = commit(&repo, &[], "base").await;
+    let by = |seconds| Identity::new("Nux", "nux@example.com").at_seconds(seconds);
+    let topic = |seconds| {
+        let (repo, base) = (repo.clone(), base.clone());
+        async move {
+            let blob = repo.write_blob(b"topic".to_vec()).await.unwrap();
+            let file = repo
+                .read_file_at(&base, "file".as_ref(), 100)
+                .await
+                .unwrap();
+            let file = repo.write_blob(file.unwrap()).await.unwrap();
+            let entry = |name: &str, blob| gastown_git::TreeEntry::File {
+                name: name.to_owned(),
+                blob,
+            };
+            let tree = [entry("file", file), entry("topic", blob)];
+            let tree = repo.mktree(&tree).await.unwrap();
+            let new = gastown_git::NewCommit {
+                tree: &tree,
+                parents: std::slice::from_ref(&base),
+                author: by(seconds),
+                committer: by(5),
+                encoding: None,
+                message: b"topic",
+            };
+            repo.commit_tree(&new).await.unwrap()
+        }
+    };
+    let main = commit(&repo, std::slice::from_ref(&base), "main").await;
+    let parents = repo
+        .cat_commit(&main)
+        .await
+        .unwrap()
+        .committer
+        .person()
+        .seconds;
+    // Written after the base moved, and before.
+    for (author, committer) in [(parents + 100, parents + 100), (parents - 100, parents)] {
+        let topic = topic(author).await;
+        let (tip, _) = done(repo.replay(&main, &base, &topic, &town()).await.unwrap());
+        let made = repo.cat_commit(&tip).await.unwrap();
+        assert_eq!(made.committer.person().seconds, committer);
+        assert_eq!(made.author, by(author));
+    }
+}
+
+#[tokio::test]
 async fn what_stands_on_the_base_already_is_kept_as_it_is() {
     let scene = Scene::new().await;
     let tree = scene.tree("t");

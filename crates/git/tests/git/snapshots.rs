@@ -244,6 +244,43 @@ async fn large_secret_and_unreadable_things_stay_out_and_are_named() {
 }
 
 #[tokio::test]
+async fn that_a_secret_went_is_no_secret() {
+    let scene = Scene::new().await;
+    let tree = scene.tree("t");
+    tree.write("f", "1\n")
+        .write("keys/id_rsa", "PRIVATE")
+        .commit("a");
+    std::fs::remove_dir_all(tree.0.join("keys")).unwrap();
+    let snapshot = snap(&agent(&scene, &tree)).await.unwrap();
+    assert_eq!(
+        tree.git(&["ls-tree", "-r", "--name-only", snapshot.as_str()]),
+        "f"
+    );
+}
+
+#[tokio::test]
+async fn hooks_and_monitors_of_the_repository_stay_asleep() {
+    let scene = Scene::new().await;
+    let tree = scene.tree("t");
+    tree.write("f", "1\n").commit("a");
+    let ran = scene.path("ran");
+    let evil = scene.path("evil");
+    let note = format!("echo \"$0 $*\" >> '{}'", ran.display());
+    crate::scene::script(&evil, &note);
+    tree.git(&["config", "core.fsmonitor", evil.to_str().unwrap()]);
+    for hook in ["reference-transaction", "post-index-change"] {
+        crate::scene::script(&tree.0.join(".git/hooks").join(hook), &note);
+    }
+    std::fs::write(tree.0.join("f"), "2\n").unwrap();
+    let agent = agent(&scene, &tree);
+    let snapshot = snap(&agent).await.unwrap();
+    std::fs::write(tree.0.join("f"), "1\n").unwrap();
+    agent.restore_snapshot(&snapshot).await.unwrap();
+    assert_eq!(std::fs::read_to_string(tree.0.join("f")).unwrap(), "2\n");
+    assert!(!ran.exists(), "ran: {:?}", std::fs::read_to_string(&ran));
+}
+
+#[tokio::test]
 async fn a_conflict_in_the_users_index_does_not_stop_a_snapshot() {
     let scene = Scene::new().await;
     let tree = scene.tree("t");
