@@ -179,7 +179,8 @@ pub enum CourierOutcome {
     },
     /// The agent's commits are on another branch.
     WrongBranch {
-        /// Which.
+        /// Which. Not `branch` in JSON: that is the report's own field, which this one is flattened into.
+        #[serde(rename = "onBranch")]
         branch: String,
     },
     /// The agent failed.

@@ -101,3 +101,33 @@ fn orders_round_trip_and_tolerate_what_they_do_not_know() {
     let more = text.replacen('{', "{\"later\":true,", 1);
     assert_eq!(serde_json::from_str::<Orders>(&more).unwrap(), orders);
 }
+
+#[test]
+fn every_way_a_courier_can_end_reads_back() {
+    use CourierOutcome::*;
+    for outcome in [
+        Done,
+        NoChange,
+        DirtyTree { files: 3 },
+        WrongBranch {
+            branch: "theirs".into(),
+        },
+        AgentFailed { exit: 137 },
+        AgentMissing {
+            program: "claude".into(),
+        },
+        Stopped,
+        AgentLost,
+        Fenced,
+        PushRejected {
+            why: "protected".into(),
+        },
+        PushFailed,
+    ] {
+        let report = CourierReport {
+            outcome,
+            ..courier("d".into(), "w".into())
+        };
+        assert_eq!(CourierReport::decode(&report.encode()).unwrap(), report);
+    }
+}
