@@ -1,0 +1,347 @@
+//! `clone`: takes the attempt on the record ref, and leaves a workspace in which an agent can start or go on.
+
+mod brief;
+mod install;
+mod workspace;
+
+use std::io;
+
+use gastown_git::{Expect, Fault, GitError, Oid, PushOutcome, RefUpdate};
+use gastown_wire::{CloneOutcome, CloneReport, VERSION, exit};
+
+use crate::{
+    last_words,
+    ledger::{Heads, Ledger, LedgerError},
+    record::{Claim, Record, Standing, WORKING, weigh},
+    setup::{self, Pod},
+};
+
+/// Why no workspace could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CloneError {
+    /// The remote, git or the record.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The repository has no such branch.
+    #[error("the repository has no branch `{0}`: name an existing one as the Rig's gitBranch")]
+    NoBranch(String),
+    /// The remote does not take our record.
+    #[error(
+        "the remote refuses the ref {name}: {why}; the git credential must be allowed to write refs/gastown/*"
+    )]
+    RecordRefused {
+        /// The record ref.
+        name: String,
+        /// The remote's words.
+        why: String,
+    },
+    /// A file or folder of the pod.
+    #[error("{what}: {source}")]
+    File {
+        /// What failed.
+        what: &'static str,
+        /// The system's words.
+        source: io::Error,
+    },
+}
+
+impl From<GitError> for CloneError {
+    fn from(error: GitError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl CloneError {
+    /// Names a file operation that failed.
+    fn file(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File { what, source }
+    }
+
+    /// How the report calls it. What is unknown may pass: the kubelet tries again, and the operator counts.
+    fn outcome(&self) -> CloneOutcome {
+        let reason = match self {
+            Self::Ledger(error) if error.is_transient() => return CloneOutcome::Transient,
+            Self::Ledger(LedgerError::Git(
+                GitError::Missing { .. } | GitError::TooOld { .. } | GitError::NotGit { .. },
+            )) => "GitUnusable",
+            Self::Ledger(LedgerError::Git(error)) => match error.fault() {
+                Fault::NotFound => "RepositoryNotFound",
+                Fault::Denied => "CredentialRefused",
+                Fault::HostKey => "HostKeyUnknown",
+                _ => return CloneOutcome::Transient,
+            },
+            Self::Ledger(LedgerError::Record(_) | LedgerError::NoRecord(_)) => "RecordUnreadable",
+            Self::Ledger(LedgerError::Name(_) | LedgerError::Url(_)) => "BadOrders",
+            Self::NoBranch(_) => "BranchNotFound",
+            Self::Ledger(LedgerError::Refused { .. }) | Self::RecordRefused { .. } => {
+                "CredentialRefused"
+            }
+            Self::Ledger(LedgerError::Workspace(_)) | Self::File { .. } => {
+                return CloneOutcome::Transient;
+            }
+        };
+        CloneOutcome::Config {
+            reason: reason.into(),
+        }
+    }
+
+    /// What a person can do about it.
+    fn advice(&self) -> &'static str {
+        match self.outcome() {
+            CloneOutcome::Config { reason } => match reason.as_str() {
+                "RepositoryNotFound" => {
+                    "; check the Rig's gitURL, and that its credential may read it"
+                }
+                "CredentialRefused" => {
+                    "; check the git Secret: it must be allowed to read, and to push branches"
+                }
+                "HostKeyUnknown" => "; name the host's key in a known_hosts ConfigMap",
+                _ => "",
+            },
+            _ => "",
+        }
+    }
+}
+
+/// Makes the workspace and leaves the report. Returns the exit code.
+pub async fn run(pod: Pod) -> i32 {
+    let (outcome, detail) = match steps(&pod).await {
+        Ok(outcome) => outcome,
+        Err(error) => (error.outcome(), format!("{error}{}", error.advice())),
+    };
+    let code = match &outcome {
+        CloneOutcome::Ready { .. } => 0,
+        CloneOutcome::AlreadyDone { .. } => exit::ALREADY_DONE,
+        CloneOutcome::Fenced => exit::FENCED,
+        CloneOutcome::BranchTaken | CloneOutcome::Config { .. } => exit::CONFIG,
+        CloneOutcome::Transient => exit::TRANSIENT,
+    };
+    match code {
+        0 => tracing::info!("{detail}"),
+        _ => tracing::error!("{detail}"),
+    }
+    let report = CloneReport {
+        version: VERSION,
+        attempt: pod.orders.attempt,
+        outcome,
+        detail,
+    };
+    last_words::leave_or_log(&setup::termination_path(), &report);
+    code
+}
+
+async fn steps(pod: &Pod) -> Result<(CloneOutcome, String), CloneError> {
+    let shared = std::path::Path::new(&pod.orders.paths.shared);
+    let harness = install::install(shared).map_err(CloneError::file(
+        "the harness cannot be put into the shared volume",
+    ))?;
+    tracing::info!("installed {}", harness.display());
+    let ledger = Ledger::open(pod).await?;
+    tracing::info!("reading {}", ledger.remote);
+    let taken = match take(pod, &ledger).await? {
+        Taken::Held(taken) => taken,
+        Taken::Not(outcome, detail) => return Ok((outcome, detail)),
+    };
+    let stands = workspace::make(pod, &ledger, &taken).await?;
+    brief::write(pod, &ledger, &taken).await?;
+    let detail = match stands.kept {
+        true => "the workspace stands from before this container started again".to_owned(),
+        false => format!(
+            "workspace on {} at {}: {} commits of earlier attempts, {} uncommitted files put back",
+            pod.orders.work_branch,
+            taken.start.short(),
+            stands.commits,
+            stands.dirty
+        ),
+    };
+    let ready = CloneOutcome::Ready {
+        commits: stands.commits,
+        dirty: stands.dirty,
+    };
+    Ok((ready, detail))
+}
+
+/// The attempt is ours.
+#[derive(Clone, Debug)]
+struct Held {
+    /// The target branch as it is now.
+    target: Oid,
+    /// Where the workspace starts: the work so far, or the target branch.
+    start: Oid,
+    /// Uncommitted work of an earlier attempt that fits `start`.
+    snapshot: Option<Oid>,
+}
+
+enum Taken {
+    Held(Held),
+    Not(CloneOutcome, String),
+}
+
+/// Takes the record, unless somebody else may keep it. Looks twice: the record may move between look and push.
+async fn take(pod: &Pod, ledger: &Ledger) -> Result<Taken, CloneError> {
+    for _ in 0..2 {
+        if let Some(taken) = try_take(pod, ledger).await? {
+            return Ok(taken);
+        }
+    }
+    Ok(Taken::Not(
+        CloneOutcome::Fenced,
+        "the record moves under our hands: another pod holds it".into(),
+    ))
+}
+
+async fn try_take(pod: &Pod, ledger: &Ledger) -> Result<Option<Taken>, CloneError> {
+    let o = &pod.orders;
+    let heads = ledger.refresh().await?;
+    let target = heads
+        .target
+        .clone()
+        .ok_or_else(|| CloneError::NoBranch(o.remote.branch.clone()))?;
+    let record = match &heads.record {
+        Some(commit) => Some(ledger.read(commit).await?),
+        None => None,
+    };
+    let tip = tip_of(ledger, record.as_ref(), &heads).await?;
+    let claim = Claim {
+        round: o.round,
+        attempt: o.attempt,
+        pod_uid: &pod.uid,
+    };
+    let standing = weigh(
+        record.as_ref(),
+        claim,
+        heads.work.as_ref().map(Oid::as_str),
+        tip.ours,
+    );
+    let not = |outcome, detail: String| Ok(Some(Taken::Not(outcome, detail)));
+    let record = record.unwrap_or_default();
+    match standing {
+        Standing::Fenced => {
+            let detail = format!(
+                "attempt {} of pod {} holds the record; this is attempt {}",
+                record.attempt, record.pod_uid, o.attempt
+            );
+            not(CloneOutcome::Fenced, detail)
+        }
+        Standing::Done => {
+            let detail = format!(
+                "round {} is done already: {} commits at {}",
+                record.round, record.commits, record.commit
+            );
+            let done = CloneOutcome::AlreadyDone {
+                commit: record.commit,
+                base: record.base,
+                commits: record.commits,
+            };
+            not(done, detail)
+        }
+        Standing::BranchTaken => {
+            let detail = format!(
+                "the branch `{}` exists and holds work that is not this polecat's; it was not touched: delete or rename it, or name another workBranch",
+                o.work_branch
+            );
+            not(CloneOutcome::BranchTaken, detail)
+        }
+        Standing::Ours | Standing::Free => {
+            let held = Held {
+                start: tip.commit.clone().unwrap_or_else(|| target.clone()),
+                snapshot: snapshot_of(&record, &heads),
+                target,
+            };
+            if standing == Standing::Ours {
+                return Ok(Some(Taken::Held(held)));
+            }
+            let next = next_record(pod, ledger, &record, &tip, &held).await?;
+            Ok(push_record(ledger, &heads, &next, &tip)
+                .await?
+                .then_some(Taken::Held(held)))
+        }
+    }
+}
+
+/// The work so far.
+struct Tip {
+    /// Its newest commit.
+    commit: Option<Oid>,
+    /// The branch on the remote, where there is one, contains what the record speaks of.
+    ours: bool,
+}
+
+async fn tip_of(
+    ledger: &Ledger,
+    record: Option<&Record>,
+    heads: &Heads,
+) -> Result<Tip, CloneError> {
+    // A first record has no commit; one that cannot be read as an id speaks of nothing we could hold on to.
+    let recorded = record.and_then(|r| Oid::parse(&r.commit).ok());
+    Ok(match (&heads.work, recorded) {
+        (Some(branch), Some(recorded)) => {
+            let ours = ledger.repo.is_ancestor(&recorded, branch).await?;
+            Tip {
+                commit: Some(branch.clone()),
+                ours,
+            }
+        }
+        (Some(_), None) => Tip {
+            commit: None,
+            ours: false,
+        },
+        // Somebody deleted the branch: the record keeps the commit, and the next push brings it back.
+        (None, recorded) => Tip {
+            commit: recorded,
+            ours: true,
+        },
+    })
+}
+
+/// The record's word counts, not the ref's: a snapshot that was taken back may still lie there.
+fn snapshot_of(record: &Record, heads: &Heads) -> Option<Oid> {
+    heads
+        .snapshot
+        .clone()
+        .filter(|s| !record.snapshot.is_empty() && s.as_str() == record.snapshot)
+}
+
+async fn next_record(
+    pod: &Pod,
+    ledger: &Ledger,
+    old: &Record,
+    tip: &Tip,
+    held: &Held,
+) -> Result<Record, CloneError> {
+    let (base, commits) = ledger.since(&held.target, &held.start).await?;
+    Ok(Record {
+        version: VERSION,
+        round: pod.orders.round,
+        attempt: pod.orders.attempt,
+        pod_uid: pod.uid.clone(),
+        outcome: WORKING.into(),
+        branch: pod.orders.work_branch.clone(),
+        base: base.map_or_else(|| held.target.to_string(), |b| b.to_string()),
+        commit: tip.commit.as_ref().map(Oid::to_string).unwrap_or_default(),
+        commits,
+        head: String::new(),
+        snapshot: old.snapshot.clone(),
+    })
+}
+
+/// True when the record is ours now; false when it moved before we could.
+async fn push_record(
+    ledger: &Ledger,
+    heads: &Heads,
+    record: &Record,
+    tip: &Tip,
+) -> Result<bool, CloneError> {
+    let parents: Vec<Oid> = heads.record.iter().chain(&tip.commit).cloned().collect();
+    let commit = ledger.write(record, &parents).await?;
+    let expect = heads.record.clone().map_or(Expect::Absent, Expect::Is);
+    let update = RefUpdate::set(ledger.names.record.clone(), commit, expect);
+    match ledger.push(&[update]).await? {
+        PushOutcome::Done => Ok(true),
+        PushOutcome::Stale { .. } => Ok(false),
+        PushOutcome::Refused { dst, why } => Err(CloneError::RecordRefused {
+            name: dst.to_string(),
+            why,
+        }),
+    }
+}

@@ -1,0 +1,533 @@
+//! Carries what the agent committed to the remote: from its repository into ours by path, from ours to the
+//! remote with leases. Never runs git inside the agent's repository.
+
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
+
+use gastown_git::{
+    AgentRepo, Expect, Fault, FetchOptions, GitError, Oid, PushOutcome, RefName, RefUpdate, Refspec,
+};
+use gastown_wire::{CourierOutcome, RecordLevel};
+
+use crate::{
+    courier::verdict::{Proof, judge, word},
+    ledger::{Heads, Ledger, LedgerError},
+    link::Ended,
+    record::{DONE, Record, WORKING},
+    setup::Pod,
+};
+
+/// Where the agent's refs are kept here.
+const SEEN: &str = "refs/agent";
+const SEEN_WORK: &str = "refs/agent/work";
+const SEEN_HEAD: &str = "refs/agent/head";
+const SEEN_SNAPSHOTS: &str = "refs/agent/kept/";
+const SEEN_SNAPSHOT: &str = "refs/agent/kept/snapshot";
+
+/// What became of an attempt to carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// All the agent has is on the remote, as far as the remote takes it.
+    Level,
+    /// A newer attempt holds the record. Nothing may be pushed any more.
+    Fenced,
+}
+
+/// How the end stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// On the remote, in record and branch.
+    As(CourierOutcome),
+    /// The push was accepted, yet the branch is not there: look again.
+    Unproven,
+    /// A newer attempt holds the record.
+    Fenced,
+}
+
+/// Who may carry.
+pub(crate) enum Opened {
+    /// The record is ours.
+    Held(Box<Carrier>),
+    /// The record is ours and says that this round is done: only the report is missing.
+    Done(Box<Record>),
+    /// It is not.
+    Fenced,
+}
+
+/// Holds the record of one attempt.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    pod: Pod,
+    ledger: Ledger,
+    agent: AgentRepo,
+    /// The remote's refs, as we left or found them.
+    known: Heads,
+    /// What the record says now.
+    record: Record,
+    /// The agent's refs at the last fetch.
+    tips: Tips,
+    /// Stamps of the agent's refs at the last fetch.
+    stamps: Option<Vec<Stamp>>,
+    /// Why the work branch itself is not taken; the record still is.
+    pub(crate) refused: Option<String>,
+    /// Why snapshots are not taken.
+    snapshot_refused: bool,
+}
+
+type Stamp = Option<(i64, i64, u64, u64)>;
+
+/// What the agent's repository holds. Hostile: ids of commits that were fetched and checked, nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tips {
+    pub(crate) work: Option<Oid>,
+    pub(crate) head: Option<Oid>,
+    snapshot: Option<Oid>,
+}
+
+impl Carrier {
+    /// Reads the record and takes up the work where it says.
+    pub(crate) async fn open(pod: &Pod) -> Result<Opened, LedgerError> {
+        let ledger = Ledger::open(pod).await?;
+        let known = ledger.refresh().await?;
+        let Some(commit) = &known.record else {
+            return Ok(Opened::Fenced);
+        };
+        let record = ledger.read(commit).await?;
+        if !record.is_held_by(pod.orders.attempt, &pod.uid) {
+            return Ok(Opened::Fenced);
+        }
+        if record.is_done(pod.orders.round) {
+            return Ok(Opened::Done(Box::new(record)));
+        }
+        let agent = AgentRepo::at(ledger.repo.git().clone(), &pod.workspace());
+        let mut carrier = Self {
+            pod: pod.clone(),
+            ledger,
+            agent,
+            known,
+            record,
+            tips: Tips::default(),
+            stamps: None,
+            refused: None,
+            snapshot_refused: false,
+        };
+        carrier.mind_strangers();
+        Ok(Opened::Held(Box::new(carrier)))
+    }
+
+    /// A branch that is not where our record says was moved by somebody else: it is not ours to move again.
+    fn mind_strangers(&mut self) {
+        if let Some(there) = &self.known.work
+            && there.as_str() != self.record.commit
+            && self.refused.is_none()
+        {
+            let why = format!("somebody else moved the branch (it is at {there})");
+            self.refuse(why);
+        }
+    }
+
+    /// What the record says now.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The commit of the work branch on the remote, where it is ours.
+    pub(crate) fn pushed(&self) -> Option<&Oid> {
+        self.known.work.as_ref().filter(|_| self.refused.is_none())
+    }
+
+    /// Whether the agent has work that the remote's branch has not.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.tips.work.is_some() && self.tips.work != self.known.work && self.has_work()
+    }
+
+    /// Brings what is new to the remote. `always`: also where the agent's files look untouched.
+    pub(crate) async fn carry(&mut self, always: bool) -> Result<Carried, LedgerError> {
+        let stamps = self.stamps_now();
+        if !always && self.stamps.as_ref() == Some(&stamps) {
+            return Ok(Carried::Level);
+        }
+        self.fetch().await?;
+        if self.work_is_new() {
+            let next = self.next_record(WORKING).await?;
+            if self.push_record(next).await? == Carried::Fenced {
+                return Ok(Carried::Fenced);
+            }
+        }
+        if self.snapshot_is_new() && self.push_snapshot().await? == Carried::Fenced {
+            return Ok(Carried::Fenced);
+        }
+        // Only now: what failed half way is tried again.
+        self.stamps = Some(stamps);
+        Ok(Carried::Level)
+    }
+
+    /// The end: brings the last work to the remote, with a record that says how it ended.
+    pub(crate) async fn settle(&mut self, ended: &Ended) -> Result<Settled, LedgerError> {
+        let mut ended = ended.clone();
+        match self.fetch().await {
+            Err(LedgerError::Workspace(error)) => {
+                // What cannot be read was not left in order. What was carried before stands.
+                tracing::error!("the agent's repository cannot be read: {error}");
+                ended.dirty = ended.dirty.max(1);
+            }
+            other => other?,
+        }
+        let outcome = judge(&ended, &self.proof().await?, &self.pod.orders.work_branch);
+        let next = self.next_record(word(&outcome)).await?;
+        if self.push_record(next).await? == Carried::Fenced {
+            return Ok(Settled::Fenced);
+        }
+        if self.snapshot_is_new() {
+            // The work is safe; a remote that is slow with the rest must not keep us from saying so.
+            if let Err(error) = self.push_snapshot().await {
+                tracing::warn!("uncommitted work cannot be pushed: {error}");
+            }
+        }
+        if let Some(why) = &self.refused {
+            return Ok(Settled::As(CourierOutcome::PushRejected {
+                why: why.clone(),
+            }));
+        }
+        match outcome {
+            CourierOutcome::Done if !self.stands().await? => Ok(Settled::Unproven),
+            outcome => Ok(Settled::As(outcome)),
+        }
+    }
+
+    /// How it ended by what is known now, for the case that the remote cannot be reached.
+    pub(crate) async fn judged(&self, ended: &Ended) -> Result<CourierOutcome, LedgerError> {
+        Ok(judge(
+            ended,
+            &self.proof().await?,
+            &self.pod.orders.work_branch,
+        ))
+    }
+
+    async fn proof(&self) -> Result<Proof, LedgerError> {
+        let mut proof = Proof {
+            handed_back: self
+                .pod
+                .orders
+                .evidence
+                .as_ref()
+                .and_then(|e| e.commit.clone()),
+            ..Proof::default()
+        };
+        let Some(target) = &self.known.target else {
+            return Ok(proof);
+        };
+        let repo = &self.ledger.repo;
+        if let Some(tip) = self.tips.work.as_ref().filter(|_| self.has_work()) {
+            let (base, commits) = self.ledger.since(target, tip).await?;
+            proof.tip = tip.to_string();
+            proof.commits = commits;
+            proof.unrelated = base.is_none();
+        }
+        if let Some(head) = &self.tips.head {
+            let on_target = repo.is_ancestor(head, target).await?;
+            let on_work = match &self.tips.work {
+                Some(tip) => repo.is_ancestor(head, tip).await?,
+                None => false,
+            };
+            proof.elsewhere = !on_target && !on_work;
+        }
+        Ok(proof)
+    }
+
+    /// Whether the remote's branch is where we left it, asked again.
+    async fn stands(&self) -> Result<bool, GitError> {
+        let there = self.ledger.look(&self.ledger.names.work).await?;
+        Ok(there.is_some() && there == self.tips.work && there == self.known.work)
+    }
+
+    // --- the agent's side
+
+    async fn fetch(&mut self) -> Result<(), LedgerError> {
+        self.fetch_branches()
+            .await
+            .map_err(LedgerError::Workspace)?;
+        if self.pod.orders.record != RecordLevel::Commits && !self.snapshot_refused {
+            let kept = Refspec::under(crate::SNAPSHOT_FOLDER, SEEN_SNAPSHOTS)?;
+            let options = FetchOptions {
+                prune: true,
+                ..FetchOptions::default()
+            };
+            if let Err(error) = self
+                .ledger
+                .repo
+                .fetch_from_agent(&self.agent, &[kept], options)
+                .await
+            {
+                // What is committed goes its way all the same.
+                tracing::warn!("uncommitted work cannot be read: {error}");
+            }
+        }
+        let mut seen = self.ledger.repo.for_each_ref(SEEN).await?;
+        let mut take = |name: &str| seen.remove(name);
+        let (work, head, snapshot) = (take(SEEN_WORK), take(SEEN_HEAD), take(SEEN_SNAPSHOT));
+        self.tips = Tips {
+            work: self.commit(work).await?,
+            head: self.commit(head).await?,
+            snapshot: self.commit(snapshot).await?,
+        };
+        Ok(())
+    }
+
+    async fn fetch_branches(&self) -> Result<(), GitError> {
+        let repo = &self.ledger.repo;
+        let work = Refspec::of(&self.ledger.names.work, &RefName::parse(SEEN_WORK)?);
+        let head = Refspec::head(&RefName::parse(SEEN_HEAD)?);
+        let both = repo
+            .fetch_from_agent(
+                &self.agent,
+                &[work.clone(), head.clone()],
+                FetchOptions::default(),
+            )
+            .await;
+        match both {
+            Err(error) if error.fault() == Fault::NoSuchRef => {
+                // The agent may have deleted its branch, or stand on one without a commit: each for itself.
+                for (spec, seen) in [(work, SEEN_WORK), (head, SEEN_HEAD)] {
+                    match repo
+                        .fetch_from_agent(&self.agent, &[spec], FetchOptions::default())
+                        .await
+                    {
+                        Err(error) if error.fault() == Fault::NoSuchRef => {
+                            let _ = repo.delete_ref(&RefName::parse(seen)?, Expect::Any).await?;
+                        }
+                        other => other?,
+                    }
+                }
+            }
+            other => other?,
+        }
+        Ok(())
+    }
+
+    /// A ref of the agent may name anything; only commits are carried.
+    async fn commit(&self, id: Option<Oid>) -> Result<Option<Oid>, GitError> {
+        match id {
+            Some(id) if self.ledger.repo.has_commit(&id).await? => Ok(Some(id)),
+            _ => Ok(None),
+        }
+    }
+
+    /// When the files that hold the agent's refs were written. A missing one is as good as any other value;
+    /// links are not followed.
+    fn stamps_now(&self) -> Vec<Stamp> {
+        let git = PathBuf::from(&self.pod.orders.paths.workspace).join(".git");
+        [
+            "HEAD",
+            self.ledger.names.work.as_str(),
+            crate::SNAPSHOT,
+            "packed-refs",
+            "logs/HEAD",
+        ]
+        .iter()
+        .map(|file| {
+            let meta = fs::symlink_metadata(git.join(file)).ok()?;
+            Some((meta.mtime(), meta.mtime_nsec(), meta.size(), meta.ino()))
+        })
+        .collect()
+    }
+
+    // --- the remote's side
+
+    /// The work branch has something of its own: it differs from where the work started.
+    fn has_work(&self) -> bool {
+        self.known.work.is_some()
+            || self.tips.work.as_ref().is_some_and(|t| {
+                Some(t) != self.known.target.as_ref() && t.as_str() != self.record.base
+            })
+    }
+
+    fn work_is_new(&self) -> bool {
+        let recorded = self
+            .tips
+            .work
+            .as_ref()
+            .is_some_and(|t| t.as_str() == self.record.commit);
+        let behind = self.is_behind() && (self.refused.is_none() || !recorded);
+        // Work on another branch, or on none, is kept too: in the record alone.
+        let elsewhere = self.tips.head.as_ref().is_some_and(|h| {
+            Some(h) != self.tips.work.as_ref()
+                && Some(h) != self.known.target.as_ref()
+                && h.as_str() != self.record.base
+                && h.as_str() != self.record.head
+        });
+        behind || elsewhere
+    }
+
+    async fn next_record(&self, word: &str) -> Result<Record, LedgerError> {
+        let mut next = self.record.clone();
+        word.clone_into(&mut next.outcome);
+        if let Some(head) = &self.tips.head {
+            next.head = head.to_string();
+        }
+        if self.tips.snapshot.is_none() {
+            // Nothing is uncommitted any more. The ref may stay: what it holds counts only where the record says so.
+            next.snapshot.clear();
+        }
+        let (Some(tip), Some(target)) = (&self.tips.work, &self.known.target) else {
+            return Ok(next);
+        };
+        if self.has_work() {
+            let (base, commits) = self.ledger.since(target, tip).await?;
+            next.commit = tip.to_string();
+            next.commits = commits;
+            if let Some(base) = base {
+                next.base = base.to_string();
+            }
+        }
+        Ok(next)
+    }
+
+    /// Pushes the record, and the work branch with it unless the remote has refused that. Atomic: both or none.
+    async fn push_record(&mut self, mut next: Record) -> Result<Carried, LedgerError> {
+        // An answer that was lost looks like a stale lease, and after looking again our view is right.
+        for _ in 0..3 {
+            if self.refused.is_some() && next.outcome == DONE {
+                // Done is latched by the record: it must not say so while the branch lacks the work.
+                "pushRejected".clone_into(&mut next.outcome);
+            }
+            let branch = self.branch_update();
+            let record = self.record_update(&next).await?;
+            let tip = branch.as_ref().and_then(|b| b.new.clone());
+            let new = record.new.clone();
+            let updates: Vec<RefUpdate> = std::iter::once(record).chain(branch).collect();
+            match self.ledger.push(&updates).await? {
+                PushOutcome::Done => {
+                    self.known.record = new;
+                    if let Some(tip) = tip {
+                        tracing::info!("pushed {} to {}", tip.short(), self.pod.orders.work_branch);
+                        self.known.work = Some(tip);
+                    }
+                    self.record = next;
+                    return Ok(Carried::Level);
+                }
+                PushOutcome::Refused { dst, why } if dst == self.ledger.names.work => {
+                    self.refuse(why)
+                }
+                PushOutcome::Refused { dst, why } => return Err(refused(&dst, &why)),
+                PushOutcome::Stale { .. } => {
+                    if self.reread().await? == Carried::Fenced {
+                        return Ok(Carried::Fenced);
+                    }
+                }
+            }
+        }
+        Err(refused(
+            &self.ledger.names.record,
+            "it moves under our hands",
+        ))
+    }
+
+    /// The branch goes its way without us; the record keeps what it should have had.
+    fn refuse(&mut self, why: String) {
+        tracing::error!(
+            "the work branch is not taken by the remote: {why}; the work is kept in the record"
+        );
+        self.refused = Some(why);
+    }
+
+    fn branch_update(&self) -> Option<RefUpdate> {
+        let tip = self
+            .tips
+            .work
+            .clone()
+            .filter(|_| self.is_behind() && self.refused.is_none())?;
+        let expect = self.known.work.clone().map_or(Expect::Absent, Expect::Is);
+        Some(RefUpdate::set(self.ledger.names.work.clone(), tip, expect))
+    }
+
+    /// A new link of the chain: its parents keep alive whatever the agent had.
+    async fn record_update(&self, next: &Record) -> Result<RefUpdate, LedgerError> {
+        let mut parents: Vec<Oid> = self.known.record.iter().cloned().collect();
+        for tip in [&self.tips.work, &self.tips.head].into_iter().flatten() {
+            let known = parents.contains(tip) || Some(tip) == self.known.target.as_ref();
+            if !known {
+                parents.push(tip.clone());
+            }
+        }
+        let commit = self.ledger.write(next, &parents).await?;
+        let expect = self.known.record.clone().map_or(Expect::Absent, Expect::Is);
+        Ok(RefUpdate::set(
+            self.ledger.names.record.clone(),
+            commit,
+            expect,
+        ))
+    }
+
+    /// A lease did not hold: whose turn is it?
+    async fn reread(&mut self) -> Result<Carried, LedgerError> {
+        let now = self.ledger.refresh().await?;
+        let Some(commit) = &now.record else {
+            return Ok(Carried::Fenced);
+        };
+        let record = self.ledger.read(commit).await?;
+        if !record.is_held_by(self.pod.orders.attempt, &self.pod.uid) {
+            return Ok(Carried::Fenced);
+        }
+        // If it moved and is ours, it was our own push whose answer was lost: record and branch moved together.
+        self.record = record;
+        self.known = now;
+        self.mind_strangers();
+        Ok(Carried::Level)
+    }
+
+    // --- uncommitted work: pushes of its own
+
+    fn snapshot_is_new(&self) -> bool {
+        let now = self.tips.snapshot.as_ref().map_or("", |s| s.as_str());
+        self.pod.orders.record != RecordLevel::Commits
+            && !self.snapshot_refused
+            && now != self.record.snapshot
+    }
+
+    /// Never holds up the work: whatever becomes of it, the work has been pushed before.
+    async fn push_snapshot(&mut self) -> Result<Carried, LedgerError> {
+        let mut next = self.record.clone();
+        next.snapshot = self
+            .tips
+            .snapshot
+            .as_ref()
+            .map(Oid::to_string)
+            .unwrap_or_default();
+        let record = self.record_update(&next).await?;
+        let new = record.new.clone();
+        let name = self.ledger.names.snapshot.clone();
+        let expect = self
+            .known
+            .snapshot
+            .clone()
+            .map_or(Expect::Absent, Expect::Is);
+        let mut updates = vec![record];
+        if self.tips.snapshot != self.known.snapshot {
+            updates.push(match &self.tips.snapshot {
+                Some(tip) => RefUpdate::set(name, tip.clone(), expect),
+                None => RefUpdate::delete(name, expect),
+            });
+        }
+        match self.ledger.push(&updates).await? {
+            PushOutcome::Done => {
+                self.known.record = new;
+                self.known.snapshot = self.tips.snapshot.clone();
+                self.record = next;
+                Ok(Carried::Level)
+            }
+            PushOutcome::Stale { .. } => self.reread().await,
+            PushOutcome::Refused { why, .. } => {
+                tracing::warn!("the remote takes no uncommitted work: {why}");
+                self.snapshot_refused = true;
+                Ok(Carried::Level)
+            }
+        }
+    }
+}
+
+fn refused(name: &RefName, why: &str) -> LedgerError {
+    LedgerError::Refused {
+        name: name.to_string(),
+        why: why.to_owned(),
+    }
+}

@@ -1,0 +1,475 @@
+//! `courier`: carries the agent's commits to the remote while it works, judges the end, and reports.
+
+mod carrier;
+mod door;
+mod nudges;
+pub mod verdict;
+
+use std::time::Duration;
+
+use gastown_wire::{CourierOutcome, CourierReport, VERSION, exit};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+
+pub use nudges::ANNOTATION;
+
+use crate::{
+    last_words,
+    ledger::LedgerError,
+    link::{Ended, FromCourier, FromRun, Line},
+    ready,
+    record::Record,
+    setup::{self, Pod},
+};
+use carrier::{Carried, Carrier, Opened, Settled};
+use door::Door;
+use nudges::Nudges;
+
+/// Longest pause between two tries to reach the remote.
+const MOST_BACKOFF: Duration = Duration::from_secs(15);
+/// Exit code when something of ours is broken; the kubelet starts the container again.
+const BROKEN: i32 = 1;
+
+/// How long courier waits for what. Every wait has an end.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the agent's container to start: its image may be large.
+    pub first: Duration,
+    /// For it to come back after it went away; none: as long as an agent may be silent.
+    pub again: Option<Duration>,
+    /// For the remote to take the last push.
+    pub push: Duration,
+    /// For the last push of a pod that is being deleted: less than its grace period.
+    pub stop: Duration,
+    /// For `run` to hear the last word.
+    pub farewell: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(30 * 60),
+            again: None,
+            push: Duration::from_secs(10 * 60),
+            stop: Duration::from_secs(60),
+            farewell: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Runs to the end of the agent. Returns the exit code.
+pub async fn run(pod: Pod, patience: Patience) -> i32 {
+    let Ok(term) = signal(SignalKind::terminate()) else {
+        return BROKEN;
+    };
+    let door = match Door::open(pod.link_file()).await {
+        Ok(door) => door,
+        Err(error) => {
+            tracing::error!("no line to the agent's container can be opened: {error}");
+            return BROKEN;
+        }
+    };
+    ready::touch(&pod);
+    let mut courier = Courier {
+        nudges: Nudges::of(&pod),
+        pod,
+        patience,
+        door,
+        term,
+        stopping: false,
+        line: None,
+        record: Record::default(),
+    };
+    let end = courier.work().await;
+    courier.report(end).await
+}
+
+struct Courier {
+    pod: Pod,
+    patience: Patience,
+    door: Door,
+    term: Signal,
+    /// The pod is being deleted.
+    stopping: bool,
+    /// `run`, while it is there.
+    line: Option<Line<FromRun>>,
+    /// What the record said last.
+    record: Record,
+    nudges: Nudges,
+}
+
+/// All there is to say.
+struct End {
+    outcome: CourierOutcome,
+    /// The commit on the remote's work branch; empty where there is none of ours.
+    commit: String,
+    detail: String,
+}
+
+impl End {
+    fn of(outcome: CourierOutcome, detail: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            commit: String::new(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// How the time with the agent ended.
+enum Over {
+    Ended(Box<Carrier>, Ended),
+    Fenced,
+    /// The pod is being deleted and the remote hangs.
+    Cut,
+}
+
+impl Courier {
+    async fn work(&mut self) -> End {
+        let carrier = match self.open().await {
+            Ok(Opened::Held(carrier)) => carrier,
+            Ok(Opened::Fenced) => return fenced(),
+            Ok(Opened::Done(record)) => {
+                let mut end = End::of(
+                    CourierOutcome::Done,
+                    "said before; this container started again",
+                );
+                end.commit.clone_from(&record.commit);
+                self.record = *record;
+                return end;
+            }
+            Err(end) => return end,
+        };
+        self.record = carrier.record().clone();
+        tracing::info!(
+            "attempt {} holds the record; waiting for the agent",
+            self.record.attempt
+        );
+        match self.serve(carrier).await {
+            Over::Ended(carrier, ended) => self.settle(carrier, ended).await,
+            Over::Fenced => fenced(),
+            Over::Cut => self.last_known(
+                CourierOutcome::Stopped,
+                "the remote did not answer before the pod had to go",
+            ),
+        }
+    }
+
+    /// Reads the record, however long the remote is away.
+    async fn open(&mut self) -> Result<Opened, End> {
+        let deadline = Instant::now() + self.patience.push;
+        let mut backoff = self.interval();
+        loop {
+            let error = tokio::select! {
+                opened = timeout_at(deadline, Carrier::open(&self.pod)) => match opened {
+                    Ok(Ok(opened)) => return Ok(opened),
+                    Ok(Err(error)) => error,
+                    Err(_) => return Err(End::of(CourierOutcome::PushFailed, "the remote did not answer")),
+                },
+                _ = self.term.recv() => {
+                    self.stopping = true;
+                    return Err(End::of(CourierOutcome::Stopped, "told to stop before the agent started"));
+                }
+            };
+            if Instant::now() >= deadline
+                || matches!(error, LedgerError::Record(_) | LedgerError::NoRecord(_))
+            {
+                return Err(End::of(CourierOutcome::PushFailed, error.to_string()));
+            }
+            tracing::warn!("the record cannot be read: {error}");
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(MOST_BACKOFF);
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_millis(self.pod.orders.pace.push_interval_ms.max(50))
+    }
+
+    fn again(&self) -> Duration {
+        self.patience.again.unwrap_or(Duration::from_secs(
+            self.pod.orders.pace.stuck_after_s.max(60),
+        ))
+    }
+
+    /// Carries while the agent works.
+    async fn serve(&mut self, carrier: Box<Carrier>) -> Over {
+        let interval = self.interval();
+        let mut backoff = interval;
+        let mut due = Instant::now() + interval;
+        let mut urgent = false;
+        // When to stop waiting: for run to appear, or for its last word.
+        let mut give_up = Some(Instant::now() + self.patience.first);
+        let mut idle = Some(carrier);
+        let mut busy: Option<Carrying> = None;
+        let ended = loop {
+            tokio::select! {
+                line = self.door.caller() => {
+                    self.welcome(line).await;
+                    give_up = give_up.filter(|_| self.stopping);
+                }
+                word = hear(&mut self.line) => match word {
+                    Some(FromRun::Ended(ended)) => break ended,
+                    Some(FromRun::Activity) => ready::touch(&self.pod),
+                    Some(FromRun::Progress) => {
+                        ready::touch(&self.pod);
+                        urgent = true;
+                        if backoff == interval {
+                            due = Instant::now();
+                        }
+                    }
+                    Some(FromRun::Hello { .. }) => {}
+                    None => {
+                        tracing::warn!("the agent's container went away; waiting for it to come back");
+                        self.line = None;
+                        urgent = true;
+                        let until = Instant::now() + self.again();
+                        give_up = Some(give_up.filter(|_| self.stopping).map_or(until, |g| g.min(until)));
+                        self.door.invite().await;
+                    }
+                },
+                () = sleep_until(due), if idle.is_some() => {
+                    self.pass_nudge().await;
+                    busy = idle.take().map(|carrier| carry(carrier, urgent));
+                    urgent = false;
+                }
+                Some(carried) = carried(&mut busy) => {
+                    busy = None;
+                    let Some((carrier, result)) = carried else { return Over::Cut };
+                    self.record = carrier.record().clone();
+                    idle = Some(carrier);
+                    match result {
+                        Ok(Carried::Level) => backoff = interval,
+                        Ok(Carried::Fenced) => return Over::Fenced,
+                        Err(error) => {
+                            tracing::warn!("the work cannot be pushed now: {error}");
+                            urgent = true;
+                            backoff = (backoff * 2).min(MOST_BACKOFF.max(interval));
+                        }
+                    }
+                    due = if urgent && backoff == interval { Instant::now() } else { Instant::now() + backoff };
+                }
+                () = at(give_up) => {
+                    tracing::error!("nothing is heard of the agent's container");
+                    break Ended { stopped: self.stopping, ..Ended::default() };
+                }
+                _ = self.term.recv(), if !self.stopping => {
+                    self.stopping = true;
+                    let grace = Duration::from_secs(self.pod.orders.pace.agent_grace_s + 30);
+                    // Nobody there: nothing more will come.
+                    give_up = Some(Instant::now() + if self.line.is_some() { grace } else { Duration::ZERO });
+                    tracing::info!("told to stop: waiting for the agent's last word");
+                }
+            }
+        };
+        self.regain(idle, busy, ended).await
+    }
+
+    /// Gets the carrier back from a push that may hang.
+    async fn regain(
+        &self,
+        idle: Option<Box<Carrier>>,
+        busy: Option<Carrying>,
+        ended: Ended,
+    ) -> Over {
+        if let Some(carrier) = idle {
+            return Over::Ended(carrier, ended);
+        }
+        let Some(busy) = busy else { return Over::Cut };
+        let limit = if self.stopping {
+            self.patience.stop
+        } else {
+            self.patience.push
+        };
+        match timeout(limit, busy).await {
+            Ok(Ok((_, Ok(Carried::Fenced)))) => Over::Fenced,
+            Ok(Ok((carrier, _))) => Over::Ended(carrier, ended),
+            Ok(Err(_)) | Err(_) => Over::Cut,
+        }
+    }
+
+    /// The agent may start, unless the pod is going.
+    async fn welcome(&mut self, mut line: Line<FromRun>) {
+        ready::touch(&self.pod);
+        if self.stopping || line.say(&FromCourier::Go).await.is_ok() {
+            tracing::info!("the agent's container is there");
+            self.line = Some(line);
+        }
+    }
+
+    async fn pass_nudge(&mut self) {
+        let Some(line) = &mut self.line else { return };
+        if let Some(text) = self.nudges.fresh() {
+            tracing::info!("passing on a nudge");
+            // A line that is gone is noticed where it is read.
+            let _ = line.say(&FromCourier::Nudge { text }).await;
+        }
+    }
+
+    /// The last push and the judgement, for as long as it takes and is allowed.
+    async fn settle(&mut self, mut carrier: Box<Carrier>, ended: Ended) -> End {
+        let limit = if self.stopping {
+            self.patience.stop
+        } else {
+            self.patience.push
+        };
+        let mut deadline = Instant::now() + limit;
+        let mut backoff = self.interval();
+        let mut trouble = String::from("the remote did not answer");
+        while Instant::now() < deadline {
+            match timeout_at(deadline, carrier.settle(&ended)).await {
+                Ok(Ok(Settled::As(outcome))) => {
+                    return self.concluded(&carrier, outcome, ended.detail);
+                }
+                Ok(Ok(Settled::Fenced)) => return fenced(),
+                Ok(Ok(Settled::Unproven)) => {
+                    "the branch is not where it was pushed to".clone_into(&mut trouble)
+                }
+                Ok(Err(LedgerError::Refused { name, why })) => {
+                    let why = format!("{name}: {why}");
+                    return self.concluded(
+                        &carrier,
+                        CourierOutcome::PushRejected { why },
+                        String::new(),
+                    );
+                }
+                Ok(Err(error)) => trouble = error.to_string(),
+                Err(_) => break,
+            }
+            tracing::warn!("the last work cannot be pushed now: {trouble}");
+            tokio::select! {
+                () = tokio::time::sleep(backoff) => {}
+                _ = self.term.recv(), if !self.stopping => {
+                    self.stopping = true;
+                    deadline = deadline.min(Instant::now() + self.patience.stop);
+                }
+            }
+            backoff = (backoff * 2).min(MOST_BACKOFF);
+        }
+        // A failure that leaves nothing behind on this machine is told as what it is.
+        let outcome = match carrier.judged(&ended).await {
+            Ok(CourierOutcome::Done) | Err(_) => CourierOutcome::PushFailed,
+            Ok(_) if carrier.is_behind() => CourierOutcome::PushFailed,
+            Ok(outcome) => outcome,
+        };
+        self.concluded(&carrier, outcome, trouble)
+    }
+
+    fn concluded(&mut self, carrier: &Carrier, outcome: CourierOutcome, detail: String) -> End {
+        self.record = carrier.record().clone();
+        End {
+            outcome,
+            commit: carrier
+                .pushed()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            detail,
+        }
+    }
+
+    fn last_known(&self, outcome: CourierOutcome, detail: &str) -> End {
+        End {
+            outcome,
+            commit: self.record.commit.clone(),
+            detail: detail.into(),
+        }
+    }
+
+    /// Leaves the report, then tells `run` that it may go. In this order: the word is a promise.
+    async fn report(&mut self, end: End) -> i32 {
+        let o = &self.pod.orders;
+        let fenced = end.outcome == CourierOutcome::Fenced;
+        let report = CourierReport {
+            version: VERSION,
+            round: o.round,
+            attempt: o.attempt,
+            branch: o.work_branch.clone(),
+            base: self.record.base.clone(),
+            commits: if end.commit.is_empty() {
+                0
+            } else {
+                self.record.commits
+            },
+            commit: end.commit,
+            tokens: None,
+            outcome: end.outcome,
+            detail: end.detail,
+        };
+        tracing::info!(
+            "{}: {} commits at {} {}",
+            verdict::word(&report.outcome),
+            report.commits,
+            report.commit,
+            report.detail
+        );
+        last_words::leave_or_log(&setup::termination_path(), &report);
+        let word = if fenced {
+            FromCourier::Stop
+        } else {
+            FromCourier::Delivered
+        };
+        self.farewell(&word).await;
+        if fenced { exit::FENCED } else { 0 }
+    }
+
+    async fn farewell(&mut self, word: &FromCourier) {
+        if let Some(line) = &mut self.line
+            && line.say(word).await.is_ok()
+        {
+            return;
+        }
+        // It may be on its way here: a container that started again, or one that starts only now.
+        self.door.invite().await;
+        let term = self.term.recv();
+        tokio::select! {
+            caller = timeout(self.patience.farewell, self.door.caller()) => if let Ok(mut line) = caller {
+                // It went away again: its container sees to that.
+                let _ = line.say(word).await;
+            },
+            // Nobody comes any more in a pod that is going.
+            () = async { if !self.stopping { term.await; } } => {}
+        }
+    }
+}
+
+fn fenced() -> End {
+    tracing::error!("a newer attempt holds the record: this one pushes nothing any more");
+    End::of(CourierOutcome::Fenced, "a newer attempt holds the record")
+}
+
+/// A push under way. It owns the carrier, so that nothing else can push meanwhile.
+type Carrying = JoinHandle<(Box<Carrier>, Result<Carried, LedgerError>)>;
+
+fn carry(mut carrier: Box<Carrier>, urgent: bool) -> Carrying {
+    tokio::spawn(async move {
+        let result = carrier.carry(urgent).await;
+        (carrier, result)
+    })
+}
+
+/// The end of a push; `Some(None)` if it came to no end in order.
+async fn carried(
+    busy: &mut Option<Carrying>,
+) -> Option<Option<(Box<Carrier>, Result<Carried, LedgerError>)>> {
+    match busy {
+        Some(task) => Some(task.await.ok()),
+        None => std::future::pending().await,
+    }
+}
+
+async fn hear(line: &mut Option<Line<FromRun>>) -> Option<FromRun> {
+    match line {
+        Some(line) => line.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,221 @@
+//! The remote as a polecat's pod sees it: four refs, read together and moved together.
+
+use std::{path::Path, time::Duration};
+
+use gastown_git::{
+    Fault, FetchOptions, Git, GitError, Identity, NameError, NewCommit, Oid, PushOutcome, RefName,
+    RefUpdate, Refspec, Remote, Repo, TreeEntry, UrlError,
+};
+
+use crate::{
+    record::{self, Record, RecordError},
+    setup::Pod,
+};
+
+/// A record is a few hundred bytes. Bytes.
+const RECORD_LIMIT: usize = 64 * 1024;
+/// Where our view of the remote's refs is kept.
+const SEEN: &str = "refs/remote";
+
+/// What went wrong with the remote or the record.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Git or the remote.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The agent's repository cannot be read from.
+    #[error("the agent's repository cannot be read: {0}")]
+    Workspace(GitError),
+    /// The record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The orders name a branch that git would refuse.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The orders name a repository that is none.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The record's commit holds no record.
+    #[error("commit {0} on the record ref holds no {file}", file = record::FILE)]
+    NoRecord(Oid),
+    /// The remote does not take a ref, now or later.
+    #[error("the remote refuses {name}: {why}")]
+    Refused {
+        /// The ref.
+        name: String,
+        /// Its words; untrusted.
+        why: String,
+    },
+}
+
+impl LedgerError {
+    /// Whether trying again may help with nothing changed by a person.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            // A ref that was listed and is gone a moment later: the next look sees that.
+            Self::Git(error) => {
+                error.is_transient() || matches!(error.fault(), Fault::NoSuchRef | Fault::Disk)
+            }
+            Self::Workspace(_)
+            | Self::Record(_)
+            | Self::Name(_)
+            | Self::Url(_)
+            | Self::NoRecord(_)
+            | Self::Refused { .. } => false,
+        }
+    }
+}
+
+/// The refs of the remote that concern a polecat.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// The record.
+    pub(crate) record: RefName,
+    /// The work branch.
+    pub(crate) work: RefName,
+    /// The branch the work starts from.
+    pub(crate) target: RefName,
+    /// Uncommitted work.
+    pub(crate) snapshot: RefName,
+}
+
+/// What those refs were when they were last read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heads {
+    pub(crate) record: Option<Oid>,
+    pub(crate) work: Option<Oid>,
+    pub(crate) target: Option<Oid>,
+    pub(crate) snapshot: Option<Oid>,
+}
+
+/// A repository of our own beside the remote it follows.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger {
+    pub(crate) repo: Repo,
+    pub(crate) remote: Remote,
+    pub(crate) names: Names,
+}
+
+impl Ledger {
+    /// Opens courier's repository, making it where it does not stand yet. The remote is not asked.
+    pub(crate) async fn open(pod: &Pod) -> Result<Self, LedgerError> {
+        let o = &pod.orders;
+        let names = Names {
+            record: RefName::parse(&gastown_wire::record_ref(&o.subject.uid))?,
+            work: RefName::parse(&pod.work_ref())?,
+            target: RefName::parse(&pod.target_ref())?,
+            snapshot: RefName::parse(&gastown_wire::snapshot_ref(&o.subject.uid))?,
+        };
+        let remote = Remote::parse(&o.remote.url)?;
+        let git = Git::probe()
+            .await?
+            .with_timeout(Duration::from_secs(o.pace.git_timeout_s.max(1)));
+        let repo = git.init_bare(&pod.repository()).await?;
+        Ok(Self {
+            repo,
+            remote,
+            names,
+        })
+    }
+
+    /// Reads the remote's refs and brings here what they name.
+    pub(crate) async fn refresh(&self) -> Result<Heads, LedgerError> {
+        let wanted = self.wanted();
+        let patterns: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+        let there = self.repo.git().ls_remote(&self.remote, &patterns).await?;
+        let mut specs = Vec::new();
+        for (name, seen) in &wanted {
+            let seen = RefName::parse(seen)?;
+            if there.contains_key(*name) {
+                specs.push(Refspec::of(name, &seen));
+            } else {
+                // Ours alone: nothing can have moved it meanwhile.
+                let _ = self
+                    .repo
+                    .delete_ref(&seen, gastown_git::Expect::Any)
+                    .await?;
+            }
+        }
+        if !specs.is_empty() {
+            self.repo
+                .fetch(&self.remote, &specs, FetchOptions::default())
+                .await?;
+        }
+        let mut here = self.repo.for_each_ref(SEEN).await?;
+        let mut take = |name: &str| here.remove(name);
+        Ok(Heads {
+            record: take("refs/remote/record"),
+            work: take("refs/remote/work"),
+            target: take("refs/remote/target"),
+            snapshot: take("refs/remote/snapshot"),
+        })
+    }
+
+    fn wanted(&self) -> [(&RefName, &'static str); 4] {
+        [
+            (&self.names.record, "refs/remote/record"),
+            (&self.names.work, "refs/remote/work"),
+            (&self.names.target, "refs/remote/target"),
+            (&self.names.snapshot, "refs/remote/snapshot"),
+        ]
+    }
+
+    /// What the remote says right now, without bringing anything here.
+    pub(crate) async fn look(&self, name: &RefName) -> Result<Option<Oid>, GitError> {
+        Ok(self
+            .repo
+            .git()
+            .ls_remote(&self.remote, &[name.as_str()])
+            .await?
+            .remove(name))
+    }
+
+    /// The record that a commit holds.
+    pub(crate) async fn read(&self, commit: &Oid) -> Result<Record, LedgerError> {
+        let text = self
+            .repo
+            .read_file_at(commit, Path::new(record::FILE), RECORD_LIMIT)
+            .await?;
+        Ok(Record::parse(
+            &text.ok_or_else(|| LedgerError::NoRecord(commit.clone()))?,
+        )?)
+    }
+
+    /// Writes a record commit here; pushing it is another matter.
+    pub(crate) async fn write(&self, record: &Record, parents: &[Oid]) -> Result<Oid, GitError> {
+        let blob = self.repo.write_blob(record.render()).await?;
+        let file = TreeEntry::File {
+            name: record::FILE.to_owned(),
+            blob,
+        };
+        let tree = self.repo.mktree(&[file]).await?;
+        let now = Identity::default().now();
+        let message = format!("{}\n", record.title());
+        let commit = NewCommit {
+            tree: &tree,
+            parents,
+            author: now.clone(),
+            committer: now,
+            encoding: None,
+            message: message.as_bytes(),
+        };
+        self.repo.commit_tree(&commit).await
+    }
+
+    /// Moves refs of the remote: all or none, each leased.
+    pub(crate) async fn push(&self, updates: &[RefUpdate]) -> Result<PushOutcome, GitError> {
+        self.repo.push(&self.remote, updates).await
+    }
+
+    /// Where a tip left the target branch, and how many commits it has since. No base: unrelated histories.
+    pub(crate) async fn since(
+        &self,
+        target: &Oid,
+        tip: &Oid,
+    ) -> Result<(Option<Oid>, u32), GitError> {
+        let base = self.repo.merge_base(target, tip).await?;
+        let count = self.repo.count_commits(Some(target), tip).await?;
+        Ok((base, u32::try_from(count).unwrap_or(u32::MAX)))
+    }
+}
