@@ -101,6 +101,12 @@ fn container(rootfs: &Rootfs) -> Container {
     if !rootfs.read_only {
         container.runctl(Runctl::RootdirRW);
     }
+    if nix::unistd::getuid().is_root() {
+        // To the host's kernel a container of root is root, who may write sysctls.
+        let options = MountOptions::NOSUID | MountOptions::NODEV | MountOptions::NOEXEC;
+        let options = options | MountOptions::RDONLY;
+        container.mount("proc", "/proc", "proc", options, None);
+    }
     for target in &rootfs.tmpfs {
         container.tmpfsmount(&target.to_string_lossy());
     }

@@ -239,7 +239,7 @@ impl Slot {
     }
 
     /// A run begins; the state changes when its process exists.
-    pub(crate) fn begin(&mut self, number: u64) -> CancellationToken {
+    pub(crate) fn begin(&mut self, number: u64, now: Instant) -> CancellationToken {
         if self.ran {
             self.restarts += 1;
         }
@@ -253,18 +253,18 @@ impl Slot {
             number,
             cancel: cancel.clone(),
             process: None,
-            began: Instant::now(),
+            began: now,
             asked: false,
         });
         cancel
     }
 
     /// A run ended. Says when the next may begin, if there is to be one.
-    pub(crate) fn end(&mut self, ended: Ended, policy: RestartPolicy) {
+    pub(crate) fn end(&mut self, ended: Ended, policy: RestartPolicy, now: Instant) {
         let lived = self.run.take().map_or(Duration::ZERO, |run| {
             // Its probes end with it.
             run.cancel.cancel();
-            run.began.elapsed()
+            now.saturating_duration_since(run.began)
         });
         self.ran = true;
         self.ready = false;
@@ -281,7 +281,7 @@ impl Slot {
             let delay = self.backoff();
             self.failures += 1;
             if !delay.is_zero() {
-                self.retry_at = Some(Instant::now() + delay);
+                self.retry_at = Some(now + delay);
             }
         }
     }

@@ -182,3 +182,6 @@ pub(crate) fn last_output(path: &Path) -> String {
     }
     joined.get(cut..).unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

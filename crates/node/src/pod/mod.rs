@@ -1,24 +1,25 @@
 //! One pod: an actor that takes what the API server says and what its containers do, decides what
 //! runs next, and reports.
 
+mod containers;
+mod ending;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
-use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::container::{RunEvent, RunRequest};
+use crate::container::RunEvent;
 use crate::events::EventTeller;
 use crate::logs::PodName;
 use crate::node::Shared;
-use crate::probes::{self, Finding};
-use crate::processes::{self, ProcessRecord};
+use crate::probes::Finding;
 use crate::reporter::Reporter;
-use crate::slot::{RestartPolicy, Run, Slot, State};
+use crate::slot::{RestartPolicy, Slot, State};
 use crate::sources::{SourceError, Sources};
 use crate::status::{Phase, View};
 use crate::volumes::{VolumeMaker, Volumes};
@@ -304,243 +305,6 @@ impl PodActor {
         Instant::now() + pause
     }
 
-    fn run_event(&mut self, index: usize, number: u64, event: RunEvent) {
-        match event {
-            RunEvent::Cancelled => {
-                if let Some(slot) = self.slots.get_mut(index) {
-                    slot.not_begun(Instant::now());
-                }
-            }
-            RunEvent::Refused(error) => {
-                let retry_at = self.refused("Failed", &error.to_string());
-                if let Some(slot) = self.slots.get_mut(index) {
-                    slot.not_begun(retry_at);
-                    slot.wait("CreateContainerConfigError", Some(error.to_string()));
-                }
-            }
-            RunEvent::Started(inside, since) => self.started(index, number, *inside, since),
-            RunEvent::Ended(ended) => {
-                if ended.reason == "StartError" {
-                    let message = ended.message.clone().unwrap_or_default();
-                    self.events.warn("Failed", format!("Error: {message}"));
-                }
-                if let Some(slot) = self.slots.get_mut(index) {
-                    slot.end(ended, self.policy);
-                    slot.show_backoff(Instant::now());
-                }
-            }
-        }
-    }
-
-    fn started(
-        &mut self,
-        index: usize,
-        number: u64,
-        inside: crate::container::Inside,
-        since: Timestamp,
-    ) {
-        self.refusals = 0;
-        let stopping = self.stop.is_some();
-        let inner = self.inner.clone();
-        let Some(slot) = self.slots.get_mut(index) else {
-            return;
-        };
-        slot.state = State::Running { since };
-        let Some(run) = &mut slot.run else { return };
-        run.process = Some(inside.record.clone());
-        if stopping {
-            ask(run);
-        }
-        if slot.init {
-            return;
-        }
-        let probed = slot.spec.readiness_probe.is_some() || slot.spec.startup_probe.is_some();
-        slot.ready = !probed;
-        if probed || slot.spec.liveness_probe.is_some() {
-            let container = slot.spec.clone();
-            let cancel = run.cancel.clone();
-            tokio::spawn(async move {
-                let tell = |finding| {
-                    let _ = inner.send(Inner::Probe(index, number, finding));
-                };
-                let watch = probes::watch(container, Arc::new(inside), tell);
-                let _ = cancel.run_until_cancelled(watch).await;
-            });
-        }
-    }
-
-    fn found(&mut self, index: usize, finding: Finding) {
-        let Some(slot) = self.slots.get_mut(index) else {
-            return;
-        };
-        match finding {
-            Finding::Ready(ready) => slot.ready = ready,
-            Finding::Failed(why) => self.events.warn("Unhealthy", why),
-            Finding::Dead(why) => {
-                let name = slot.spec.name.clone();
-                let grace = self.pod.spec.as_ref();
-                let grace = grace.and_then(|s| s.termination_grace_period_seconds);
-                let grace = grace.and_then(|s| u64::try_from(s).ok()).unwrap_or(30);
-                if let Some(run) = &mut slot.run {
-                    ask(run);
-                    if let Some(process) = run.process.clone() {
-                        let kill = async move {
-                            tokio::time::sleep(Duration::from_secs(grace)).await;
-                            kill(process);
-                        };
-                        let cancel = run.cancel.clone();
-                        tokio::spawn(async move { cancel.run_until_cancelled(kill).await });
-                    }
-                }
-                let message = format!("container {name} {why}, will be restarted");
-                self.events.warn("Killing", message);
-            }
-        }
-    }
-
-    /// What its time has come for.
-    async fn on_time(&mut self, now: Instant) {
-        if self.stop.is_none() && !self.terminal && self.deadline.is_some_and(|at| at <= now) {
-            self.verdict = Some((
-                "DeadlineExceeded",
-                "Pod was active on the node longer than the specified deadline",
-            ));
-            let grace = self.pod.spec.as_ref();
-            let grace = grace.and_then(|s| s.termination_grace_period_seconds);
-            let grace = grace.and_then(|s| u64::try_from(s).ok()).unwrap_or(30);
-            self.stop(Why::Deadline, Duration::from_secs(grace));
-        }
-        if let Some(stop) = &mut self.stop
-            && stop.kill_at <= now
-        {
-            // Again for a container whose start was already under way.
-            stop.killed = true;
-            for slot in &self.slots {
-                if let Some(process) = slot.run.as_ref().and_then(|r| r.process.clone()) {
-                    kill(process);
-                }
-            }
-        }
-    }
-
-    /// Ends the containers. A later reason replaces an earlier one, and may only shorten the grace.
-    fn stop(&mut self, why: Why, grace: Duration) {
-        let kill_at = Instant::now() + grace;
-        match &mut self.stop {
-            Some(stop) => {
-                if !matches!(stop.why, Why::Lost | Why::Gone) {
-                    stop.why = why;
-                }
-                if kill_at < stop.kill_at {
-                    stop.kill_at = kill_at;
-                    stop.killed = false;
-                }
-            }
-            none => {
-                *none = Some(Stop {
-                    why,
-                    kill_at,
-                    killed: false,
-                });
-            }
-        }
-        for slot in &mut self.slots {
-            let Some(run) = &mut slot.run else { continue };
-            if run.process.is_none() {
-                run.cancel.cancel();
-            } else {
-                ask(run);
-            }
-        }
-    }
-
-    /// Starts what may start now.
-    fn advance(&mut self, now: Instant) {
-        if self.stop.is_some() || self.terminal {
-            return;
-        }
-        let VolumeState::Made(volumes) = &self.volumes else {
-            return self.make_volumes(now);
-        };
-        let volumes = Arc::clone(volumes);
-        if !self.initialized {
-            let next = self.slots.iter().position(|s| s.init && !s.succeeded());
-            if let Some(index) = next {
-                let failed = |s: &Slot| s.terminated().is_some_and(|e| e.code != 0);
-                let given_up = self.slots.get(index).is_some_and(failed)
-                    && self.policy == RestartPolicy::Never;
-                if !given_up {
-                    self.start(index, now, &volumes);
-                }
-                return;
-            }
-            self.initialized = true;
-        }
-        for index in 0..self.slots.len() {
-            let wanted = self.slots.get(index).is_some_and(|s| {
-                !s.init
-                    && match &s.state {
-                        State::Waiting { .. } => true,
-                        State::Running { .. } => false,
-                        State::Terminated(ended) => self.policy.restarts(ended.code),
-                    }
-            });
-            if wanted {
-                self.start(index, now, &volumes);
-            }
-        }
-    }
-
-    fn make_volumes(&mut self, now: Instant) {
-        let VolumeState::Missing { retry_at } = &self.volumes else {
-            return;
-        };
-        if retry_at.is_some_and(|at| at > now) {
-            return;
-        }
-        self.volumes = VolumeState::Making;
-        let sources = self.sources();
-        let (shared, pod) = (Arc::clone(&self.shared), Arc::clone(&self.pod));
-        let dir = self.dir.join("volumes");
-        let inner = self.inner.clone();
-        tokio::spawn(async move {
-            let maker = VolumeMaker {
-                pod: &pod,
-                node: &shared.options.name,
-                dir,
-                host_paths: &shared.options.host_paths,
-                sources: &sources,
-            };
-            let _ = inner.send(Inner::Volumes(maker.make().await));
-        });
-    }
-
-    fn start(&mut self, index: usize, now: Instant, volumes: &Arc<Volumes>) {
-        let number = self.next_run;
-        let Some(slot) = self.slots.get_mut(index) else {
-            return;
-        };
-        if !slot.due(now) {
-            return;
-        }
-        self.next_run += 1;
-        let request = RunRequest {
-            cancel: slot.begin(number),
-            shared: Arc::clone(&self.shared),
-            pod: Arc::clone(&self.pod),
-            name: self.name.clone(),
-            container: slot.spec.clone(),
-            restart: slot.restarts,
-            volumes: Arc::clone(volumes),
-            dir: self.dir.clone(),
-        };
-        let inner = self.inner.clone();
-        tokio::spawn(request.run(move |event| {
-            // The actor is gone only when the pod is.
-            let _ = inner.send(Inner::Run(index, number, event));
-        }));
-    }
-
     fn view(&self) -> View<'_> {
         View {
             slots: &self.slots,
@@ -634,34 +398,4 @@ impl PodActor {
             Why::Shutdown | Why::Deadline => {}
         }
     }
-}
-
-/// Asks a container to end, once.
-fn ask(run: &mut Run) {
-    if std::mem::replace(&mut run.asked, true) {
-        return;
-    }
-    if let Some(process) = run.process.clone() {
-        tokio::spawn(terminate(process));
-    }
-}
-
-/// PID 1 of a namespace ignores SIGTERM until its own program handles it, so the signal waits until
-/// that program runs.
-async fn terminate(process: ProcessRecord) {
-    if let Some(keeper) = process.keeper {
-        for _ in 0..100 {
-            let before = processes::command_line(keeper.pid);
-            if before.is_empty() || processes::command_line(process.main.pid) != before {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-    process.main.signal(Signal::SIGTERM);
-}
-
-fn kill(process: ProcessRecord) {
-    // Reads all of /proc for an unconfined container.
-    tokio::task::spawn_blocking(move || process.kill());
 }

@@ -1,0 +1,224 @@
+//! An API server and a node in one process, and words to ask them with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use gastown_apiserver::ApiServer;
+use gastown_node::{Isolation, LogQuery, Node, NodeLogs, NodeOptions};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use kube::api::{DeleteParams, PostParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Nothing here takes this long; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Town {
+    _server: ApiServer,
+    pub client: Client,
+    pub node: Option<Node>,
+    pub dir: TempDir,
+    pub isolation: Isolation,
+}
+
+/// The isolation to test, or `None` with a loud word where the system forbids it.
+pub async fn available(isolation: Isolation) -> bool {
+    if isolation == Isolation::Unconfined {
+        return true;
+    }
+    match gastown_node::probe_isolation().await {
+        Ok(()) => true,
+        Err(why) => {
+            eprintln!("SKIPPED, NOT PASSED: {why}");
+            false
+        }
+    }
+}
+
+impl Town {
+    pub async fn start(isolation: Isolation) -> Self {
+        let server = ApiServer::open(gastown_apiserver::Options::default()).unwrap();
+        let client = server.client("default");
+        let dir = tempfile::tempdir().unwrap();
+        let mut town = Self {
+            _server: server,
+            client,
+            node: None,
+            dir,
+            isolation,
+        };
+        std::fs::create_dir_all(town.shared()).unwrap();
+        std::fs::create_dir_all(town.secret()).unwrap();
+        town.boot().await;
+        town
+    }
+
+    /// Starts a node, the first or the next.
+    pub async fn boot(&mut self) {
+        let options = NodeOptions {
+            name: "here".to_owned(),
+            data: self.data(),
+            isolation: self.isolation,
+            path_prefix: Vec::new(),
+            host_paths: vec![self.shared()],
+            hide: vec![self.secret()],
+            max_concurrent_starts: 4,
+        };
+        self.node = Some(Node::start(self.client.clone(), options).await.unwrap());
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A folder of the host that pods may mount.
+    pub fn shared(&self) -> PathBuf {
+        self.dir.path().join("shared")
+    }
+
+    /// A folder that they may not see.
+    pub fn secret(&self) -> PathBuf {
+        self.dir.path().join("secret")
+    }
+
+    pub fn logs(&self) -> NodeLogs {
+        self.node.as_ref().unwrap().logs()
+    }
+
+    pub fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), "default")
+    }
+
+    /// Creates an object of any built-in kind.
+    pub async fn create<K>(&self, object: Value)
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + serde::Serialize,
+        K::DynamicType: Default,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), "default");
+        let object: K = serde_json::from_value(object).unwrap();
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    /// Creates a pod from its spec.
+    pub async fn pod(&self, name: &str, spec: Value) -> Pod {
+        let object = json!({
+            "metadata": { "name": name, "annotations": { "say": "one" } },
+            "spec": spec,
+        });
+        let pod: Pod = serde_json::from_value(object).unwrap();
+        self.pods().create(&PostParams::default(), &pod).await.unwrap()
+    }
+
+    /// Waits until the pod is as wanted.
+    pub async fn until(&self, name: &str, wanted: impl Fn(&Pod) -> bool) -> Pod {
+        let condition = |pod: Option<&Pod>| pod.is_some_and(&wanted);
+        let waited = tokio::time::timeout(PATIENCE, await_condition(self.pods(), name, condition));
+        match waited.await {
+            Ok(pod) => pod.unwrap().unwrap(),
+            Err(_) => {
+                let now = self.pods().get_opt(name).await.unwrap();
+                panic!("{name} never came so far: {:#?}", now.map(|p| p.status));
+            }
+        }
+    }
+
+    pub async fn until_phase(&self, name: &str, phase: &str) -> Pod {
+        self.until(name, |pod| phase_of(pod) == phase).await
+    }
+
+    pub async fn until_gone(&self, name: &str) {
+        let gone = await_condition(self.pods(), name, |pod: Option<&Pod>| pod.is_none());
+        let waited = tokio::time::timeout(PATIENCE, gone).await;
+        waited.expect("the pod never went").unwrap();
+    }
+
+    pub async fn delete(&self, name: &str) {
+        self.pods().delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    pub async fn log(&self, pod: &str, container: &str) -> String {
+        let query = LogQuery {
+            namespace: "default".into(),
+            pod: pod.into(),
+            container: Some(container.into()),
+            follow: true,
+            ..LogQuery::default()
+        };
+        read(&self.logs(), query).await
+    }
+}
+
+pub async fn read(logs: &NodeLogs, query: LogQuery) -> String {
+    let stream = logs.open(query).await.unwrap();
+    let chunks: Vec<_> = tokio::time::timeout(PATIENCE, stream.try_collect())
+        .await
+        .expect("the log never ended")
+        .unwrap();
+    String::from_utf8(chunks.concat()).unwrap()
+}
+
+/// Waits for something on disk. Files tell nobody when they change, so this looks again.
+pub async fn until_file(path: &std::path::Path, wanted: impl Fn(&str) -> bool) {
+    let look = async {
+        while !std::fs::read_to_string(path).is_ok_and(|text| wanted(&text)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, look).await;
+    waited.unwrap_or_else(|_| panic!("{} never came so far", path.display()));
+}
+
+pub fn phase_of(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or_default()
+}
+
+pub fn container<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStatus {
+    let status = pod.status.as_ref().unwrap();
+    status
+        .init_container_statuses
+        .iter()
+        .chain(&status.container_statuses)
+        .flatten()
+        .find(|c| c.name == name)
+        .unwrap()
+}
+
+pub fn ended<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStateTerminated {
+    let state = container(pod, name).state.as_ref();
+    state.and_then(|s| s.terminated.as_ref()).unwrap()
+}
+
+pub fn waiting(pod: &Pod, name: &str) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let found = status.container_statuses.iter().flatten().find(|c| c.name == name)?;
+    found.state.as_ref()?.waiting.as_ref()?.reason.clone()
+}
+
+pub fn is_ready(pod: &Pod) -> bool {
+    pod.status
+        .as_ref()
+        .and_then(|s| s.conditions.as_ref())
+        .is_some_and(|c| c.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+}
+
+/// A container that runs a script of the shell.
+pub fn sh(name: &str, script: &str) -> Value {
+    json!({ "name": name, "image": "none", "command": ["/bin/sh", "-ec", script] })
+}
+
+/// The same, with more fields.
+pub fn sh_with(name: &str, script: &str, more: Value) -> Value {
+    let mut container = sh(name, script);
+    for (key, value) in more.as_object().unwrap() {
+        container[key] = value.clone();
+    }
+    container
+}
