@@ -25,6 +25,8 @@ pub(super) fn pod(p: &PolecatPod) -> Result<Pod, serde_json::Error> {
         parts::mount("workspace", &work),
         parts::mount("home", &paths.home),
         parts::mount("shared", &paths.shared),
+        // clone fetches into courier's repository, so that courier does not fetch it all again.
+        parts::mount("courier", &paths.courier),
         parts::mount("clone-tmp", "/tmp"),
     ];
     let mut courier_mounts = vec![
