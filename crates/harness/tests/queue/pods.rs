@@ -1,0 +1,111 @@
+//! The built program, as the two pods start it: orders in by environment, exit code and report out.
+
+use std::{fs, path::Path};
+
+use gastown_wire::{
+    CandidateOutcome, CandidateReport, LandOutcome, LandReport, MergeStyle, ORDERS_ENV, Orders,
+    Report, TERMINATION_ENV, exit,
+};
+
+use crate::town::{Tested, Town};
+
+fn start<R: Report>(step: &str, orders: &Orders, at: &Path) -> (Option<i32>, R) {
+    let message = at.join(format!("{step}-message"));
+    #[expect(
+        clippy::disallowed_types,
+        reason = "the program under test is a process"
+    )]
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_gastown-harness"))
+        .arg(step)
+        .env(ORDERS_ENV, serde_json::to_string(orders).unwrap())
+        .env(TERMINATION_ENV, &message)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let text = fs::read_to_string(&message).unwrap_or_else(|e| panic!("no report ({e}): {said}"));
+    (
+        out.status.code(),
+        R::decode(&text).unwrap_or_else(|e| panic!("{e}: {text}")),
+    )
+}
+
+#[test]
+fn a_test_pod_and_a_land_pod_leave_their_reports() {
+    let town = Town::new();
+    let member = town.member("nux", "main", &[&[("a", "1\n")]]);
+    let orders = town.test_orders("test", MergeStyle::Rebase, &[member]);
+
+    let (code, report) = start::<CandidateReport>(
+        "candidate",
+        &Orders::Test(Box::new(orders)),
+        &town.path("."),
+    );
+    let CandidateOutcome::Built { commit, tree } = report.outcome.clone() else {
+        panic!("{report:?}");
+    };
+    assert_eq!(code, Some(0));
+
+    let tested = Tested {
+        commit,
+        tree,
+        report,
+    };
+    let land = Orders::Land(Box::new(town.land_orders("land", &tested)));
+    let (code, report) = start::<LandReport>("land", &land, &town.path("."));
+    assert_eq!((code, report.outcome), (Some(0), LandOutcome::Landed));
+    assert_eq!(town.main(), tested.commit);
+}
+
+#[test]
+fn a_test_container_never_starts_without_a_candidate() {
+    let town = Town::new();
+    let on_base = town.member("nux", "main", &[]);
+    let mut orders = town.test_orders("test", MergeStyle::Rebase, &[on_base]);
+    let mut codes = Vec::new();
+    for change in [
+        (|_| {}) as fn(&mut gastown_wire::TestOrders),
+        |o| o.base = Some("1".repeat(40)),
+        |o| o.base = None,
+        |o| o.members[0].commit = "2".repeat(40),
+        |o| o.remote.branch = "trunk".into(),
+    ] {
+        change(&mut orders);
+        let (code, report) = start::<CandidateReport>(
+            "candidate",
+            &Orders::Test(Box::new(orders.clone())),
+            &town.path("."),
+        );
+        codes.push((code.unwrap(), report.outcome));
+    }
+    assert_eq!(
+        codes,
+        [
+            (79, CandidateOutcome::Nothing),
+            (79, CandidateOutcome::BaseMoved),
+            (79, CandidateOutcome::Nothing),
+            (79, CandidateOutcome::Missing { i: 0 }),
+            (
+                exit::CONFIG,
+                CandidateOutcome::Config {
+                    reason: "BranchNotFound".into()
+                }
+            ),
+        ]
+    );
+}
+
+#[test]
+fn the_orders_of_another_pod_are_refused_in_the_report() {
+    let town = Town::new();
+    let orders = Orders::Test(Box::new(town.test_orders("test", MergeStyle::Rebase, &[])));
+
+    let (code, report) = start::<LandReport>("land", &orders, &town.path("."));
+
+    assert_eq!(code, Some(exit::CONFIG));
+    assert_eq!(
+        report.outcome,
+        LandOutcome::Config {
+            reason: "BadOrders".into()
+        }
+    );
+}
