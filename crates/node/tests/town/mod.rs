@@ -16,16 +16,16 @@ use tempfile::TempDir;
 /// Nothing here takes this long; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Town {
+pub(crate) struct Town {
     _server: ApiServer,
-    pub client: Client,
-    pub node: Option<Node>,
-    pub dir: TempDir,
-    pub isolation: Isolation,
+    pub(crate) client: Client,
+    pub(crate) node: Option<Node>,
+    pub(crate) dir: TempDir,
+    pub(crate) isolation: Isolation,
 }
 
 /// The isolation to test, or `None` with a loud word where the system forbids it.
-pub async fn available(isolation: Isolation) -> bool {
+pub(crate) async fn available(isolation: Isolation) -> bool {
     if isolation == Isolation::Unconfined {
         return true;
     }
@@ -39,7 +39,7 @@ pub async fn available(isolation: Isolation) -> bool {
 }
 
 impl Town {
-    pub async fn start(isolation: Isolation) -> Self {
+    pub(crate) async fn start(isolation: Isolation) -> Self {
         let server = ApiServer::open(gastown_apiserver::Options::default()).unwrap();
         let client = server.client("default");
         let dir = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ impl Town {
     }
 
     /// Starts a node, the first or the next.
-    pub async fn boot(&mut self) {
+    pub(crate) async fn boot(&mut self) {
         let options = NodeOptions {
             name: "here".to_owned(),
             data: self.data(),
@@ -70,30 +70,30 @@ impl Town {
         self.node = Some(Node::start(self.client.clone(), options).await.unwrap());
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
     /// A folder of the host that pods may mount.
-    pub fn shared(&self) -> PathBuf {
+    pub(crate) fn shared(&self) -> PathBuf {
         self.dir.path().join("shared")
     }
 
     /// A folder that they may not see.
-    pub fn secret(&self) -> PathBuf {
+    pub(crate) fn secret(&self) -> PathBuf {
         self.dir.path().join("secret")
     }
 
-    pub fn logs(&self) -> NodeLogs {
+    pub(crate) fn logs(&self) -> NodeLogs {
         self.node.as_ref().unwrap().logs()
     }
 
-    pub fn pods(&self) -> Api<Pod> {
+    pub(crate) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), "default")
     }
 
     /// Creates an object of any built-in kind.
-    pub async fn create<K>(&self, object: Value)
+    pub(crate) async fn create<K>(&self, object: Value)
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
             + Clone
@@ -108,7 +108,7 @@ impl Town {
     }
 
     /// Creates a pod from its spec.
-    pub async fn pod(&self, name: &str, spec: Value) -> Pod {
+    pub(crate) async fn pod(&self, name: &str, spec: Value) -> Pod {
         let object = json!({
             "metadata": { "name": name, "annotations": { "say": "one" } },
             "spec": spec,
@@ -118,7 +118,7 @@ impl Town {
     }
 
     /// Waits until the pod is as wanted.
-    pub async fn until(&self, name: &str, wanted: impl Fn(&Pod) -> bool) -> Pod {
+    pub(crate) async fn until(&self, name: &str, wanted: impl Fn(&Pod) -> bool) -> Pod {
         let condition = |pod: Option<&Pod>| pod.is_some_and(&wanted);
         let waited = tokio::time::timeout(PATIENCE, await_condition(self.pods(), name, condition));
         match waited.await {
@@ -130,21 +130,21 @@ impl Town {
         }
     }
 
-    pub async fn until_phase(&self, name: &str, phase: &str) -> Pod {
+    pub(crate) async fn until_phase(&self, name: &str, phase: &str) -> Pod {
         self.until(name, |pod| phase_of(pod) == phase).await
     }
 
-    pub async fn until_gone(&self, name: &str) {
+    pub(crate) async fn until_gone(&self, name: &str) {
         let gone = await_condition(self.pods(), name, |pod: Option<&Pod>| pod.is_none());
         let waited = tokio::time::timeout(PATIENCE, gone).await;
         waited.expect("the pod never went").unwrap();
     }
 
-    pub async fn delete(&self, name: &str) {
+    pub(crate) async fn delete(&self, name: &str) {
         self.pods().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    pub async fn log(&self, pod: &str, container: &str) -> String {
+    pub(crate) async fn log(&self, pod: &str, container: &str) -> String {
         let query = LogQuery {
             namespace: "default".into(),
             pod: pod.into(),
@@ -156,7 +156,7 @@ impl Town {
     }
 }
 
-pub async fn read(logs: &NodeLogs, query: LogQuery) -> String {
+pub(crate) async fn read(logs: &NodeLogs, query: LogQuery) -> String {
     let stream = logs.open(query).await.unwrap();
     let chunks: Vec<_> = tokio::time::timeout(PATIENCE, stream.try_collect())
         .await
@@ -166,7 +166,7 @@ pub async fn read(logs: &NodeLogs, query: LogQuery) -> String {
 }
 
 /// Waits for something on disk. Files tell nobody when they change, so this looks again.
-pub async fn until_file(path: &std::path::Path, wanted: impl Fn(&str) -> bool) {
+pub(crate) async fn until_file(path: &std::path::Path, wanted: impl Fn(&str) -> bool) {
     let look = async {
         while !std::fs::read_to_string(path).is_ok_and(|text| wanted(&text)) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -176,11 +176,11 @@ pub async fn until_file(path: &std::path::Path, wanted: impl Fn(&str) -> bool) {
     waited.unwrap_or_else(|_| panic!("{} never came so far", path.display()));
 }
 
-pub fn phase_of(pod: &Pod) -> &str {
+pub(crate) fn phase_of(pod: &Pod) -> &str {
     pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or_default()
 }
 
-pub fn container<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStatus {
+pub(crate) fn container<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStatus {
     let status = pod.status.as_ref().unwrap();
     status
         .init_container_statuses
@@ -191,18 +191,18 @@ pub fn container<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStatus {
         .unwrap()
 }
 
-pub fn ended<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStateTerminated {
+pub(crate) fn ended<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStateTerminated {
     let state = container(pod, name).state.as_ref();
     state.and_then(|s| s.terminated.as_ref()).unwrap()
 }
 
-pub fn waiting(pod: &Pod, name: &str) -> Option<String> {
+pub(crate) fn waiting(pod: &Pod, name: &str) -> Option<String> {
     let status = pod.status.as_ref()?;
     let found = status.container_statuses.iter().flatten().find(|c| c.name == name)?;
     found.state.as_ref()?.waiting.as_ref()?.reason.clone()
 }
 
-pub fn is_ready(pod: &Pod) -> bool {
+pub(crate) fn is_ready(pod: &Pod) -> bool {
     pod.status
         .as_ref()
         .and_then(|s| s.conditions.as_ref())
@@ -210,12 +210,12 @@ pub fn is_ready(pod: &Pod) -> bool {
 }
 
 /// A container that runs a script of the shell.
-pub fn sh(name: &str, script: &str) -> Value {
+pub(crate) fn sh(name: &str, script: &str) -> Value {
     json!({ "name": name, "image": "none", "command": ["/bin/sh", "-ec", script] })
 }
 
 /// The same, with more fields.
-pub fn sh_with(name: &str, script: &str, more: Value) -> Value {
+pub(crate) fn sh_with(name: &str, script: &str, more: Value) -> Value {
     let mut container = sh(name, script);
     for (key, value) in more.as_object().unwrap() {
         container[key] = value.clone();
