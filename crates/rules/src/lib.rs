@@ -1,1 +1,45 @@
-//! gastown-rules
+//! Every decision. No I/O, no clock, no client.
+//!
+//! ```text
+//! watch events, answers to our own writes ──learn──▶ World ──decide(dirty, now)──▶ Plan { actions, wakes }
+//! ```
+//!
+//! The whole world is the specification, dirty rigs are the execution: `decide(w, all)` restricted to a rig equals
+//! `decide(w, {that rig})`. A settled world gives an empty plan.
+
+mod bead_store;
+mod blueprint;
+mod census;
+mod convoy;
+mod decide;
+mod admission;
+mod agents;
+mod draft;
+mod duration;
+mod fact;
+mod key;
+mod names;
+mod plan;
+mod polecat;
+mod reason;
+#[expect(dead_code, reason = "decide.rs calls it")]
+mod refinery;
+mod rig;
+mod row;
+mod settings;
+mod witness;
+mod world;
+
+pub use blueprint::{
+    Blueprint, Credentials, LandPod, PodCommon, PolecatForBead, PolecatPod, TestPod, TextMap,
+};
+pub use decide::decide;
+pub use fact::{Answer, Fact, Outcome, Seen};
+pub use key::{Key, Kind, Rev, RigKey, Uid};
+pub use plan::{Action, Notice, Plan, Status};
+pub use reason::Reason;
+pub use row::{
+    BeadStoreRow, ContainerRow, ContainerState, ConvoyRow, Ended, Meta, PodPhase, PodRole, PodRow,
+    PolecatRow, RefineryRow, RigRow, Row, WitnessRow,
+};
+pub use world::{Blocked, Refusal, Town, World, convoy_home, counts, limit};

@@ -1,0 +1,104 @@
+//! One look at the world, sorted the way decisions ask.
+
+use crate::key::{Key, Kind, RigKey, Uid};
+use crate::polecat::outcome::occupies;
+use crate::row::{ConvoyRow, PodRole, PodRow, PolecatRow, RigRow};
+use crate::world::{World, counts, limit};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The polecats of some rigs and all polecat pods by owner.
+#[derive(Debug)]
+pub(crate) struct Census<'w> {
+    pub(crate) world: &'w World,
+    pub(crate) now: Timestamp,
+    polecats: BTreeMap<&'w str, Vec<&'w PolecatRow>>,
+    pods: HashMap<&'w Uid, Vec<&'w PodRow>>,
+    strays: BTreeMap<&'w str, usize>,
+    /// Convoys that limit their parallelism, by namespace and bead.
+    limits: HashMap<(&'w str, &'w str), Vec<&'w ConvoyRow>>,
+}
+
+impl<'w> Census<'w> {
+    /// Looks at all that concerns these rigs.
+    pub(crate) fn take(world: &'w World, rigs: &BTreeSet<RigKey>, now: Timestamp) -> Self {
+        let mut census = Self {
+            world,
+            now,
+            polecats: BTreeMap::new(),
+            pods: HashMap::new(),
+            strays: BTreeMap::new(),
+            limits: HashMap::new(),
+        };
+        for convoy in world.convoys.values().filter(|c| limit(c).is_some() && c.meta.deleting.is_none()) {
+            for bead in &convoy.spec.tracked_beads {
+                let held = census.limits.entry((&convoy.meta.key.namespace, bead)).or_default();
+                if held.last().is_none_or(|last| last.meta.key != convoy.meta.key) {
+                    held.push(convoy);
+                }
+            }
+        }
+        let mut known: BTreeSet<&Uid> = BTreeSet::new();
+        for row in world.polecats.values() {
+            known.insert(&row.meta.uid);
+            if rigs.contains(&row.spec.rig) {
+                census.polecats.entry(&row.spec.rig).or_default().push(row);
+            }
+        }
+        for pod in world.pods.values().filter(|p| p.role == PodRole::Polecat) {
+            match &pod.owner {
+                Some(owner) if known.contains(owner) => census.pods.entry(owner).or_default().push(pod),
+                // Its polecat is gone or cannot be read: left to owner collection, but its place is taken.
+                _ if occupies(pod, now) => *census.strays.entry(&pod.rig).or_default() += 1,
+                _ => {}
+            }
+        }
+        census
+    }
+
+    /// The Rig of that name.
+    pub(crate) fn rig(&self, name: &str) -> Option<&'w RigRow> {
+        self.world.rigs.get(name)
+    }
+
+    /// The polecats of a rig, in key order.
+    pub(crate) fn polecats(&self, rig: &str) -> &[&'w PolecatRow] {
+        self.polecats.get(rig).map_or(&[], Vec::as_slice)
+    }
+
+    /// All polecats of a namespace, whatever their rig.
+    pub(crate) fn namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'w PolecatRow> + 'a {
+        self.world
+            .polecats
+            .range(Key::new(Kind::Polecat, namespace, "")..)
+            .take_while(move |(key, _)| key.namespace == namespace)
+            .map(|(_, row)| row)
+    }
+
+    /// The polecats of all rigs looked at.
+    pub(crate) fn all_polecats(&self) -> impl Iterator<Item = &'w PolecatRow> + '_ {
+        self.polecats.values().flatten().copied()
+    }
+
+    /// The pods a polecat owns.
+    pub(crate) fn pods(&self, polecat: &PolecatRow) -> &[&'w PodRow] {
+        self.pods.get(&polecat.meta.uid).map_or(&[], Vec::as_slice)
+    }
+
+    /// Live pods of a rig whose polecat nobody knows.
+    pub(crate) fn strays(&self, rig: &str) -> usize {
+        self.strays.get(rig).copied().unwrap_or_default()
+    }
+
+    /// The convoys that name a rig.
+    pub(crate) fn convoys_of<'a>(&'a self, rig: &'a str) -> impl Iterator<Item = &'w ConvoyRow> + 'a {
+        self.world.convoys.values().filter(move |c| c.spec.rig_ref.as_deref() == Some(rig))
+    }
+
+    /// The convoys whose parallelism a polecat counts against.
+    pub(crate) fn limits(&self, polecat: &'w PolecatRow) -> impl Iterator<Item = &'w ConvoyRow> + '_ {
+        let bead = polecat.spec.bead_id.as_deref().unwrap_or_default();
+        let held = self.limits.get(&(polecat.meta.key.namespace.as_str(), bead));
+        held.into_iter().flatten().copied().filter(move |convoy| counts(convoy, polecat))
+    }
+}

@@ -1,0 +1,162 @@
+//! Test and land pods of a batch.
+
+use super::batch::{BASIS, BATCH, LAND_DEADLINE, LOST, RUN};
+use super::lane::Lane;
+use super::queue;
+use crate::blueprint::{Blueprint, LandPod, PodCommon, TestPod};
+use crate::key::{Key, Kind};
+use crate::names;
+use crate::row::PolecatRow;
+use crate::world::World;
+use gastown_api::{QueueMember, labels};
+use gastown_wire::{self as wire, LandOrders, Member, Orders, Pace, Paths, RemoteOrders, TestOrders};
+use std::collections::BTreeMap;
+
+/// Where the git Secret is mounted.
+const SECRET_DIR: &str = "/gastown/git";
+/// Where known hosts are mounted.
+const KNOWN_HOSTS: &str = "/gastown/known-hosts/known_hosts";
+/// Longest title of a squash or merge commit. Characters.
+const TITLE_LIMIT: usize = 100;
+
+/// A run of a prefix.
+pub(super) struct Run {
+    pub(super) batch: i64,
+    pub(super) run: u32,
+    pub(super) lost: u32,
+    pub(super) base: Option<String>,
+    pub(super) members: Vec<Member>,
+}
+
+/// The pod that tests a prefix.
+pub(super) fn test_pod(world: &World, lane: &Lane<'_>, of: Run) -> Blueprint {
+    let (label, prefix) = (lane.label(), of.members.len());
+    let name = format!("test-{label}-{}-{prefix}-{}", of.batch, of.run);
+    let rig = lane.rig.meta.key.name.clone();
+    let orders = TestOrders {
+        version: wire::VERSION,
+        candidate_ref: format!("{}{}-{prefix}", wire::candidates_prefix(&rig), of.batch),
+        rig,
+        remote: remote(lane),
+        base: of.base,
+        members: of.members,
+        merge_style: lane.style,
+        paths: paths(),
+        pace: Pace::default(),
+    };
+    let mut common = common(world, lane, &name, "test", &Orders::Test(Box::new(orders.clone())));
+    common.deadline = Some(lane.timeout.as_secs());
+    common.annotations.extend([
+        (BATCH.to_owned(), of.batch.to_string()),
+        (RUN.to_owned(), of.run.to_string()),
+        (LOST.to_owned(), of.lost.to_string()),
+        (BASIS.to_owned(), lane.basis()),
+        (labels::DEFAULT_CONTAINER.to_owned(), super::verdict::TEST.to_owned()),
+    ]);
+    Blueprint::TestPod(TestPod {
+        common,
+        orders,
+        image: lane.image.clone(),
+        command: lane.command.clone(),
+        resources: lane.resources.clone(),
+    })
+}
+
+/// The pod that pushes what was tested. `what` says base, candidate, tree, ref and members.
+pub(super) fn land_pod(world: &World, lane: &Lane<'_>, batch: i64, run: u32, what: LandOrders) -> Blueprint {
+    let name = format!("land-{}-{batch}-{run}", lane.label());
+    let orders = LandOrders {
+        version: wire::VERSION,
+        rig: lane.rig.meta.key.name.clone(),
+        remote: remote(lane),
+        batch: u64::try_from(batch).unwrap_or_default(),
+        paths: paths(),
+        pace: Pace::default(),
+        ..what
+    };
+    let mut common = common(world, lane, &name, "land", &Orders::Land(Box::new(orders.clone())));
+    common.deadline = Some(LAND_DEADLINE.as_secs());
+    common.annotations.extend([
+        (BATCH.to_owned(), batch.to_string()),
+        (RUN.to_owned(), run.to_string()),
+        (labels::DEFAULT_CONTAINER.to_owned(), super::verdict::LAND.to_owned()),
+    ]);
+    Blueprint::LandPod(LandPod { common, orders })
+}
+
+/// A member as candidates are told of it.
+pub(super) fn member(pinned: &QueueMember, polecat: Option<&PolecatRow>) -> Member {
+    Member {
+        polecat: pinned.polecat.clone(),
+        uid: pinned.uid.clone(),
+        commit: pinned.commit.clone(),
+        branch: polecat.and_then(|p| p.status.branch.clone()).unwrap_or_default(),
+        title: polecat.map_or_else(|| queue::name(pinned).to_owned(), title),
+    }
+}
+
+/// One line: the bead and the task's first words.
+fn title(polecat: &PolecatRow) -> String {
+    let spec = &polecat.spec;
+    let task = spec.task.as_ref().and_then(|t| t.description.as_ref()).or(spec.task_description.as_ref());
+    let line = task.and_then(|t| t.lines().map(str::trim).find(|l| !l.is_empty())).unwrap_or_default();
+    let line: String = line.chars().filter(|c| !c.is_control()).take(TITLE_LIMIT).collect();
+    match (&spec.bead_id, line.is_empty()) {
+        (Some(bead), false) => format!("{bead}: {line}"),
+        (Some(bead), true) => bead.clone(),
+        (None, false) => line,
+        (None, true) => polecat.meta.key.name.clone(),
+    }
+}
+
+fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Orders) -> PodCommon {
+    let (owner, rig) = (&lane.refinery.meta, &lane.rig.meta.key.name);
+    let mut set = BTreeMap::from([
+        (labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned()),
+        (labels::ROLE.to_owned(), role.to_owned()),
+    ]);
+    if labels::legal_label_value(rig) {
+        set.insert(labels::RIG.to_owned(), rig.clone());
+    }
+    // Inner orders: the pod's role says which kind they are.
+    let inner = match orders {
+        Orders::Test(o) => serde_json::to_string(o),
+        Orders::Land(o) => serde_json::to_string(o),
+        Orders::Polecat(o) => serde_json::to_string(o),
+    };
+    PodCommon {
+        key: Key::new(Kind::Pod, &owner.key.namespace, names::object_name(name, names::NAME_LIMIT)),
+        owner: (Kind::Refinery, owner.key.name.clone(), owner.uid.clone()),
+        labels: set,
+        annotations: BTreeMap::from([
+            (labels::RIG.to_owned(), rig.clone()),
+            // Plain data with string keys always serialises.
+            (labels::ORDERS.to_owned(), inner.unwrap_or_default()),
+            (labels::SAFE_TO_EVICT.to_owned(), "false".to_owned()),
+        ]),
+        harness_image: world.town.harness_image.clone(),
+        credentials: lane.credentials.clone(),
+        deadline: None,
+        template: lane.rig.spec.pod_template.clone(),
+        local_remote: lane.target.local_path().filter(|_| world.town.one_machine),
+    }
+}
+
+fn remote(lane: &Lane<'_>) -> RemoteOrders {
+    RemoteOrders {
+        url: lane.target.repository.clone(),
+        branch: lane.target.branch.clone(),
+        secret_dir: lane.credentials.git.as_ref().map(|_| SECRET_DIR.to_owned()),
+        known_hosts: lane.credentials.known_hosts.as_ref().map(|_| KNOWN_HOSTS.to_owned()),
+    }
+}
+
+fn paths() -> Paths {
+    Paths {
+        workspace: "/workspace/repo".to_owned(),
+        home: "/gastown/home".to_owned(),
+        shared: "/gastown/shared".to_owned(),
+        courier: "/gastown/courier".to_owned(),
+        pod_info: "/gastown/pod".to_owned(),
+    }
+}

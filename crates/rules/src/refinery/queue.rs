@@ -1,0 +1,90 @@
+//! Who waits to land, in order.
+
+use super::lane::{Lane, ready_since};
+use super::conditions;
+use crate::key::{Key, Kind};
+use crate::row::PolecatRow;
+use crate::world::World;
+use gastown_api::{self as api, QueueMember};
+use jiff::{SignedDuration, Timestamp};
+
+/// Waiting this long counts as much as one step of priority, so that nobody starves.
+const AGEING: SignedDuration = SignedDuration::from_mins(30);
+/// A polecat whose record was refused this often is passed over until its backoff ends.
+const REFUSED_OFTEN: u32 = 3;
+
+/// Ready work of a queue: priority with ageing, then time ready.
+pub(super) fn waiting<'w>(world: &'w World, lane: &Lane<'w>, now: Timestamp) -> Vec<&'w PolecatRow> {
+    let mut ready: Vec<&PolecatRow> = world
+        .polecats
+        .values()
+        .filter(|p| p.spec.rig == lane.rig.meta.key.name && is_ready(p) && !given_up(world, p, now))
+        .filter(|p| lane.serves(p))
+        .collect();
+    ready.sort_by_cached_key(|p| (-rank(p, now), ready_since(p), p.meta.key.clone()));
+    ready
+}
+
+/// Finished, pushed, not landed.
+pub(super) fn is_ready(polecat: &PolecatRow) -> bool {
+    let conditions = &polecat.status.conditions;
+    polecat.meta.deleting.is_none()
+        && polecat.status.phase == api::PolecatPhase::Done
+        && polecat.status.commit.as_ref().is_some_and(|c| !c.is_empty())
+        && conditions::is_true(conditions, api::conditions::AVAILABLE)
+        && !conditions::is_true(conditions, api::conditions::MERGED)
+}
+
+fn rank(polecat: &PolecatRow, now: Timestamp) -> i64 {
+    let waited = now.duration_since(ready_since(polecat)).as_secs().max(0);
+    i64::from(polecat.spec.priority.unwrap_or(0)) + waited / AGEING.as_secs()
+}
+
+/// Whether the API server keeps refusing what we would write of it.
+pub(super) fn given_up(world: &World, polecat: &PolecatRow, now: Timestamp) -> bool {
+    world.refusal(&polecat.meta.key).is_some_and(|r| r.why.is_some() && r.count >= REFUSED_OFTEN && r.until > now)
+}
+
+/// Pins a polecat to what is ready now.
+pub(super) fn pin(polecat: &PolecatRow) -> QueueMember {
+    QueueMember {
+        polecat: format!("{}/{}", polecat.meta.key.namespace, polecat.meta.key.name),
+        uid: polecat.meta.uid.0.clone(),
+        commit: polecat.status.commit.clone().unwrap_or_default(),
+        round: polecat.status.round.unwrap_or(1),
+    }
+}
+
+/// The polecat of a member, where it is still the same one.
+pub(super) fn find<'w>(world: &'w World, member: &QueueMember) -> Option<&'w PolecatRow> {
+    let (namespace, name) = member.polecat.split_once('/')?;
+    world.polecats.get(&Key::new(Kind::Polecat, namespace, name)).filter(|p| p.meta.uid.0 == member.uid)
+}
+
+/// Whether it stands where it was pinned.
+pub(super) fn is_pinned(polecat: &PolecatRow, member: &QueueMember) -> bool {
+    polecat.status.commit.as_deref() == Some(member.commit.as_str())
+        && polecat.status.round.unwrap_or(1) == member.round
+        && conditions::is_true(&polecat.status.conditions, api::conditions::AVAILABLE)
+        && !conditions::is_true(&polecat.status.conditions, api::conditions::MERGED)
+}
+
+/// A member's name without its namespace.
+pub(super) fn name(member: &QueueMember) -> &str {
+    member.polecat.split_once('/').map_or(member.polecat.as_str(), |(_, name)| name)
+}
+
+/// `a, b and c`.
+pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.as_slice() {
+        [] => "nobody".to_owned(),
+        [one] => (*one).to_owned(),
+        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+    }
+}
+
+/// The first digits of a commit or tree, as git shows them.
+pub(super) fn short(id: &str) -> &str {
+    id.get(..10).unwrap_or(id)
+}

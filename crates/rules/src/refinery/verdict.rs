@@ -1,0 +1,410 @@
+//! What a test or land pod says. The verdict is the kubelet's word on a container, never anything that tests wrote.
+
+use crate::reason::Reason;
+use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRow};
+use gastown_wire::{
+    CandidateOutcome, CandidateReport, LandOutcome, LandReport, Report, ReportError, exit,
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// Container that builds the candidate.
+pub(super) const CANDIDATE: &str = "candidate";
+/// Container whose exit code is the verdict.
+pub(super) const TEST: &str = "test";
+/// Container that pushes.
+pub(super) const LAND: &str = "land";
+/// Evidence is cut to its last bytes. Bytes.
+pub(super) const EVIDENCE_LIMIT: usize = 2048;
+/// A pod that does not start within this is given up.
+const START_DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+/// What a kubelet gets beyond a pod's own deadline before its silence counts as the pod's loss.
+const SLACK: SignedDuration = SignedDuration::from_mins(5);
+
+/// Something that hinders a pod and no change is to blame for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hindrance {
+    /// What, and what to do.
+    pub(super) reason: Reason,
+    /// Since when: backoff counts from here.
+    pub(super) since: Timestamp,
+}
+
+/// What a test pod came to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Tested {
+    /// Not yet anything.
+    Running {
+        /// Look again then.
+        until: Timestamp,
+        /// Why it does not start.
+        trouble: Option<Reason>,
+    },
+    /// The tests passed on the candidate of the report.
+    Green,
+    /// They failed; their last output, cleaned.
+    Red(String),
+    /// Nobody will ever know: evicted, node gone, pod gone. Counts towards [`super::plan::MAX_LOST_RUNS`].
+    Lost(String),
+    /// No change is to blame: configuration, remote, image. Tried again with backoff.
+    Hindered(Hindrance),
+    /// No member changes anything on the base.
+    Nothing,
+    /// The branch is not at the base any more.
+    Moved,
+    /// The commit of the member with this index is not on the remote.
+    Missing(usize),
+}
+
+/// What a land pod came to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Landing {
+    /// Not yet anything.
+    Running {
+        /// Look again then.
+        until: Timestamp,
+        /// Why it does not start.
+        trouble: Option<Reason>,
+    },
+    /// The branch is, or contains, the candidate.
+    Landed {
+        /// When.
+        at: Timestamp,
+    },
+    /// The branch moved.
+    Stale,
+    /// No answer: the next one looks whether it landed.
+    Lost(Hindrance),
+    /// The remote, its configuration or its protection is in the way.
+    Hindered(Hindrance),
+    /// Candidate, tree or ancestry is not what was tested.
+    Mismatch(Hindrance),
+}
+
+/// The candidate's report, where it left one.
+pub(super) fn candidate_report(pod: &PodRow) -> Option<Result<CandidateReport, ReportError>> {
+    ended(pod, CANDIDATE).map(|e| CandidateReport::decode(&e.message))
+}
+
+/// Reads a test pod.
+pub(super) fn of_test(pod: &PodRow, timeout: SignedDuration, now: Timestamp) -> Tested {
+    let built = match candidate_report(pod) {
+        None => false,
+        Some(Ok(report)) => match report.outcome {
+            CandidateOutcome::Built { .. } => match flaw(pod, &report) {
+                None => true,
+                Some(why) => return Tested::Hindered(hindered(pod, "BadReport", why)),
+            },
+            CandidateOutcome::Nothing => return Tested::Nothing,
+            CandidateOutcome::BaseMoved => return Tested::Moved,
+            CandidateOutcome::Missing { i } => return Tested::Missing(i),
+            CandidateOutcome::Config { reason } => {
+                return Tested::Hindered(hindered(pod, "RemoteRefused", config(&reason, &report.detail)));
+            }
+            CandidateOutcome::Transient => {
+                return Tested::Hindered(hindered(pod, "RemoteUnreachable", unreachable(&report.detail)));
+            }
+        },
+        Some(Err(error)) => match unreadable(pod, CANDIDATE, &error) {
+            Some(hindrance) => return Tested::Hindered(hindrance),
+            None => return Tested::Lost(format!("the candidate was not built: {}", death(pod, CANDIDATE))),
+        },
+    };
+    if let Some(end) = ended(pod, TEST) {
+        return judged(pod, end, built);
+    }
+    if !pod.live() {
+        return match (pod.reason.as_str(), built) {
+            ("DeadlineExceeded", true) => Tested::Red(format!("the tests did not end within {timeout:#}")),
+            ("DeadlineExceeded", false) => Tested::Hindered(hindered(
+                pod,
+                "CandidateTimedOut",
+                "the candidate was not built within the test timeout; check the remote and spec.testTimeout",
+            )),
+            _ if own_disk_limit(pod) => Tested::Red(clean(&pod.message)),
+            _ => Tested::Lost(format!("the test pod ended without a verdict: {}", why(pod))),
+        };
+    }
+    match patience(pod, CANDIDATE, timeout, now) {
+        Patience::Running { until, trouble } => Tested::Running { until, trouble },
+        Patience::NeverStarted(hindrance) => Tested::Hindered(hindrance),
+        Patience::Over(why) => Tested::Lost(why),
+    }
+}
+
+/// The test container has ended: its exit code, unless the end was not its own.
+fn judged(pod: &PodRow, end: &Ended, built: bool) -> Tested {
+    if !built {
+        return Tested::Lost("the tests ran without a candidate's report".to_owned());
+    }
+    if end.exit == 0 {
+        return Tested::Green;
+    }
+    if pod.reason == "DeadlineExceeded" {
+        return Tested::Red(evidence("the tests did not end within their timeout", &end.message));
+    }
+    if end.reason == "OOMKilled" {
+        return Tested::Red(evidence("the tests used more memory than their limit", &end.message));
+    }
+    if own_disk_limit(pod) {
+        return Tested::Red(evidence(&clean(&pod.message), &end.message));
+    }
+    if matches!(end.reason.as_str(), "StartError" | "ContainerCannotRun") {
+        let why = format!(
+            "the test container could not start: {}; the test image needs /bin/sh",
+            clean(&end.message)
+        );
+        return Tested::Hindered(hindered(pod, "TestCannotStart", why));
+    }
+    let not_its_own = pod.disrupted.is_some()
+        || pod.meta.deleting.is_some()
+        || end.reason == "ContainerStatusUnknown"
+        || !matches!(pod.reason.as_str(), "" | "Error" | "Completed");
+    if not_its_own {
+        return Tested::Lost(format!("the tests were interrupted: {}", why(pod)));
+    }
+    Tested::Red(evidence(&format!("exit code {}", end.exit), &end.message))
+}
+
+/// Reads a land pod.
+pub(super) fn of_land(pod: &PodRow, deadline: SignedDuration, now: Timestamp) -> Landing {
+    let Some(end) = ended(pod, LAND) else {
+        if !pod.live() {
+            let why = format!("the land pod ended without an answer: {}", why(pod));
+            return Landing::Lost(hindered(pod, "LandPodLost", why));
+        }
+        return match patience(pod, LAND, deadline, now) {
+            Patience::Running { until, trouble } => Landing::Running { until, trouble },
+            Patience::NeverStarted(hindrance) => Landing::Hindered(hindrance),
+            Patience::Over(why) => Landing::Lost(hindered(pod, "LandPodLost", why)),
+        };
+    };
+    let report = match LandReport::decode(&end.message) {
+        Ok(report) => report,
+        Err(error) => {
+            return match unreadable(pod, LAND, &error) {
+                Some(hindrance) => Landing::Hindered(hindrance),
+                None => Landing::Lost(hindered(pod, "LandPodLost", death(pod, LAND))),
+            };
+        }
+    };
+    let ordered = pod.land.as_ref().map_or("", |o| o.candidate.as_str());
+    match report.outcome {
+        LandOutcome::Landed if report.commit.is_empty() || report.commit == ordered => {
+            Landing::Landed { at: end.at.unwrap_or(now) }
+        }
+        LandOutcome::Landed => Landing::Mismatch(hindered(
+            pod,
+            "LandingMismatch",
+            format!("{} was reported as landed, {ordered} was ordered", clean(&report.commit)),
+        )),
+        LandOutcome::Stale { .. } => Landing::Stale,
+        LandOutcome::Refused { why } => Landing::Hindered(hindered(pod, "PushRejected", refused(&why))),
+        LandOutcome::Mismatch { why } => Landing::Mismatch(hindered(pod, "LandingMismatch", clean(&why))),
+        LandOutcome::Config { reason } => {
+            Landing::Hindered(hindered(pod, "RemoteRefused", config(&reason, &report.detail)))
+        }
+        LandOutcome::Transient => {
+            Landing::Hindered(hindered(pod, "RemoteUnreachable", unreachable(&report.detail)))
+        }
+    }
+}
+
+fn refused(why: &str) -> String {
+    format!(
+        "the remote refuses the push: {}; let this credential push to the target branch, or name another branch; \
+         nobody is sent back, it is tried again",
+        clean(why)
+    )
+}
+
+fn config(reason: &str, detail: &str) -> String {
+    format!(
+        "{}: {}; check gitURL, targetBranch and gitSecretRef of the Rig or Refinery",
+        clean(reason),
+        clean(detail)
+    )
+}
+
+fn unreachable(detail: &str) -> String {
+    format!("the git remote does not answer: {}; it is tried again", clean(detail))
+}
+
+/// What is wrong with a report of a candidate that was built.
+fn flaw(pod: &PodRow, report: &CandidateReport) -> Option<String> {
+    let CandidateOutcome::Built { commit, tree } = &report.outcome else { return None };
+    let orders = pod.test.as_deref()?;
+    let ids = [commit, tree, &report.base].into_iter().chain(report.included.iter().map(|i| &i.c));
+    if let Some(bad) = ids.into_iter().find(|id| !is_object_id(id)) {
+        return Some(format!("the candidate's report names {:?} as a commit or tree", clean(bad)));
+    }
+    if orders.base.as_ref().is_some_and(|base| *base != report.base) {
+        return Some(format!("the candidate stands on {}, not on the ordered base", report.base));
+    }
+    let increasing = report.included.windows(2).all(|w| matches!(w, [a, b] if a.i < b.i));
+    if report.included.is_empty()
+        || !increasing
+        || report.included.last().is_some_and(|l| l.i >= orders.members.len())
+    {
+        return Some("the candidate's report names members that were not ordered".to_owned());
+    }
+    None
+}
+
+/// A full object name, SHA-1 or SHA-256.
+fn is_object_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// What an unreadable report means, unless the container just died.
+fn unreadable(pod: &PodRow, container: &str, error: &ReportError) -> Option<Hindrance> {
+    if let ReportError::Version { .. } = error {
+        return Some(hindered(pod, "HarnessVersion", error.to_string()));
+    }
+    match ended(pod, container).map(|e| e.exit) {
+        Some(exit::CONFIG) => Some(hindered(pod, "RemoteRefused", config("BadOrders", &death(pod, container)))),
+        Some(exit::TRANSIENT) => Some(hindered(pod, "RemoteUnreachable", unreachable(&death(pod, container)))),
+        _ => None,
+    }
+}
+
+enum Patience {
+    Running { until: Timestamp, trouble: Option<Reason> },
+    NeverStarted(Hindrance),
+    Over(String),
+}
+
+/// How long a live pod is waited for.
+fn patience(pod: &PodRow, first: &str, limit: SignedDuration, now: Timestamp) -> Patience {
+    if pod.meta.deleting.is_some() {
+        return Patience::Over("the pod was deleted".to_owned());
+    }
+    let trouble = trouble(pod);
+    let start_by = pod.meta.created + START_DEADLINE;
+    let begun = pod.container(first).is_some_and(|c| !matches!(c.state, ContainerState::Waiting { .. }));
+    if trouble.is_some() || !begun {
+        if now < start_by {
+            return Patience::Running { until: start_by, trouble };
+        }
+        let reason = trouble.unwrap_or_else(|| {
+            Reason::new(
+                "PodNotStarted",
+                format!("pod {} did not start within {START_DEADLINE:#}", pod.meta.key.name),
+            )
+        });
+        return Patience::NeverStarted(Hindrance { reason, since: start_by });
+    }
+    let until = pod.started.unwrap_or(pod.meta.created) + limit + SLACK;
+    if now < until {
+        return Patience::Running { until, trouble: None };
+    }
+    Patience::Over(format!("pod {} did not end by its deadline and its node is silent", pod.meta.key.name))
+}
+
+/// Why a pod does not start, as the scheduler or the kubelet says it.
+fn trouble(pod: &PodRow) -> Option<Reason> {
+    if let Some(words) = &pod.unschedulable {
+        return Some(Reason::new(
+            "Unschedulable",
+            format!("pod {} fits on no node: {}", pod.meta.key.name, clean(words)),
+        ));
+    }
+    pod.containers.iter().find_map(|ContainerRow { name, state, .. }| match state {
+        ContainerState::Waiting { reason, message } => {
+            let code = match reason.as_str() {
+                "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => "ImagePullFailed",
+                "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => "PodConfigInvalid",
+                _ => return None,
+            };
+            let why = format!(
+                "container {name} of pod {} does not start: {reason}: {}",
+                pod.meta.key.name,
+                clean(message)
+            );
+            Some(Reason::new(code, why))
+        }
+        ContainerState::Running { .. } | ContainerState::Ended(_) => None,
+    })
+}
+
+fn ended<'p>(pod: &'p PodRow, container: &str) -> Option<&'p Ended> {
+    match &pod.container(container)?.state {
+        ContainerState::Ended(end) => Some(end),
+        ContainerState::Waiting { .. } | ContainerState::Running { .. } => None,
+    }
+}
+
+fn hindered(pod: &PodRow, code: &'static str, message: impl Into<String>) -> Hindrance {
+    let since = [CANDIDATE, TEST, LAND]
+        .into_iter()
+        .filter_map(|c| ended(pod, c).and_then(|e| e.at))
+        .max()
+        .unwrap_or(pod.meta.created);
+    Hindrance { reason: Reason::new(code, message), since }
+}
+
+/// The pod's own disk limit is the change's doing; a full node is not.
+fn own_disk_limit(pod: &PodRow) -> bool {
+    pod.reason == "Evicted"
+        && ["exceeded its local ephemeral storage limit", "exceeds the total limit", "exceeds the limit"]
+            .iter()
+            .any(|mark| pod.message.contains(mark))
+}
+
+fn why(pod: &PodRow) -> String {
+    let words = [pod.disrupted.as_deref().unwrap_or(""), &pod.reason, &pod.message];
+    let known: Vec<String> = words.iter().filter(|w| !w.is_empty()).map(|w| clean(w)).collect();
+    match (known.is_empty(), pod.phase, pod.meta.deleting) {
+        (false, ..) => known.join(": "),
+        (true, _, Some(_)) => "the pod was deleted".to_owned(),
+        (true, PodPhase::Unknown, _) => "its node does not answer".to_owned(),
+        (true, ..) => "no reason was given".to_owned(),
+    }
+}
+
+fn death(pod: &PodRow, container: &str) -> String {
+    match ended(pod, container) {
+        Some(e) => format!("container {container} ended with exit code {} {}", e.exit, clean(&e.reason)),
+        None => format!("container {container} has not ended"),
+    }
+}
+
+/// A headline and the last output below it, within [`EVIDENCE_LIMIT`].
+fn evidence(headline: &str, output: &str) -> String {
+    let room = EVIDENCE_LIMIT.saturating_sub(headline.len() + 1);
+    let output = clean(output);
+    match tail(output.trim(), room) {
+        "" => format!("{headline}, and no output"),
+        shown => format!("{headline}\n{shown}"),
+    }
+}
+
+/// The last bytes of a text, from a character boundary.
+fn tail(text: &str, limit: usize) -> &str {
+    let from = text.len().saturating_sub(limit);
+    let from = (from..=text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+    text.get(from..).unwrap_or("")
+}
+
+/// Untrusted text without terminal escapes and control characters, within [`EVIDENCE_LIMIT`].
+pub(super) fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' if chars.peek() == Some(&'[') => {
+                // A control sequence ends at its first letter or other final byte.
+                chars.next();
+                while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+            }
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || is_direction(c) => {}
+            c => out.push(c),
+        }
+    }
+    tail(&out, EVIDENCE_LIMIT).to_owned()
+}
+
+/// Marks that reorder what a reader sees.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

@@ -1,0 +1,158 @@
+//! One rig: its Witness and Refinery, and its sums.
+
+use crate::blueprint::Blueprint;
+use crate::census::Census;
+use crate::draft::Draft;
+use crate::key::{Key, Kind};
+use crate::names;
+use crate::plan::{Action, Notice};
+use crate::polecat;
+use crate::reason::Reason;
+use crate::row::{PolecatRow, RigRow};
+use gastown_api::conditions::{self, FIELDS_HONOURED, PROGRESSING, READY};
+use gastown_api::{self as api, ConvoyPhase, PolecatPhase, RigPhase, RigStatus};
+use jiff::SignedDuration;
+
+/// Sums are written at most this often.
+const PACE: SignedDuration = SignedDuration::from_secs(1);
+
+/// Decides one rig.
+pub(crate) fn decide(census: &Census<'_>, row: &RigRow, out: &mut Draft<'_>) {
+    if row.meta.deleting.is_some() {
+        // Owner collection ends its children; its polecats are nobody's to delete.
+        return;
+    }
+    let children = Children::of(census, row);
+    children.make(row, out);
+    let to = sum(census, row, &children);
+    if to == row.status || !out.paced(&row.meta.key, PACE) {
+        return;
+    }
+    let because = Reason::new("Summed", to.message.clone().unwrap_or_default());
+    let degraded = to.phase == RigPhase::Degraded && row.status.phase != RigPhase::Degraded;
+    let notice = Notice { warning: true, because: because.clone() };
+    out.publish_rig(row, to, because, degraded.then_some(notice).into_iter().collect());
+}
+
+/// Witness and Refinery, in the operator's namespace.
+struct Children {
+    witness: Key,
+    refinery: Key,
+    witness_is_there: bool,
+    refinery_is_there: bool,
+    refused: Option<String>,
+}
+
+impl Children {
+    fn of(census: &Census<'_>, row: &RigRow) -> Self {
+        let world = census.world;
+        let key = |kind, suffix: &str| {
+            let name = names::object_name(&format!("{}-{suffix}", row.meta.key.name), 253);
+            Key::new(kind, &world.town.namespace, name)
+        };
+        let (witness, refinery) = (key(Kind::Witness, "witness"), key(Kind::Refinery, "refinery"));
+        let refusal = |key| world.refusal(key).and_then(|r| r.why.clone());
+        Self {
+            witness_is_there: world.witnesses.contains_key(&witness) || world.malformed.contains_key(&witness),
+            refinery_is_there: world.refineries.contains_key(&refinery) || world.malformed.contains_key(&refinery),
+            refused: refusal(&witness).or_else(|| refusal(&refinery)),
+            witness,
+            refinery,
+        }
+    }
+
+    /// Makes what is missing: also what somebody deleted.
+    fn make(&self, row: &RigRow, out: &mut Draft<'_>) {
+        let owner = (row.meta.key.name.clone(), row.meta.uid.clone());
+        let rig_ref = row.meta.key.name.clone();
+        let because = Reason::new("ChildMissing", format!("Rig {rig_ref} has a Witness and a Refinery"));
+        if !self.witness_is_there {
+            let spec = api::WitnessSpec { rig_ref: rig_ref.clone(), ..api::WitnessSpec::default() };
+            let blueprint = Blueprint::Witness { key: self.witness.clone(), owner: owner.clone(), spec };
+            out.push(Action::Create { blueprint: Box::new(blueprint), because: because.clone() });
+        }
+        if !self.refinery_is_there {
+            let spec = api::RefinerySpec { rig_ref, ..api::RefinerySpec::default() };
+            let blueprint = Blueprint::Refinery { key: self.refinery.clone(), owner, spec };
+            out.push(Action::Create { blueprint: Box::new(blueprint), because });
+        }
+    }
+}
+
+fn sum(census: &Census<'_>, row: &RigRow, children: &Children) -> RigStatus {
+    let name = &row.meta.key.name;
+    let polecats = census.polecats(name);
+    let count = |pick: &dyn Fn(&PolecatRow) -> bool| {
+        i32::try_from(polecats.iter().filter(|p| pick(p)).count()).unwrap_or(i32::MAX)
+    };
+    let mut to = row.status.clone();
+    to.polecat_count = count(&|_| true);
+    to.working = count(&|p| p.status.phase == PolecatPhase::Working);
+    to.queued = count(&is_queued);
+    to.merged = count(&|p| polecat::landed(&p.status));
+    to.done = count(&|p| p.status.phase == PolecatPhase::Done && !polecat::landed(&p.status));
+    to.stuck = count(&|p| p.status.phase == PolecatPhase::Stuck);
+    let convoys = census.convoys_of(name).filter(|c| c.status.phase == ConvoyPhase::InProgress).count();
+    to.active_convoys = i32::try_from(convoys).unwrap_or(i32::MAX);
+    to.witness_created = children.witness_is_there;
+    to.refinery_created = children.refinery_is_there;
+    to.child_namespace = Some(census.world.town.namespace.clone());
+    to.observed_generation = Some(row.meta.generation);
+    let (phase, because) = judge(row, children, &to);
+    to.phase = phase;
+    to.message = Some(because.message.clone());
+    let ready = phase == RigPhase::Ready;
+    let mut set = |kind: &str, on: bool, code: &str, message: &str| {
+        conditions::set(&mut to.conditions, kind, on, code, message, row.meta.generation, census.now);
+    };
+    set(READY, ready, because.code, &because.message);
+    let fields = not_served(&row.spec);
+    if fields.is_empty() {
+        to.conditions.retain(|c| c.type_ != FIELDS_HONOURED);
+    } else {
+        set(FIELDS_HONOURED, false, "NotYet", &format!("accepted and not served yet: {}", fields.join(", ")));
+    }
+    to
+}
+
+fn is_queued(polecat: &PolecatRow) -> bool {
+    polecat.status.phase == PolecatPhase::Idle
+        && conditions::get(&polecat.status.conditions, PROGRESSING).is_some_and(|c| c.reason == "Queued")
+}
+
+fn judge(row: &RigRow, children: &Children, to: &RigStatus) -> (RigPhase, Reason) {
+    let name = &row.meta.key.name;
+    if let Some(why) = &children.refused {
+        let message = format!("Witness or Refinery of {name} cannot be created: {why}");
+        return (RigPhase::Degraded, Reason::new("ChildCreationFailed", message));
+    }
+    if row.spec.git_url.is_empty() {
+        let message = "no repository is named: set spec.gitURL";
+        return (RigPhase::Degraded, Reason::new("MissingRepository", message));
+    }
+    if !children.witness_is_there || !children.refinery_is_there {
+        return (RigPhase::Initializing, Reason::new("Initializing", "its Witness and Refinery are being made"));
+    }
+    if row.spec.paused == Some(true) {
+        return (RigPhase::Ready, Reason::new("Paused", "dispatches and lands nothing new: spec.paused"));
+    }
+    if to.stuck > 0 {
+        let message = format!("{} stuck: kubectl get polecats -A shows why", to.stuck);
+        return (RigPhase::Ready, Reason::new("Ready", message));
+    }
+    (RigPhase::Ready, Reason::new("Ready", "takes work"))
+}
+
+fn not_served(spec: &api::RigSpec) -> Vec<&'static str> {
+    let mut fields = Vec::new();
+    if spec.merge_strategy == Some(api::MergeStrategy::PullRequest) {
+        fields.push("mergeStrategy pullRequest");
+    }
+    if spec.record.as_ref().is_some_and(|r| r.git_url.is_some()) {
+        fields.push("record.gitURL");
+    }
+    if spec.local_path.is_some() {
+        fields.push("localPath");
+    }
+    fields
+}

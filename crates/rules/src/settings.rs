@@ -1,0 +1,450 @@
+//! What a polecat works with: its own spec over its rig's over the defaults.
+
+use crate::agents::{self, Agent};
+use crate::blueprint::Credentials;
+use crate::duration;
+use crate::key::Kind;
+use crate::names;
+use crate::reason::Reason;
+use crate::row::{PolecatRow, RigRow};
+use crate::world::World;
+use gastown_api::{self as api, AgentKind};
+use gastown_wire as wire;
+use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use std::collections::BTreeMap;
+
+/// The rig name that stands for no Rig object.
+pub(crate) const STANDALONE: &str = "standalone";
+/// Longest one attempt may take where nobody says. Seconds.
+const DEADLINE_S: i64 = 3600;
+/// A finished pod that nobody waits for stays this long for its logs. Seconds.
+pub(crate) const KEEP_LOGS_S: i64 = 3600;
+/// Codes of the problems [`resolve`] finds. They lift by themselves once mended.
+const PROBLEMS: [&str; 8] = [
+    "RigNotFound",
+    "MissingRepository",
+    "LocalRepository",
+    "InvalidBranch",
+    "MissingAgentCommand",
+    "MissingTask",
+    "LocalModeNeedsOneMachine",
+    "RigUnreadable",
+];
+
+/// Everything an attempt needs, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) target: Target,
+    pub(crate) work_branch: String,
+    pub(crate) credentials: Credentials,
+    pub(crate) agent: &'static str,
+    pub(crate) container: &'static str,
+    pub(crate) command: Vec<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) image: String,
+    pub(crate) env: Vec<EnvVar>,
+    pub(crate) config_map: Option<String>,
+    pub(crate) resources: Option<ResourceRequirements>,
+    /// Seconds.
+    pub(crate) deadline: i64,
+    pub(crate) pace: wire::Pace,
+    pub(crate) record: wire::RecordLevel,
+    pub(crate) template: Option<api::PodTemplate>,
+    pub(crate) task: String,
+}
+
+/// A repository and the branch work starts from and lands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) repository: String,
+    pub(crate) branch: String,
+}
+
+impl Target {
+    /// The path on the host that the repository is, where it is one.
+    pub(crate) fn local_path(&self) -> Option<String> {
+        let path = self.repository.strip_prefix("file://").unwrap_or(&self.repository);
+        path.starts_with('/').then(|| path.to_owned())
+    }
+}
+
+/// How often, and how soon, a failure is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retry {
+    /// In one round.
+    pub(crate) limit: i64,
+    /// Before the first retry. Seconds.
+    pub(crate) backoff: i64,
+}
+
+/// Whether a condition's reason is one of [`resolve`]'s problems.
+pub(crate) fn is_problem(code: &str) -> bool {
+    PROBLEMS.contains(&code)
+}
+
+/// Where a polecat's work comes from and goes to, as far as that is named.
+pub(crate) fn target(polecat: &PolecatRow, rig: Option<&RigRow>) -> Option<Target> {
+    let own = polecat.spec.kubernetes.as_ref();
+    let repository = own
+        .and_then(|k| named(k.git_repository.as_ref()))
+        .or_else(|| rig.and_then(|r| named(Some(&r.spec.git_url))))?;
+    let branch = own
+        .and_then(|k| named(k.git_branch.as_ref()))
+        .or_else(|| rig.and_then(|r| named(r.spec.target_branch.as_ref())))
+        .unwrap_or_else(|| "main".into());
+    Some(Target { repository, branch })
+}
+
+/// Longest one attempt may take. Seconds.
+pub(crate) fn deadline(polecat: &PolecatRow, rig: Option<&RigRow>) -> i64 {
+    polecat
+        .spec
+        .kubernetes
+        .as_ref()
+        .and_then(|k| k.active_deadline_seconds)
+        .or_else(|| rig.and_then(|r| r.spec.active_deadline_seconds))
+        .unwrap_or(DEADLINE_S)
+        .max(1)
+}
+
+/// How failures are tried again.
+pub(crate) fn retry(polecat: &PolecatRow, rig: Option<&RigRow>) -> Retry {
+    let own = polecat.spec.retry.as_ref();
+    let inherited = rig.and_then(|r| r.spec.retry.as_ref());
+    let pick = |f: fn(&api::Retry) -> Option<i32>| own.and_then(f).or_else(|| inherited.and_then(f));
+    Retry {
+        limit: pick(|r| r.limit).unwrap_or(2).max(0).into(),
+        backoff: pick(|r| r.backoff_seconds).unwrap_or(10).max(0).into(),
+    }
+}
+
+/// How long a finished pod is kept where somebody says so. Seconds.
+pub(crate) fn ttl(polecat: &PolecatRow, rig: Option<&RigRow>) -> Option<i64> {
+    polecat
+        .spec
+        .ttl_seconds_after_finished
+        .or_else(|| rig.and_then(|r| r.spec.ttl_seconds_after_finished))
+        .map(|seconds| i64::from(seconds.max(0)))
+}
+
+/// Everything an attempt needs.
+///
+/// # Errors
+/// What is missing or wrong, with what to do about it.
+pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Result<Settings, Reason> {
+    let spec = &polecat.spec;
+    rig_is_there(world, polecat, rig)?;
+    if spec.execution_mode == Some(api::ExecutionMode::Local) && !world.town.one_machine {
+        return Err(Reason::new(
+            "LocalModeNeedsOneMachine",
+            "executionMode local is served by `gastown up` only: remove it or set it to kubernetes",
+        ));
+    }
+    let target = target(polecat, rig).ok_or_else(|| {
+        Reason::new("MissingRepository", "no repository is named: set spec.kubernetes.gitRepository")
+    })?;
+    if target.local_path().is_some() && !world.town.one_machine {
+        return Err(Reason::new(
+            "LocalRepository",
+            format!("{} is a path, which pods of a cluster cannot reach: name an https or ssh URL", target.repository),
+        ));
+    }
+    let work_branch = work_branch(polecat, &target)?;
+    let kind = agent_kind(polecat, rig);
+    let agent = agents::agent(kind);
+    let setup = Setup::of(polecat, rig, kind);
+    let task = task(polecat, kind)?;
+    Ok(Settings {
+        work_branch,
+        credentials: credentials(polecat, rig, agent, &setup),
+        agent: agent.name,
+        container: agent.container,
+        command: command(agent, &setup)?,
+        model: setup.model.clone(),
+        image: image(world, polecat, rig, &setup),
+        env: env(agent, &setup),
+        config_map: setup.config_map.clone(),
+        resources: resources(world, polecat, rig),
+        deadline: deadline(polecat, rig),
+        pace: pace(world, rig),
+        record: record(world, rig),
+        template: rig.and_then(|r| r.spec.pod_template.clone()),
+        task,
+        target,
+    })
+}
+
+fn rig_is_there(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Result<(), Reason> {
+    let name = &polecat.spec.rig;
+    if rig.is_some() || name == STANDALONE {
+        return Ok(());
+    }
+    if world.malformed.keys().any(|k| k.kind == Kind::Rig && k.name == *name) {
+        return Err(Reason::new(
+            "RigUnreadable",
+            format!("Rig {name} cannot be read: see kubectl get rig {name} -o yaml"),
+        ));
+    }
+    Err(Reason::new(
+        "RigNotFound",
+        format!("there is no Rig {name:?}: create it (kubectl gt rig create) or correct spec.rig"),
+    ))
+}
+
+fn work_branch(polecat: &PolecatRow, target: &Target) -> Result<String, Reason> {
+    let given = polecat.spec.kubernetes.as_ref().and_then(|k| named(k.work_branch.as_ref()));
+    let work_branch = given.unwrap_or_else(|| match named(polecat.spec.bead_id.as_ref()) {
+        Some(bead) => names::branch(&format!("feature/{bead}")),
+        None => names::branch(&format!("polecat/{}", polecat.meta.key.name)),
+    });
+    for branch in [&work_branch, &target.branch] {
+        if !names::legal_branch(branch) {
+            return Err(Reason::new(
+                "InvalidBranch",
+                format!("git takes no branch named {branch:?}: use letters, digits and - _ . /"),
+            ));
+        }
+    }
+    if work_branch == target.branch {
+        return Err(Reason::new(
+            "InvalidBranch",
+            format!("{work_branch} is the branch work lands on: set another spec.kubernetes.workBranch"),
+        ));
+    }
+    Ok(work_branch)
+}
+
+/// The task's text: the description, else the bead's name.
+fn task(polecat: &PolecatRow, kind: AgentKind) -> Result<String, Reason> {
+    let spec = &polecat.spec;
+    let text = spec.task.as_ref().and_then(|t| t.description.as_ref()).or(spec.task_description.as_ref());
+    if let Some(text) = text.filter(|t| !t.trim().is_empty()) {
+        return Ok(text.clone());
+    }
+    match (named(spec.bead_id.as_ref()), kind) {
+        (Some(bead), _) => Ok(format!("Work on issue {bead} of this repository until it is resolved.")),
+        // A program of the user's own may know what to do.
+        (None, AgentKind::Custom) => Ok(String::new()),
+        (None, _) => Err(Reason::new(
+            "MissingTask",
+            "there is nothing to do: set spec.task.description or spec.beadID",
+        )),
+    }
+}
+
+fn agent_kind(polecat: &PolecatRow, rig: Option<&RigRow>) -> AgentKind {
+    let named = polecat.spec.agent.or_else(|| rig.and_then(|r| r.spec.agent));
+    named.unwrap_or_else(|| if speaks_to_claude(polecat, rig) { AgentKind::ClaudeCode } else { AgentKind::Opencode })
+}
+
+fn speaks_to_claude(polecat: &PolecatRow, rig: Option<&RigRow>) -> bool {
+    let own = polecat.spec.kubernetes.as_ref();
+    let anthropic = |c: Option<&api::AgentConfig>| {
+        c.is_some_and(|c| {
+            c.provider == Some(api::Provider::Anthropic)
+                && c.model_provider.as_ref().is_some_and(|m| m.api_key_secret_ref.is_some())
+        })
+    };
+    own.is_some_and(|k| k.claude_creds_secret_ref.is_some() || k.api_key_secret_ref.is_some())
+        || rig.is_some_and(|r| r.spec.claude_creds_secret_ref.is_some() || r.spec.api_key_secret_ref.is_some())
+        || anthropic(polecat.spec.agent_config.as_ref())
+        || anthropic(rig.and_then(|r| r.spec.agent_config.as_ref()))
+}
+
+/// `agentConfig` of polecat and rig as one. The rig's is for the rig's agent only.
+#[derive(Debug, Default)]
+struct Setup {
+    provider: Option<api::Provider>,
+    model: Option<String>,
+    endpoint: Option<String>,
+    own_key: Option<api::SecretKeyRef>,
+    rig_key: Option<api::SecretKeyRef>,
+    own_image: Option<String>,
+    rig_image: Option<String>,
+    command: Vec<String>,
+    config_map: Option<String>,
+    env: Vec<EnvVar>,
+}
+
+impl Setup {
+    fn of(polecat: &PolecatRow, rig: Option<&RigRow>, kind: AgentKind) -> Self {
+        let own = polecat.spec.agent_config.clone().unwrap_or_default();
+        let rigs = rig
+            .filter(|r| r.spec.agent.is_none_or(|agent| agent == kind))
+            .and_then(|r| r.spec.agent_config.clone())
+            .unwrap_or_default();
+        let endpoint = |c: &api::AgentConfig| c.model_provider.as_ref().and_then(|m| m.endpoint.clone());
+        let key = |c: &api::AgentConfig| c.model_provider.as_ref().and_then(|m| m.api_key_secret_ref.clone());
+        // Command and arguments belong together: naming a command drops the rig's arguments.
+        let command = match (own.command.is_empty(), own.args.is_empty()) {
+            (false, _) => [own.command.clone(), own.args.clone()].concat(),
+            (true, false) => [rigs.command.clone(), own.args.clone()].concat(),
+            (true, true) => [rigs.command.clone(), rigs.args.clone()].concat(),
+        };
+        let mut env = rigs.env.clone();
+        for var in &own.env {
+            env.retain(|held| held.name != var.name);
+            env.push(var.clone());
+        }
+        Self {
+            provider: own.provider.or(rigs.provider),
+            model: own.model.clone().or_else(|| rigs.model.clone()),
+            endpoint: endpoint(&own).or_else(|| endpoint(&rigs)),
+            own_key: key(&own),
+            rig_key: key(&rigs),
+            own_image: named(own.image.as_ref()),
+            rig_image: named(rigs.image.as_ref()),
+            command,
+            config_map: own.config_map_ref.or(rigs.config_map_ref).map(|r| r.name).filter(|n| !n.is_empty()),
+            env,
+        }
+    }
+
+    fn provider(&self) -> api::Provider {
+        self.provider.unwrap_or(api::Provider::Litellm)
+    }
+}
+
+fn command(agent: &Agent, setup: &Setup) -> Result<Vec<String>, Reason> {
+    if !setup.command.is_empty() && (agent.command.is_empty() || !only_arguments(setup)) {
+        return Ok(setup.command.clone());
+    }
+    if agent.command.is_empty() {
+        return Err(Reason::new(
+            "MissingAgentCommand",
+            "agent custom names no program: set spec.agentConfig.command, here or on the Rig",
+        ));
+    }
+    let mut command: Vec<String> = agent.command.iter().map(|&word| word.to_owned()).collect();
+    if let (Some(flag), Some(model)) = (agent.model_flag, &setup.model) {
+        let prefix = if model.contains('/') { "" } else { (agent.model_prefix)(setup.provider()) };
+        command.extend([flag.to_owned(), format!("{prefix}{model}")]);
+    }
+    command.extend(setup.command.iter().cloned());
+    Ok(command)
+}
+
+/// `args` without `command` are more flags for a known agent.
+fn only_arguments(setup: &Setup) -> bool {
+    setup.command.first().is_some_and(|word| word.starts_with('-'))
+}
+
+fn image(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>, setup: &Setup) -> String {
+    let own = polecat.spec.kubernetes.as_ref().and_then(|k| named(k.image.as_ref()));
+    setup
+        .own_image
+        .clone()
+        .or(own)
+        .or_else(|| setup.rig_image.clone())
+        .or_else(|| rig.and_then(|r| named(r.spec.image.as_ref())))
+        .unwrap_or_else(|| world.town.agent_image.clone())
+}
+
+fn env(agent: &Agent, setup: &Setup) -> Vec<EnvVar> {
+    let plain = |name: &str, value: &str| EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        value_from: None,
+    };
+    let mut env: Vec<EnvVar> = agent.env.iter().map(|(name, value)| plain(name, value)).collect();
+    if let (Some(name), Some(endpoint)) = (agent.endpoint_env, &setup.endpoint) {
+        env.push(plain(name, endpoint));
+    }
+    for var in &setup.env {
+        env.retain(|held| held.name != var.name);
+        env.push(var.clone());
+    }
+    env
+}
+
+fn credentials(polecat: &PolecatRow, rig: Option<&RigRow>, agent: &Agent, setup: &Setup) -> Credentials {
+    let own = polecat.spec.kubernetes.clone().unwrap_or_default();
+    let secret = |s: Option<&api::SecretReference>| s.map(|s| s.name.clone()).filter(|n| !n.is_empty());
+    let key = |k: Option<&api::SecretKeyRef>, var: &str| {
+        k.filter(|k| !k.name.is_empty()).map(|k| (k.name.clone(), k.key.clone(), var.to_owned()))
+    };
+    let variable = (agent.key_env)(setup.provider());
+    let own_claude = secret(own.claude_creds_secret_ref.as_ref());
+    let own_key = key(own.api_key_secret_ref.as_ref(), "ANTHROPIC_API_KEY")
+        .or_else(|| key(setup.own_key.as_ref(), variable));
+    let rigs = rig.map(|r| &r.spec);
+    // A polecat that brings a model credential of its own gets no other: an API key would beat its login.
+    let (claude, api_key) = if own_claude.is_some() || own_key.is_some() {
+        (own_claude, own_key)
+    } else {
+        let rig_key = key(rigs.and_then(|r| r.api_key_secret_ref.as_ref()), "ANTHROPIC_API_KEY");
+        (
+            secret(rigs.and_then(|r| r.claude_creds_secret_ref.as_ref())),
+            rig_key.or_else(|| key(setup.rig_key.as_ref(), variable)),
+        )
+    };
+    let hosts = own
+        .ssh_known_hosts_config_map_ref
+        .or_else(|| rigs.and_then(|r| r.ssh_known_hosts_config_map_ref.clone()))
+        .map(|r| r.name)
+        .filter(|n| !n.is_empty());
+    Credentials {
+        git: secret(own.git_secret_ref.as_ref()).or_else(|| secret(rigs.and_then(|r| r.git_secret_ref.as_ref()))),
+        known_hosts: hosts,
+        claude,
+        api_key,
+    }
+}
+
+fn resources(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Option<ResourceRequirements> {
+    let own = polecat.spec.kubernetes.as_ref().and_then(|k| k.resources.clone());
+    own.or_else(|| polecat.spec.resources.clone())
+        .or_else(|| rig.and_then(|r| r.spec.resources.clone()))
+        .or_else(|| (!world.town.one_machine).then(predecessor_resources))
+}
+
+/// What v0.4.2 asked for.
+fn predecessor_resources() -> ResourceRequirements {
+    let amounts = |cpu: &str, memory: &str| {
+        BTreeMap::from([
+            ("cpu".to_owned(), Quantity(cpu.to_owned())),
+            ("memory".to_owned(), Quantity(memory.to_owned())),
+        ])
+    };
+    ResourceRequirements {
+        requests: Some(amounts("500m", "1Gi")),
+        limits: Some(amounts("2", "4Gi")),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn pace(world: &World, rig: Option<&RigRow>) -> wire::Pace {
+    let defaults = wire::Pace::default();
+    let push = rig.and_then(|r| r.spec.push_interval_seconds).and_then(|s| u64::try_from(s).ok());
+    wire::Pace {
+        push_interval_ms: push.map_or(world.town.push_interval_ms, |s| s.saturating_mul(1000)),
+        stuck_after_s: stuck_after(world, rig).unwrap_or(defaults.stuck_after_s),
+        ..defaults
+    }
+}
+
+/// The Rig's word, else its Witness's.
+fn stuck_after(world: &World, rig: Option<&RigRow>) -> Option<u64> {
+    let rig = rig?;
+    let witness = || {
+        let mut witnesses = world.witnesses.values();
+        witnesses.find(|w| w.spec.rig_ref == rig.meta.key.name)?.spec.stuck_threshold.clone()
+    };
+    let text = rig.spec.stuck_threshold.clone().or_else(witness)?;
+    u64::try_from(duration::parse(&text)?.as_secs()).ok().filter(|s| *s > 0)
+}
+
+fn record(world: &World, rig: Option<&RigRow>) -> wire::RecordLevel {
+    match rig.and_then(|r| r.spec.record.as_ref()).and_then(|r| r.level) {
+        Some(api::RecordLevel::Commits) => wire::RecordLevel::Commits,
+        Some(api::RecordLevel::Work) => wire::RecordLevel::Work,
+        Some(api::RecordLevel::Conversation) => wire::RecordLevel::Conversation,
+        None => world.town.record,
+    }
+}
+
+/// A text that is there and not empty.
+fn named(text: Option<&String>) -> Option<String> {
+    text.filter(|t| !t.is_empty()).cloned()
+}
