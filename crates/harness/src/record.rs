@@ -36,6 +36,9 @@ pub struct Record {
     pub commit: String,
     /// Commits from base to tip.
     pub commits: u32,
+    /// Work that the remote's branch does not take; kept alive by the record.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub unpushed: String,
     /// What was checked out when this was written; kept alive by the record where no branch has it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub head: String,

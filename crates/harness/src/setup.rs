@@ -68,6 +68,8 @@ pub struct Pod {
     pub orders: PolecatOrders,
     /// The fence: a record that names another UID at our attempt is not ours.
     pub uid: String,
+    /// Where this container's last words go.
+    pub termination: PathBuf,
 }
 
 impl Pod {
@@ -88,6 +90,7 @@ impl Pod {
         let pod = Self {
             orders: *orders,
             uid,
+            termination: termination_path(),
         };
         pod.check()?;
         Ok(pod)

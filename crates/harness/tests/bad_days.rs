@@ -1,5 +1,6 @@
 //! Bad orders, bad agents, hostile repositories: each has its answer, and none harms anybody else.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_types, reason = "tests run processes")]
 
 mod town;
 
@@ -199,28 +200,46 @@ fn a_hostile_repository_runs_nothing_where_the_credential_is() {
     let town = Town::new();
     let trap = tempfile::tempdir().unwrap();
     let mark = trap.path().join("sprung").display().to_string();
-    // Every setting that makes git start a program. They spring in the agent's container at most; there they may.
-    // Courier's commands have GASTOWN_TERMINATION_LOG in their parent's environment, the agent's have not.
+    // Springs wherever git starts it, and leaves its mark only if courier is among its ancestors: in the agent's
+    // own container it may spring.
+    let spring = format!(
+        r#"p=$PPID
+           while [ "${{p:-0}}" -gt 1 ]; do
+               tr '\0' '\n' < /proc/$p/cmdline 2>/dev/null | grep -qx courier && touch {mark}
+               p=$(sed 's/.*) . //' /proc/$p/stat 2>/dev/null | cut -d' ' -f1)
+           done
+           cat"#
+    );
     let script = format!(
         r#"spring=$PWD/../spring.sh
-           printf '#!/bin/sh\nfor p in $PPID $(sed "s/.*) . //" /proc/$PPID/stat | cut -d" " -f1); do tr "\\0" "\\n" < /proc/$p/cmdline; done | grep -qx courier && touch {mark}\ncat\n' > $spring; chmod +x $spring
            {GOOD}
-           for hook in pre-push post-checkout reference-transaction post-receive pre-auto-gc; do cp $spring .git/hooks/$hook 2>/dev/null || {{ mkdir -p .git/hooks; cp $spring .git/hooks/$hook; }}; done
+           for hook in pre-push post-checkout reference-transaction post-receive pre-auto-gc; do mkdir -p .git/hooks; cp $spring .git/hooks/$hook; done
            git config core.hooksPath "$PWD/.git/hooks"
            git config uploadpack.packObjectsHook "$spring"
            git config core.sshCommand "$spring"
            git config core.fsmonitor "$spring"
            git config filter.evil.clean "$spring"; git config filter.evil.smudge "$spring"
            git config core.gitProxy "$spring"; git config credential.helper "$spring"
-           echo '* filter=evil' > .git/info/attributes 2>/dev/null || {{ mkdir -p .git/info; echo '* filter=evil' > .git/info/attributes; }}
-           mkdir -p .git/objects/info; ln -s /etc/passwd .git/refs/heads/link"#
+           mkdir -p .git/info; echo '* filter=evil' > .git/info/attributes
+           ln -s /etc/passwd .git/refs/heads/link"#
     );
     let pod = town.pod(&script);
+    let path = pod.path("work/spring.sh");
+    fs::write(&path, format!("#!/bin/sh\n{spring}\n")).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let report = pod.all();
     assert_eq!(report.commits, 1, "{report:?}\n{}", pod.logs());
+    let sprung = || std::path::Path::new(&mark).exists();
+    assert!(!sprung(), "a program of the agent ran in courier");
+    // The trap is a trap: git run inside the repository, by somebody called courier, springs it.
+    let inside = "cd \"$1\" && echo more > c.txt && git add -A; :";
+    let inside = std::process::Command::new("sh")
+        .args(["-c", inside, "courier"])
+        .arg(pod.workspace())
+        .output();
     assert!(
-        !std::path::Path::new(&mark).exists(),
-        "a program of the agent ran in courier"
+        inside.unwrap().status.success() && sprung(),
+        "the trap does not work"
     );
 }
 

@@ -13,7 +13,7 @@ use crate::{
     last_words,
     ledger::{Heads, Ledger, LedgerError},
     record::{Claim, Record, Standing, WORKING, weigh},
-    setup::{self, Pod},
+    setup::Pod,
 };
 
 /// Why no workspace could be made.
@@ -126,7 +126,7 @@ pub async fn run(pod: Pod) -> i32 {
         outcome,
         detail,
     };
-    last_words::leave_or_log(&setup::termination_path(), &report);
+    last_words::leave_or_log(&pod.termination, &report);
     code
 }
 
@@ -263,6 +263,8 @@ async fn try_take(pod: &Pod, ledger: &Ledger) -> Result<Option<Taken>, CloneErro
 struct Tip {
     /// Its newest commit.
     commit: Option<Oid>,
+    /// What the branch has, or had before somebody deleted it.
+    branch: Option<Oid>,
     /// The branch on the remote, where there is one, contains what the record speaks of.
     ours: bool,
 }
@@ -274,23 +276,23 @@ async fn tip_of(
 ) -> Result<Tip, CloneError> {
     // A first record has no commit; one that cannot be read as an id speaks of nothing we could hold on to.
     let recorded = record.and_then(|r| Oid::parse(&r.commit).ok());
-    Ok(match (&heads.work, recorded) {
+    let unpushed = record.and_then(|r| Oid::parse(&r.unpushed).ok());
+    let (branch, unpushed, ours) = match (&heads.work, recorded) {
+        (Some(branch), Some(recorded)) if *branch == recorded => (Some(recorded), unpushed, true),
+        // Somebody added to it, or rewrote it. What the remote had refused stays in the record's history.
         (Some(branch), Some(recorded)) => {
             let ours = ledger.repo.is_ancestor(&recorded, branch).await?;
-            Tip {
-                commit: Some(branch.clone()),
-                ours,
-            }
+            (Some(branch.clone()), None, ours)
         }
-        (Some(_), None) => Tip {
-            commit: None,
-            ours: false,
-        },
-        // Somebody deleted the branch: the record keeps the commit, and the next push brings it back.
-        (None, recorded) => Tip {
-            commit: recorded,
-            ours: true,
-        },
+        (Some(branch), None) => (Some(branch.clone()), None, false),
+        // There was none yet, or somebody deleted it: the record keeps the commit, and the next push brings it back.
+        (None, recorded) => (recorded, unpushed, true),
+    };
+    let commit = unpushed.or_else(|| branch.clone());
+    Ok(Tip {
+        commit,
+        branch,
+        ours,
     })
 }
 
@@ -300,6 +302,10 @@ fn snapshot_of(record: &Record, heads: &Heads) -> Option<Oid> {
         .snapshot
         .clone()
         .filter(|s| !record.snapshot.is_empty() && s.as_str() == record.snapshot)
+}
+
+fn text(id: Option<&Oid>) -> String {
+    id.map(Oid::to_string).unwrap_or_default()
 }
 
 async fn next_record(
@@ -318,8 +324,13 @@ async fn next_record(
         outcome: WORKING.into(),
         branch: pod.orders.work_branch.clone(),
         base: base.map_or_else(|| held.target.to_string(), |b| b.to_string()),
-        commit: tip.commit.as_ref().map(Oid::to_string).unwrap_or_default(),
+        commit: text(tip.branch.as_ref()),
         commits,
+        unpushed: text(
+            tip.commit
+                .as_ref()
+                .filter(|c| Some(*c) != tip.branch.as_ref()),
+        ),
         head: String::new(),
         snapshot: old.snapshot.clone(),
     })

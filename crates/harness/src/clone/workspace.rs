@@ -43,6 +43,7 @@ pub(super) async fn make(pod: &Pod, ledger: &Ledger, held: &Held) -> Result<Stan
     let folder = fresh.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(folder)
         .map_err(CloneError::file("the workspace volume cannot be written"))?;
+    clear_remains(folder, &workspace);
     let (_, commits) = ledger.since(&held.target, &held.start).await?;
     let dirty = check_out(pod, ledger, held, &fresh).await?;
     files::remove(&workspace).map_err(CloneError::file("an old workspace cannot be removed"))?;
@@ -63,6 +64,18 @@ pub(super) async fn make(pod: &Pod, ledger: &Ledger, held: &Held) -> Result<Stan
         dirty,
         kept: false,
     })
+}
+
+/// What a clone that was killed half way left beside the workspace.
+fn clear_remains(folder: &Path, workspace: &Path) {
+    let name = workspace.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".{name}.");
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            // It costs room and harms nobody.
+            let _ = files::remove(&entry.path());
+        }
+    }
 }
 
 fn standing(pod: &Pod, mark: &Path) -> Option<Stands> {

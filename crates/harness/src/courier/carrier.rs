@@ -68,9 +68,20 @@ pub(crate) struct Carrier {
     /// Stamps of the agent's refs at the last fetch.
     stamps: Option<Vec<Stamp>>,
     /// Why the work branch itself is not taken; the record still is.
-    pub(crate) refused: Option<String>,
+    refused: Option<Refusal>,
+    /// Why the agent's repository could not be read at the end.
+    pub(crate) unreadable: Option<String>,
     /// Why snapshots are not taken.
     snapshot_refused: bool,
+}
+
+/// The remote does not let us move the work branch.
+#[derive(Clone, Debug)]
+struct Refusal {
+    /// In its words, or ours.
+    why: String,
+    /// What it did not take; none: it takes nothing of ours, because somebody else moved the branch.
+    tip: Option<Oid>,
 }
 
 type Stamp = Option<(i64, i64, u64, u64)>;
@@ -108,6 +119,7 @@ impl Carrier {
             tips: Tips::default(),
             stamps: None,
             refused: None,
+            unreadable: None,
             snapshot_refused: false,
         };
         carrier.mind_strangers();
@@ -116,12 +128,14 @@ impl Carrier {
 
     /// A branch that is not where our record says was moved by somebody else: it is not ours to move again.
     fn mind_strangers(&mut self) {
-        if let Some(there) = &self.known.work
-            && there.as_str() != self.record.commit
-            && self.refused.is_none()
-        {
+        let stranger = self
+            .known
+            .work
+            .as_ref()
+            .filter(|there| there.as_str() != self.record.commit);
+        if let Some(there) = stranger {
             let why = format!("somebody else moved the branch (it is at {there})");
-            self.refuse(why);
+            self.refuse(why, None);
         }
     }
 
@@ -132,7 +146,7 @@ impl Carrier {
 
     /// The commit of the work branch on the remote, where it is ours.
     pub(crate) fn pushed(&self) -> Option<&Oid> {
-        self.known.work.as_ref().filter(|_| self.refused.is_none())
+        self.known.work.as_ref().filter(|_| !self.is_refused())
     }
 
     /// Whether the agent has work that the remote's branch has not.
@@ -147,11 +161,8 @@ impl Carrier {
             return Ok(Carried::Level);
         }
         self.fetch().await?;
-        if self.work_is_new() {
-            let next = self.next_record(WORKING).await?;
-            if self.push_record(next).await? == Carried::Fenced {
-                return Ok(Carried::Fenced);
-            }
+        if self.work_is_new() && self.push_record(WORKING).await? == Carried::Fenced {
+            return Ok(Carried::Fenced);
         }
         if self.snapshot_is_new() && self.push_snapshot().await? == Carried::Fenced {
             return Ok(Carried::Fenced);
@@ -168,13 +179,13 @@ impl Carrier {
             Err(LedgerError::Workspace(error)) => {
                 // What cannot be read was not left in order. What was carried before stands.
                 tracing::error!("the agent's repository cannot be read: {error}");
+                self.unreadable = Some(format!("the agent's repository cannot be read: {error}"));
                 ended.dirty = ended.dirty.max(1);
             }
             other => other?,
         }
         let outcome = judge(&ended, &self.proof().await?, &self.pod.orders.work_branch);
-        let next = self.next_record(word(&outcome)).await?;
-        if self.push_record(next).await? == Carried::Fenced {
+        if self.push_record(word(&outcome)).await? == Carried::Fenced {
             return Ok(Settled::Fenced);
         }
         if self.snapshot_is_new() {
@@ -183,10 +194,9 @@ impl Carrier {
                 tracing::warn!("uncommitted work cannot be pushed: {error}");
             }
         }
-        if let Some(why) = &self.refused {
-            return Ok(Settled::As(CourierOutcome::PushRejected {
-                why: why.clone(),
-            }));
+        if let Some(refusal) = self.refused.as_ref().filter(|_| self.is_refused()) {
+            let why = refusal.why.clone();
+            return Ok(Settled::As(CourierOutcome::PushRejected { why }));
         }
         match outcome {
             CourierOutcome::Done if !self.stands().await? => Ok(Settled::Unproven),
@@ -346,8 +356,8 @@ impl Carrier {
             .tips
             .work
             .as_ref()
-            .is_some_and(|t| t.as_str() == self.record.commit);
-        let behind = self.is_behind() && (self.refused.is_none() || !recorded);
+            .is_some_and(|t| t.as_str() == self.record.unpushed);
+        let behind = self.is_behind() && (!self.is_refused() || !recorded);
         // Work on another branch, or on none, is kept too: in the record alone.
         let elsewhere = self.tips.head.as_ref().is_some_and(|h| {
             Some(h) != self.tips.work.as_ref()
@@ -371,8 +381,12 @@ impl Carrier {
         let (Some(tip), Some(target)) = (&self.tips.work, &self.known.target) else {
             return Ok(next);
         };
-        if self.has_work() {
+        if self.is_refused() {
+            // The branch stays where it is, and so does what is said of it.
+            next.unpushed = tip.to_string();
+        } else if self.has_work() {
             let (base, commits) = self.ledger.since(target, tip).await?;
+            next.unpushed.clear();
             next.commit = tip.to_string();
             next.commits = commits;
             if let Some(base) = base {
@@ -383,13 +397,14 @@ impl Carrier {
     }
 
     /// Pushes the record, and the work branch with it unless the remote has refused that. Atomic: both or none.
-    async fn push_record(&mut self, mut next: Record) -> Result<Carried, LedgerError> {
+    async fn push_record(&mut self, word: &str) -> Result<Carried, LedgerError> {
         // An answer that was lost looks like a stale lease, and after looking again our view is right.
         for _ in 0..3 {
-            if self.refused.is_some() && next.outcome == DONE {
+            let next = match self.is_refused() && word == DONE {
                 // Done is latched by the record: it must not say so while the branch lacks the work.
-                "pushRejected".clone_into(&mut next.outcome);
-            }
+                true => self.next_record("pushRejected").await?,
+                false => self.next_record(word).await?,
+            };
             let branch = self.branch_update();
             let record = self.record_update(&next).await?;
             let tip = branch.as_ref().and_then(|b| b.new.clone());
@@ -401,12 +416,13 @@ impl Carrier {
                     if let Some(tip) = tip {
                         tracing::info!("pushed {} to {}", tip.short(), self.pod.orders.work_branch);
                         self.known.work = Some(tip);
+                        self.refused = None;
                     }
                     self.record = next;
                     return Ok(Carried::Level);
                 }
                 PushOutcome::Refused { dst, why } if dst == self.ledger.names.work => {
-                    self.refuse(why)
+                    self.refuse(why, tip);
                 }
                 PushOutcome::Refused { dst, why } => return Err(refused(&dst, &why)),
                 PushOutcome::Stale { .. } => {
@@ -423,11 +439,19 @@ impl Carrier {
     }
 
     /// The branch goes its way without us; the record keeps what it should have had.
-    fn refuse(&mut self, why: String) {
+    fn refuse(&mut self, why: String, tip: Option<Oid>) {
         tracing::error!(
             "the work branch is not taken by the remote: {why}; the work is kept in the record"
         );
-        self.refused = Some(why);
+        self.refused = Some(Refusal { why, tip });
+    }
+
+    /// Whether the branch is closed to what the agent has now. Other work may be taken again: a hook that minds
+    /// a large file does not mind the commit without it.
+    fn is_refused(&self) -> bool {
+        self.refused
+            .as_ref()
+            .is_some_and(|r| r.tip.is_none() || r.tip == self.tips.work)
     }
 
     fn branch_update(&self) -> Option<RefUpdate> {
@@ -435,7 +459,7 @@ impl Carrier {
             .tips
             .work
             .clone()
-            .filter(|_| self.is_behind() && self.refused.is_none())?;
+            .filter(|_| self.is_behind() && !self.is_refused())?;
         let expect = self.known.work.clone().map_or(Expect::Absent, Expect::Is);
         Some(RefUpdate::set(self.ledger.names.work.clone(), tip, expect))
     }

@@ -22,7 +22,7 @@ use crate::{
     link::{Ended, FromCourier, FromRun, Line},
     ready,
     record::Record,
-    setup::{self, Pod},
+    setup::Pod,
 };
 use carrier::{Carried, Carrier, Opened, Settled};
 use door::Door;
@@ -405,7 +405,7 @@ impl Courier {
             report.commit,
             report.detail
         );
-        last_words::leave_or_log(&setup::termination_path(), &report);
+        last_words::leave_or_log(&self.pod.termination, &report);
         let word = if fenced {
             FromCourier::Stop
         } else {

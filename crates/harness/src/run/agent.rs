@@ -257,6 +257,7 @@ mod tests {
         let pod = Pod {
             orders,
             uid: "u".into(),
+            termination: "/x".into(),
         };
         fs::write(pod.task_file(), task).unwrap();
         pod
