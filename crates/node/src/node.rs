@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -391,7 +392,14 @@ const FORBIDDEN: &str = "Allow user namespaces (Ubuntu: sysctl kernel.apparmor_r
     elsewhere: sysctl user.max_user_namespaces=10000), or go on with --unconfined: agents then run as your own user, unprotected";
 
 async fn try_container() -> Result<(), String> {
-    let root = std::env::temp_dir().join(format!("node-probe-{}", std::process::id()));
+    // Two probes in one process must not share a folder.
+    static TRIES: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "node-probe-{}-{}",
+        std::process::id(),
+        TRIES.fetch_add(1, Ordering::Relaxed)
+    );
+    let root = std::env::temp_dir().join(name);
     let text = |e: std::io::Error| e.to_string();
     fs::create_dir_all(&root).map_err(text)?;
     let result = try_container_in(&root).await;

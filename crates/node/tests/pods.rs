@@ -154,7 +154,7 @@ scenarios! {
                 sh("written", "echo noise; printf done > /dev/termination-log; exit 3"),
                 sh_with("printed", "echo the reason; exit 4", json!({ "terminationMessagePolicy": "FallbackToLogsOnError" })),
                 sh_with("elsewhere", "printf x > /tmp/message", json!({ "terminationMessagePath": "/tmp/message" })),
-                sh("killed", "kill -9 $$; sleep 1000"),
+                sh("killed", "kill -9 $$$$; exit 1"),
                 { "name": "absent", "image": "none", "command": ["no-such-program-here"] },
             ],
         })).await;
@@ -351,9 +351,9 @@ async fn a_container_sees_only_what_it_was_given() {
     std::fs::write(town.secret().join("x"), "secret").unwrap();
     let secret = town.secret();
     let script = format!(
-        "test ! -e {secret}; test ! -e {data}; test ! -e /etc/shadow; test -z \"$(ls -A /root 2>/dev/null)\"
-         test ! -e /work; test -r /etc/passwd; id -u; id -un; test -w /tmp; echo $$; ls /proc | grep -c '^[0-9]'
-         touch /ro/x 2>/dev/null && exit 9; touch /usr/x 2>/dev/null && exit 8
+        "test ! -e {secret}; test ! -e {data}; test ! -e /etc/shadow; test ! -e \"$HIDDEN\"
+         test ! -e /work; test -r /etc/passwd; id -u; id -un; test -w /tmp; echo $$$$; ls /proc | grep -c '^[0-9]'
+         touch /ro/x 2>/dev/null && exit 9; touch /usr/bin/x 2>/dev/null && exit 8
          git init -q /w/repo && git -C /w/repo status --short && hostname",
         secret = secret.display(),
         data = town.data().display(),
@@ -366,10 +366,11 @@ async fn a_container_sees_only_what_it_was_given() {
             { "name": "w", "mountPath": "/w" },
             { "name": "w", "mountPath": "/ro", "readOnly": true },
             { "name": "w", "mountPath": "/usr/share/not-there-before", "subPath": "s" },
-        ] }))],
+        ], "env": [{ "name": "HIDDEN", "value": std::env::current_dir().unwrap() }] }))],
     })).await;
-    town.until("p", |p| ["Succeeded", "Failed"].contains(&phase_of(p))).await;
+    let pod = town.until("p", |p| ["Succeeded", "Failed"].contains(&phase_of(p))).await;
     let log = town.log("p", "main").await;
+    assert_eq!(ended(&pod, "main").exit_code, 0, "{log}{pod:#?}");
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines[..3], ["65532", "user", "1"], "{log}");
     assert!(lines[3].parse::<u32>().unwrap() < 6, "it sees its own processes only: {log}");

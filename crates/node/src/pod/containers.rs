@@ -58,7 +58,7 @@ impl PodActor {
         slot.state = State::Running { since };
         let Some(run) = &mut slot.run else { return };
         run.process = Some(inside.record.clone());
-        if stopping {
+        if stopping && !self.stop.as_ref().is_some_and(|s| s.killed) {
             ask(run);
         }
         if slot.init {

@@ -64,7 +64,8 @@ impl PodActor {
             let Some(run) = &mut slot.run else { continue };
             if run.process.is_none() {
                 run.cancel.cancel();
-            } else {
+            } else if !grace.is_zero() {
+                // Without grace nobody gets a last word.
                 ask(run);
             }
         }
