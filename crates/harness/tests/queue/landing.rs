@@ -1,16 +1,14 @@
 //! Landing: only what was tested, only forward, and known again when the answer was lost.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
-
 use gastown_wire::{LandOrders, LandOutcome, MergeStyle, candidates_prefix};
 
-use crate::town::{LINES, RIG, Tested, Town, build, land_it};
+use crate::town::{LINES, RIG, Tested, Town, build, land_it, land_with};
 
 fn hook(town: &Town, name: &str, script: &str) {
-    let path = town.path("remote.git").join("hooks").join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    town.write_program(
+        &format!("remote.git/hooks/{name}"),
+        &format!("#!/bin/sh\n{script}\n"),
+    );
 }
 
 /// Orders that must land nothing: main and the candidate stay as they are.
@@ -130,6 +128,48 @@ async fn a_branch_that_moves_between_the_look_and_the_push_is_stale() {
     );
     assert_eq!(town.main(), between);
     assert_ne!(town.main(), tested.commit);
+}
+
+#[tokio::test]
+async fn a_branch_that_was_taken_back_after_the_look_is_stale_though_it_could_be_fast_forwarded() {
+    let town = Town::new();
+    let before = town.main();
+    town.outsider("c", "taken back in a moment\n");
+    let (_, orders) = orders(&town).await;
+    let remote = town.path("remote.git");
+    let git = town
+        .git_that(&format!(
+            "test \"$a\" != push || git -C '{}' update-ref refs/heads/main {before}",
+            remote.display()
+        ))
+        .await;
+
+    let report = land_with(&git, &orders).await;
+
+    assert_eq!(
+        report.outcome,
+        LandOutcome::Stale {
+            now: before.clone()
+        }
+    );
+    assert_eq!(town.main(), before);
+}
+
+#[tokio::test]
+async fn a_remote_that_goes_away_is_transient_and_nothing_is_claimed() {
+    let town = Town::new();
+    let (_, orders) = orders(&town).await;
+    let git = town
+        .git_that("test \"$a\" != push || { echo 'fatal: unable to access: Connection reset by peer' >&2; exit 128; }")
+        .await;
+
+    let report = land_with(&git, &orders).await;
+
+    assert_eq!(
+        (report.outcome, report.commit.as_str()),
+        (LandOutcome::Transient, "")
+    );
+    assert_ne!(town.main(), orders.candidate);
 }
 
 #[tokio::test]

@@ -53,11 +53,15 @@ impl Town {
     }
 
     fn run_git(dir: &Path, args: &[&str], stdin: &str) -> std::process::Output {
+        Self::run_program("git", dir, args, stdin)
+    }
+
+    fn run_program(program: &str, dir: &Path, args: &[&str], stdin: &str) -> std::process::Output {
         #[expect(
             clippy::disallowed_types,
             reason = "the judge of these tests is plain git, not our own wrapper"
         )]
-        let mut git = std::process::Command::new("git")
+        let mut child = std::process::Command::new(program)
             .current_dir(dir)
             .args(args)
             .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -73,12 +77,28 @@ impl Town {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        git.stdin
+        child
+            .stdin
             .take()
             .unwrap()
             .write_all(stdin.as_bytes())
             .unwrap();
-        git.wait_with_output().unwrap()
+        child.wait_with_output().unwrap()
+    }
+
+    /// Writes a program. Another process does it: were the file ever open for writing here, a process that some other
+    /// test starts in that instant would hold it open too, and starting the program would fail (ETXTBSY).
+    pub(super) fn write_program(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let put = [
+            "-c",
+            "cat > \"$0\" && chmod 755 \"$0\"",
+            path.to_str().unwrap(),
+        ];
+        let out = Self::run_program("sh", self.dir.path(), &put, script);
+        assert!(out.status.success(), "{out:?}");
+        path
     }
 
     fn git_in(dir: &Path, args: &[&str], stdin: &str) -> String {
@@ -141,6 +161,14 @@ impl Town {
             self.commit_all(&format!("{name} {}", n + 1));
         }
         self.offer(name)
+    }
+
+    /// The real git, but a line of shell sees each of its arguments as `$a` first. So the world can change between two of
+    /// our commands, at an exact point.
+    pub(super) async fn git_that(&self, line: &str) -> Git {
+        let script = format!("#!/bin/sh\nfor a in \"$@\"; do\n{line}\ndone\nexec git \"$@\"\n");
+        let program = self.write_program("git-that", &script);
+        Git::probe_program(&program).await.unwrap()
     }
 
     /// Pushes what is checked out as the branch of `name`.
@@ -288,9 +316,17 @@ pub(super) struct Tested {
 }
 
 pub(super) async fn build(orders: &TestOrders) -> CandidateReport {
-    candidate::build(&Git::probe().await.unwrap(), orders).await
+    build_with(&Git::probe().await.unwrap(), orders).await
+}
+
+pub(super) async fn build_with(git: &Git, orders: &TestOrders) -> CandidateReport {
+    candidate::build(git, orders).await
 }
 
 pub(super) async fn land_it(orders: &LandOrders) -> LandReport {
-    land::land(&Git::probe().await.unwrap(), orders).await
+    land_with(&Git::probe().await.unwrap(), orders).await
+}
+
+pub(super) async fn land_with(git: &Git, orders: &LandOrders) -> LandReport {
+    land::land(git, orders).await
 }
