@@ -19,6 +19,8 @@ mod verdict;
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use crate::blueprint::Blueprint;
 use crate::draft::Draft;

@@ -4,7 +4,7 @@ use super::plan::{Doubt, Known, Odds, Step, doubt, next};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A small deterministic generator (splitmix64): the same seed, the same history.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -15,7 +15,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn chance(&mut self, p: f64) -> bool {
+    /// A number below `n`, which is at least 1.
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        usize::try_from(self.next() % n as u64).unwrap()
+    }
+
+    pub(super) fn chance(&mut self, p: f64) -> bool {
         ((self.next() >> 11) as f64) < p * (1_u64 << 53) as f64
     }
 }
