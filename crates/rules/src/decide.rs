@@ -6,7 +6,7 @@ use crate::draft::Draft;
 use crate::key::RigKey;
 use crate::plan::{Action, Plan};
 use crate::world::{World, convoy_home};
-use crate::{bead_store, convoy, polecat, rig, witness};
+use crate::{bead_store, convoy, polecat, refinery, rig, witness};
 use gastown_api::labels::PREDECESSOR_FINALIZERS;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -30,6 +30,7 @@ pub fn decide(world: &World, dirty: &BTreeSet<RigKey>, now: Timestamp) -> Plan {
         for row in world.convoys.values().filter(|c| convoy_home(c) == *rig) {
             convoy::decide(&census, row, &mut draft);
         }
+        refinery::decide(world, rig, now, &mut draft);
         for row in world.witnesses.values().filter(|w| w.spec.rig_ref == *rig) {
             witness::decide(&census, row, &mut draft);
         }

@@ -56,11 +56,6 @@ impl<'w> Draft<'w> {
         }
     }
 
-    /// Whether this plan writes an object already.
-    pub(crate) fn writes(&self, key: &Key) -> bool {
-        self.actions.contains_key(key)
-    }
-
     /// Looks at a rig again at an instant, or earlier where something else asks for it.
     pub(crate) fn wake_at(&mut self, rig: &RigKey, at: Timestamp) {
         let wake = self.wakes.entry(rig.clone()).or_insert(at);

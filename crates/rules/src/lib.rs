@@ -22,7 +22,6 @@ mod names;
 mod plan;
 mod polecat;
 mod reason;
-#[expect(dead_code, reason = "decide.rs calls it")]
 mod refinery;
 mod rig;
 mod row;

@@ -8,6 +8,7 @@ use crate::names;
 use crate::plan::{Action, Notice};
 use crate::polecat;
 use crate::reason::Reason;
+use crate::refinery;
 use crate::row::{PolecatRow, RigRow};
 use gastown_api::conditions::{self, FIELDS_HONOURED, PROGRESSING, READY};
 use gastown_api::{self as api, ConvoyPhase, PolecatPhase, RigPhase, RigStatus};
@@ -98,7 +99,7 @@ fn sum(census: &Census<'_>, row: &RigRow, children: &Children) -> RigStatus {
     to.refinery_created = children.refinery_is_there;
     to.child_namespace = Some(census.world.town.namespace.clone());
     to.observed_generation = Some(row.meta.generation);
-    let (phase, because) = judge(row, children, &to);
+    let (phase, because) = judge(census, row, children, &to);
     to.phase = phase;
     to.message = Some(because.message.clone());
     let ready = phase == RigPhase::Ready;
@@ -120,7 +121,7 @@ fn is_queued(polecat: &PolecatRow) -> bool {
         && conditions::get(&polecat.status.conditions, PROGRESSING).is_some_and(|c| c.reason == "Queued")
 }
 
-fn judge(row: &RigRow, children: &Children, to: &RigStatus) -> (RigPhase, Reason) {
+fn judge(census: &Census<'_>, row: &RigRow, children: &Children, to: &RigStatus) -> (RigPhase, Reason) {
     let name = &row.meta.key.name;
     if let Some(why) = &children.refused {
         let message = format!("Witness or Refinery of {name} cannot be created: {why}");
@@ -135,6 +136,9 @@ fn judge(row: &RigRow, children: &Children, to: &RigStatus) -> (RigPhase, Reason
     }
     if row.spec.paused == Some(true) {
         return (RigPhase::Ready, Reason::new("Paused", "dispatches and lands nothing new: spec.paused"));
+    }
+    if let Some(why) = refinery::closed(census.world, name).filter(|why| why.code != "Paused") {
+        return (RigPhase::Degraded, why);
     }
     if to.stuck > 0 {
         let message = format!("{} stuck: kubectl get polecats -A shows why", to.stuck);
