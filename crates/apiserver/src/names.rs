@@ -1,0 +1,167 @@
+//! Names, labels and times, as Kubernetes checks and writes them.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::object::{dig, meta, meta_str};
+use crate::status::FieldError;
+
+pub(crate) const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const DNS_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+
+/// Second precision, as `metav1.Time` is written.
+pub(crate) fn timestamp(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn alphanumeric_ends(text: &str) -> bool {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+    edge(text.bytes().next()) && edge(text.bytes().last())
+}
+
+pub(crate) fn is_dns_label(text: &str) -> bool {
+    text.len() <= 63
+        && alphanumeric_ends(text)
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+pub(crate) fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= 253
+        && text.split('.').all(|part| {
+            alphanumeric_ends(part)
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        })
+}
+
+fn is_word(text: &str) -> bool {
+    text.len() <= 63
+        && alphanumeric_ends(text)
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// `[prefix/]name`, as label and annotation keys are.
+pub(crate) fn is_qualified(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((prefix, name)) => is_dns_subdomain(prefix) && is_word(name),
+        None => is_word(text),
+    }
+}
+
+pub(crate) fn is_label_value(text: &str) -> bool {
+    text.is_empty() || is_word(text)
+}
+
+/// What metadata must satisfy, whatever the kind.
+pub(crate) fn validate_metadata(value: &Value, label_name: bool) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let name = meta_str(value, "name");
+    let quoted = Value::from(name);
+    if name.is_empty() {
+        errors.push(FieldError::required(
+            "metadata.name",
+            "name or generateName is required",
+        ));
+    } else if label_name && !is_dns_label(name) {
+        errors.push(FieldError::invalid("metadata.name", &quoted, DNS_LABEL));
+    } else if !is_dns_subdomain(name) {
+        errors.push(FieldError::invalid("metadata.name", &quoted, DNS_SUBDOMAIN));
+    }
+    for (key, label) in meta(value, "labels")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        if !is_qualified(key) {
+            errors.push(FieldError::invalid(
+                "metadata.labels",
+                &Value::from(key.as_str()),
+                QUALIFIED,
+            ));
+        }
+        match label.as_str() {
+            Some(text) if text.len() > 63 => {
+                errors.push(FieldError::invalid(
+                    "metadata.labels",
+                    label,
+                    "must be no more than 63 bytes",
+                ));
+            }
+            Some(text) if is_label_value(text) => {}
+            _ => errors.push(FieldError::invalid("metadata.labels", label, LABEL_VALUE)),
+        }
+    }
+    validate_annotations(value, &mut errors);
+    for (i, finalizer) in crate::object::finalizers(value).iter().enumerate() {
+        if !is_qualified(finalizer) {
+            let at = format!("metadata.finalizers[{i}]");
+            errors.push(FieldError::invalid(
+                &at,
+                &Value::from(finalizer.as_str()),
+                QUALIFIED,
+            ));
+        }
+    }
+    validate_owners(value, &mut errors);
+    errors
+}
+
+fn validate_annotations(value: &Value, errors: &mut Vec<FieldError>) {
+    let mut size = 0;
+    for (key, text) in meta(value, "annotations")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        if !is_qualified(&key.to_lowercase()) {
+            errors.push(FieldError::invalid(
+                "metadata.annotations",
+                &Value::from(key.as_str()),
+                QUALIFIED,
+            ));
+        }
+        if !text.is_string() {
+            errors.push(FieldError::type_invalid(
+                "metadata.annotations",
+                text,
+                "must be a string",
+            ));
+        }
+        size += key.len() + text.as_str().map_or(0, str::len);
+    }
+    if size > 256 * 1024 {
+        errors.push(FieldError::too_long("metadata.annotations", 256 * 1024));
+    }
+}
+
+fn validate_owners(value: &Value, errors: &mut Vec<FieldError>) {
+    let mut controllers = 0;
+    let list = meta(value, "ownerReferences").and_then(Value::as_array);
+    for (i, owner) in list.into_iter().flatten().enumerate() {
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if dig(owner, &[field])
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
+                let at = format!("metadata.ownerReferences[{i}].{field}");
+                errors.push(FieldError::required(&at, "must not be empty"));
+            }
+        }
+        controllers += usize::from(dig(owner, &["controller"]) == Some(&Value::Bool(true)));
+    }
+    if controllers > 1 {
+        let detail = "Only one reference can have Controller set to true";
+        errors.push(FieldError::invalid(
+            "metadata.ownerReferences",
+            &Value::from("array"),
+            detail,
+        ));
+    }
+}
