@@ -74,6 +74,12 @@ pub(crate) fn branch(text: &str) -> String {
     format!("{}-{}", parts.join("/"), short_hash(&[text]))
 }
 
+/// A repository's URL without what two spellings of it differ in.
+pub(crate) fn repository(url: &str) -> &str {
+    let url = url.trim().strip_prefix("file://").unwrap_or(url.trim()).trim_end_matches('/');
+    url.strip_suffix(".git").unwrap_or(url).trim_end_matches('/')
+}
+
 /// Whether git takes a text as a branch, and nothing takes it for an option.
 pub(crate) fn legal_branch(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-');

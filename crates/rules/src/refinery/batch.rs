@@ -391,7 +391,7 @@ impl<'w> Batch<'w> {
     /// Who is decided once so many members have landed, apart from those.
     fn end(&self, effective: usize) -> End {
         let decided = self.decided(effective);
-        let longest = self.on_base().filter(|t| t.applied().is_some()).next_back();
+        let longest = self.on_base().rfind(|t| t.applied().is_some());
         let report = longest.and_then(TestRun::applied);
         let conflicts = report.map(|r| r.conflicts.iter().filter(|c| c.i < decided).cloned().collect::<Vec<_>>());
         let empty = report.map(|r| r.empty.iter().copied().filter(|i| *i < decided).collect::<Vec<_>>());

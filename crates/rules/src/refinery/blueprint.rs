@@ -90,7 +90,10 @@ pub(super) fn member(pinned: &QueueMember, polecat: Option<&PolecatRow>) -> Memb
         polecat: pinned.polecat.clone(),
         uid: pinned.uid.clone(),
         commit: pinned.commit.clone(),
-        branch: polecat.and_then(|p| p.status.branch.clone()).unwrap_or_default(),
+        // Where nobody knows it any more, the commit is still reachable from the polecat's record.
+        branch: polecat
+            .and_then(|p| p.status.branch.clone())
+            .unwrap_or_else(|| names::branch(&format!("polecat/{}", queue::name(pinned)))),
         title: polecat.map_or_else(|| queue::name(pinned).to_owned(), title),
     }
 }

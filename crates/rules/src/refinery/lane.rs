@@ -166,13 +166,7 @@ fn target_of(rig: &RigRow, refinery: &RefineryRow) -> Option<Target> {
 }
 
 fn same_target(a: &Target, b: &Target) -> bool {
-    a.branch == b.branch && plain(&a.repository) == plain(&b.repository)
-}
-
-/// A repository's URL without what two spellings of it differ in.
-fn plain(url: &str) -> &str {
-    let url = url.trim().strip_prefix("file://").unwrap_or(url.trim()).trim_end_matches('/');
-    url.strip_suffix(".git").unwrap_or(url).trim_end_matches('/')
+    a.branch == b.branch && names::repository(&a.repository) == names::repository(&b.repository)
 }
 
 fn test_image(rig: &RigRow) -> Option<String> {

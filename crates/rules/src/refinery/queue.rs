@@ -2,7 +2,9 @@
 
 use super::lane::{Lane, ready_since};
 use super::conditions;
+use super::verdict::is_object_id;
 use crate::key::{Key, Kind};
+use crate::names;
 use crate::row::PolecatRow;
 use crate::world::World;
 use gastown_api::{self as api, QueueMember};
@@ -30,7 +32,9 @@ pub(super) fn is_ready(polecat: &PolecatRow) -> bool {
     let conditions = &polecat.status.conditions;
     polecat.meta.deleting.is_none()
         && polecat.status.phase == api::PolecatPhase::Done
-        && polecat.status.commit.as_ref().is_some_and(|c| !c.is_empty())
+        // Orders with anything else would be refused whole, and one record would stop all others.
+        && polecat.status.commit.as_deref().is_some_and(is_object_id)
+        && polecat.status.branch.as_deref().is_none_or(names::legal_branch)
         && conditions::is_true(conditions, api::conditions::AVAILABLE)
         && !conditions::is_true(conditions, api::conditions::MERGED)
 }

@@ -168,6 +168,10 @@ fn hand_back(polecat: &PolecatRow, why: Reason, evidence: EvidenceRecord, now: T
     conditions::set(&mut to.conditions, kind::MERGED, false, &why, generation, now);
     to.failures = Some(0);
     to.retry_after = None;
+    // The next round also where a person is asked first: an edit of the spec begins it, with this evidence.
+    to.round = Some(round + 1);
+    to.commit = None;
+    to.finished_at = None;
     let because = if round >= MAX_ROUNDS {
         let because = Reason::new(
             "RoundsExhausted",
@@ -182,9 +186,6 @@ fn hand_back(polecat: &PolecatRow, why: Reason, evidence: EvidenceRecord, now: T
         if to.phase == PolecatPhase::Done {
             to.phase = PolecatPhase::Idle;
         }
-        to.round = Some(round + 1);
-        to.commit = None;
-        to.finished_at = None;
         conditions::set(&mut to.conditions, kind::PROGRESSING, false, &back, generation, now);
         Reason::new("HandedBack", format!("sent back for round {}: {}", round + 1, why.message))
     };

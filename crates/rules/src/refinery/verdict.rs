@@ -251,7 +251,7 @@ fn flaw(pod: &PodRow, report: &CandidateReport) -> Option<String> {
 }
 
 /// A full object name, SHA-1 or SHA-256.
-fn is_object_id(text: &str) -> bool {
+pub(super) fn is_object_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

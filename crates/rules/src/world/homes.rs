@@ -3,6 +3,7 @@
 use super::{World, convoy_home, counts};
 use crate::blueprint::Blueprint;
 use crate::key::{Key, Kind, RigKey};
+use crate::names;
 use crate::plan::Action;
 use crate::row::{ConvoyRow, PodRole, PodRow, PolecatRow};
 use gastown_api as api;
@@ -44,15 +45,25 @@ impl World {
     #[must_use]
     pub fn homes_of(&self, key: &Key) -> BTreeSet<RigKey> {
         match key.kind {
-            Kind::Rig => BTreeSet::from([key.name.clone()]),
+            Kind::Rig => self.sharing_repository(&key.name),
             Kind::Polecat => self.polecats.get(key).map(|p| self.homes_of_polecat(p)).unwrap_or_default(),
             Kind::Convoy => self.convoys.get(key).map(|c| self.homes_of_convoy(c)).unwrap_or_default(),
             Kind::Witness => self.witnesses.get(key).map(|w| w.spec.rig_ref.clone()).into_iter().collect(),
-            Kind::Refinery => self.refineries.get(key).map(|r| r.spec.rig_ref.clone()).into_iter().collect(),
+            Kind::Refinery => {
+                self.refineries.get(key).map(|r| self.sharing_repository(&r.spec.rig_ref)).unwrap_or_default()
+            }
             Kind::BeadStore => self.bead_stores.get(key).map(|b| b.spec.rig_ref.clone()).into_iter().collect(),
             Kind::Pod => self.pods.get(key).map(|p| self.homes_of_pod(p)).unwrap_or_default(),
             Kind::ConfigMap => BTreeSet::new(),
         }
+    }
+
+    /// A rig and those on the same repository: of two queues on one branch the oldest acts.
+    fn sharing_repository(&self, rig: &str) -> BTreeSet<RigKey> {
+        let url = |name: &str| self.rigs.get(name).map(|r| names::repository(&r.spec.git_url)).filter(|u| !u.is_empty());
+        let own = url(rig);
+        let others = self.rigs.keys().filter(|name| own.is_some() && url(name) == own).cloned();
+        others.chain([rig.to_owned()]).collect()
     }
 
     /// A polecat concerns its rig, and the convoys that count it.

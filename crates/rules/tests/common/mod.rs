@@ -165,6 +165,13 @@ impl Scene {
         panic!("the world does not settle: {:#?}", self.plan());
     }
 
+    /// One round of writes; what they bring about is left for the next.
+    pub fn step(&mut self) {
+        for action in self.plan().actions {
+            self.accept(action);
+        }
+    }
+
     pub fn row(&self, name: &str) -> &PolecatRow {
         &self.world.polecats[&Key::new(Kind::Polecat, NS, name)]
     }

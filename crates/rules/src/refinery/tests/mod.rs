@@ -4,6 +4,7 @@ mod history;
 mod queueing;
 mod trouble;
 mod verdicts;
+mod whole;
 
 use crate::draft::Draft;
 use crate::fact::{Answer, Fact, Outcome, Seen};
@@ -46,6 +47,8 @@ pub(super) struct Town {
     pub(super) told: Vec<(String, String, String)>,
     pub(super) writes: BTreeMap<String, usize>,
     pub(super) runs: usize,
+    /// Whether the other rooms decide as well.
+    pub(super) whole: bool,
     /// Orders of test pods: the members' names.
     pub(super) tested: Vec<Vec<String>>,
 }
@@ -70,6 +73,7 @@ impl Town {
             told: Vec::new(),
             writes: BTreeMap::new(),
             runs: 0,
+            whole: false,
             tested: Vec::new(),
         };
         let meta = town.meta(Kind::Rig, "", RIG);
@@ -119,8 +123,14 @@ impl Town {
             Some(row) => row.clone(),
             None => {
                 let meta = self.meta(Kind::Polecat, NS, name);
-                let spec = api::PolecatSpec { rig: RIG.into(), ..api::PolecatSpec::default() };
-                Row { meta, spec, status: api::PolecatStatus { round: Some(1), ..Default::default() } }
+                let spec = api::PolecatSpec {
+                    rig: RIG.into(),
+                    desired_state: api::DesiredState::Working,
+                    bead_id: Some(format!("pt-{name}")),
+                    ..api::PolecatSpec::default()
+                };
+                let status = api::PolecatStatus { round: Some(1), attempt: Some(1), ..Default::default() };
+                Row { meta, spec, status }
             }
         };
         row.status.phase = api::PolecatPhase::Done;
@@ -197,6 +207,9 @@ impl Town {
     }
 
     pub(super) fn plan(&self) -> Plan {
+        if self.whole {
+            return crate::decide::decide(&self.world, &[RIG.to_owned()].into(), self.now);
+        }
         let mut draft = Draft::new(&self.world, self.now);
         draft.begin(&RIG.to_owned());
         super::decide(&self.world, &RIG.to_owned(), self.now, &mut draft);
@@ -410,6 +423,9 @@ impl Town {
         }
         for row in old.polecats.into_values() {
             self.see(Seen::Polecat(Box::new(row)));
+        }
+        for row in old.witnesses.into_values() {
+            self.see(Seen::Witness(Box::new(row)));
         }
         for row in old.pods.into_values() {
             self.see(Seen::Pod(Box::new(row)));

@@ -101,7 +101,7 @@ fn rounds_are_bounded() {
         town.run();
     }
     let rictus = &town.polecat("rictus").status;
-    assert_eq!((rictus.phase, rictus.round), (api::PolecatPhase::Stuck, Some(5)));
+    assert_eq!((rictus.phase, rictus.round), (api::PolecatPhase::Stuck, Some(6)));
     assert_eq!(town.condition("rictus", kind::DEGRADED), Some(("True".into(), "RoundsExhausted".into())));
     assert!(!town.act());
 }
