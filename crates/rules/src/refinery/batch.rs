@@ -133,20 +133,39 @@ impl<'w> Batch<'w> {
             match (pod.role, &pod.test, &pod.land) {
                 (PodRole::Test, Some(orders), _) if is_prefix(&orders.members, members) => {
                     let verdict = verdict::of_test(pod, timeout, now);
-                    let lost = small(pod, LOST).unwrap_or(0) + u32::from(matches!(verdict, Tested::Lost(_)));
+                    let lost = small(pod, LOST).unwrap_or(0)
+                        + u32::from(matches!(verdict, Tested::Lost(_)));
                     let report = verdict::candidate_report(pod).and_then(Result::ok);
-                    tests.push(TestRun { pod, prefix: orders.members.len(), run, lost, report, verdict });
+                    tests.push(TestRun {
+                        pod,
+                        prefix: orders.members.len(),
+                        run,
+                        lost,
+                        report,
+                        verdict,
+                    });
                 }
                 (PodRole::Land, _, Some(orders)) => {
                     let verdict = verdict::of_land(pod, LAND_DEADLINE, now);
-                    lands.push(LandRun { pod, orders, run, verdict });
+                    lands.push(LandRun {
+                        pod,
+                        orders,
+                        run,
+                        verdict,
+                    });
                 }
                 _ => {}
             }
         }
         tests.sort_by_key(|t| (t.prefix, t.run));
         lands.sort_by_key(|l| l.run);
-        let mut batch = Self { members, tests, lands, base: None, included: (0..members.len()).collect() };
+        let mut batch = Self {
+            members,
+            tests,
+            lands,
+            base: None,
+            included: (0..members.len()).collect(),
+        };
         batch.base = batch.find_base();
         batch.included = batch.find_included();
         batch
@@ -154,20 +173,34 @@ impl<'w> Batch<'w> {
 
     /// Pods that say nothing any more: overtaken by a later run of the same thing.
     pub(super) fn overtaken(&self) -> impl Iterator<Item = &'w PodRow> {
-        let newest = |prefix| self.tests.iter().rfind(move |t| t.prefix == prefix).map_or(0, |t| t.run);
+        let newest = |prefix| {
+            self.tests
+                .iter()
+                .rfind(move |t| t.prefix == prefix)
+                .map_or(0, |t| t.run)
+        };
         let tests = self
             .tests
             .iter()
-            .filter(move |t| t.run < newest(t.prefix) && !matches!(t.verdict, Tested::Green | Tested::Red(_)))
+            .filter(move |t| {
+                t.run < newest(t.prefix) && !matches!(t.verdict, Tested::Green | Tested::Red(_))
+            })
             .map(|t| t.pod);
         let last = self.lands.last().map_or(0, |l| l.run);
-        tests.chain(self.lands.iter().filter(move |l| l.run < last).map(|l| l.pod))
+        tests.chain(
+            self.lands
+                .iter()
+                .filter(move |l| l.run < last)
+                .map(|l| l.pod),
+        )
     }
 
     /// Members as the longest of its pods was told of them.
     pub(super) fn ordered(&self) -> &[Member] {
         let longest = self.tests.iter().max_by_key(|t| t.prefix);
-        longest.and_then(|t| t.pod.test.as_ref()).map_or(&[], |orders| &orders.members)
+        longest
+            .and_then(|t| t.pod.test.as_ref())
+            .map_or(&[], |orders| &orders.members)
     }
 
     /// Test pods so far.
@@ -188,28 +221,49 @@ impl<'w> Batch<'w> {
     /// Whether something of it was tested on another basis than today's.
     pub(super) fn stands_on_another(&self, basis: &str) -> bool {
         self.lands.is_empty()
-            && self.tests.iter().any(|t| t.pod.meta.annotations.get(BASIS).is_some_and(|b| b != basis))
+            && self.tests.iter().any(|t| {
+                t.pod
+                    .meta
+                    .annotations
+                    .get(BASIS)
+                    .is_some_and(|b| b != basis)
+            })
     }
 
     fn find_base(&self) -> Option<String> {
-        let ordered = self.tests.iter().find_map(|t| t.pod.test.as_ref()?.base.clone());
+        let ordered = self
+            .tests
+            .iter()
+            .find_map(|t| t.pod.test.as_ref()?.base.clone());
         let landed = self.lands.iter().map(|l| l.orders.base.clone()).next_back();
-        let reported = || self.tests.iter().rev().find_map(|t| t.applied().map(|r| r.base.clone()));
+        let reported = || {
+            self.tests
+                .iter()
+                .rev()
+                .find_map(|t| t.applied().map(|r| r.base.clone()))
+        };
         landed.or(ordered).or_else(reported)
     }
 
     /// Applying members is deterministic and in order, so the longest report on the base speaks for all prefixes.
     fn find_included(&self) -> Vec<usize> {
-        let known = self.on_base().filter_map(|t| t.applied().map(|r| (t.prefix, r))).next_back();
+        let known = self
+            .on_base()
+            .filter_map(|t| t.applied().map(|r| (t.prefix, r)))
+            .next_back();
         let (prefix, report) = known.map_or((0, None), |(prefix, report)| (prefix, Some(report)));
-        let inside = report.into_iter().flat_map(|r| r.included.iter().map(|i| i.i));
+        let inside = report
+            .into_iter()
+            .flat_map(|r| r.included.iter().map(|i| i.i));
         inside.chain(prefix..self.members.len()).collect()
     }
 
     /// Runs that do not contradict the batch's base.
     fn on_base(&self) -> impl DoubleEndedIterator<Item = &TestRun<'w>> {
         let base = self.base.as_deref();
-        self.tests.iter().filter(move |t| t.applied().is_none_or(|r| Some(r.base.as_str()) == base))
+        self.tests
+            .iter()
+            .filter(move |t| t.applied().is_none_or(|r| Some(r.base.as_str()) == base))
     }
 
     /// Members of a prefix that are really in it.
@@ -222,12 +276,18 @@ impl<'w> Batch<'w> {
         if effective >= self.included.len() {
             return self.members.len();
         }
-        effective.checked_sub(1).and_then(|last| self.included.get(last)).map_or(0, |i| i + 1)
+        effective
+            .checked_sub(1)
+            .and_then(|last| self.included.get(last))
+            .map_or(0, |i| i + 1)
     }
 
     /// Members up to the first that is not decided when so many have landed.
     fn decided(&self, effective: usize) -> usize {
-        self.included.get(effective).copied().unwrap_or(self.members.len())
+        self.included
+            .get(effective)
+            .copied()
+            .unwrap_or(self.members.len())
     }
 
     /// What the batch calls for now. `eager`: somebody changed the spec since a hindrance was published.
@@ -249,7 +309,10 @@ impl<'w> Batch<'w> {
                 Course::End(Box::new(end))
             }
             Step::Land { green, .. } => match self.land_orders(green) {
-                Some(what) => Course::Land { what: Box::new(what), run: 1 },
+                Some(what) => Course::Land {
+                    what: Box::new(what),
+                    run: 1,
+                },
                 // Cannot be: a green prefix has a report. Test it again rather than land anything else.
                 None => self.test(green, eager, now),
             },
@@ -264,11 +327,16 @@ impl<'w> Batch<'w> {
     fn verdicts(&self) -> Vec<(usize, bool)> {
         (1..=self.included.len())
             .filter_map(|effective| {
-                let runs = || self.on_base().filter(|t| self.effective(t.prefix) == effective);
+                let runs = || {
+                    self.on_base()
+                        .filter(|t| self.effective(t.prefix) == effective)
+                };
                 if runs().any(|t| t.verdict == Tested::Green) {
                     return Some((effective, true));
                 }
-                let red = |t: &TestRun<'w>| matches!(t.verdict, Tested::Red(_)) || t.lost >= MAX_LOST_RUNS;
+                let red = |t: &TestRun<'w>| {
+                    matches!(t.verdict, Tested::Red(_)) || t.lost >= MAX_LOST_RUNS
+                };
                 runs().any(red).then_some((effective, false))
             })
             .collect()
@@ -286,12 +354,21 @@ impl<'w> Batch<'w> {
         let again = |hindrance: &Hindrance, wait: SignedDuration| {
             let until = hindrance.since + wait;
             if now < until && !eager {
-                return Course::Hold { why: hindrance.reason.clone(), until };
+                return Course::Hold {
+                    why: hindrance.reason.clone(),
+                    until,
+                };
             }
-            Course::Land { what: Box::new(last.orders.clone()), run: last.run.saturating_add(1) }
+            Course::Land {
+                what: Box::new(last.orders.clone()),
+                run: last.run.saturating_add(1),
+            }
         };
         Some(match &last.verdict {
-            Landing::Running { until, trouble } => Course::Wait { until: *until, trouble: trouble.clone() },
+            Landing::Running { until, trouble } => Course::Wait {
+                until: *until,
+                trouble: trouble.clone(),
+            },
             Landing::Hindered(h) if h.reason.code == "PushRejected" => again(h, REFUSED_WAIT),
             Landing::Hindered(h) | Landing::Lost(h) => again(h, backoff(last.run)),
             Landing::Mismatch(h) => match again(h, REFUSED_WAIT) {
@@ -308,7 +385,11 @@ impl<'w> Batch<'w> {
             match run.verdict {
                 Tested::Moved => return Some(self.moved()),
                 Tested::Missing(i) => {
-                    return Some(End { missing: Some(i), base: self.base.clone(), ..End::default() });
+                    return Some(End {
+                        missing: Some(i),
+                        base: self.base.clone(),
+                        ..End::default()
+                    });
                 }
                 _ => {}
             }
@@ -318,7 +399,10 @@ impl<'w> Batch<'w> {
 
     fn waiting(&self) -> Option<Course> {
         self.tests.iter().find_map(|t| match &t.verdict {
-            Tested::Running { until, trouble } => Some(Course::Wait { until: *until, trouble: trouble.clone() }),
+            Tested::Running { until, trouble } => Some(Course::Wait {
+                until: *until,
+                trouble: trouble.clone(),
+            }),
             _ => None,
         })
     }
@@ -331,22 +415,36 @@ impl<'w> Batch<'w> {
         if let Some(Tested::Hindered(hindrance)) = last.map(|t| &t.verdict) {
             let until = hindrance.since + backoff(run);
             if now < until && !eager {
-                return Course::Hold { why: hindrance.reason.clone(), until };
+                return Course::Hold {
+                    why: hindrance.reason.clone(),
+                    until,
+                };
             }
         }
-        Course::Test { prefix, run, lost, base: self.base.clone() }
+        Course::Test {
+            prefix,
+            run,
+            lost,
+            base: self.base.clone(),
+        }
     }
 
     fn green(&self, effective: usize) -> Option<&TestRun<'w>> {
-        self.on_base().rfind(|t| t.verdict == Tested::Green && self.effective(t.prefix) == effective)
+        self.on_base()
+            .rfind(|t| t.verdict == Tested::Green && self.effective(t.prefix) == effective)
     }
 
     fn land_orders(&self, green: usize) -> Option<LandOrders> {
         let run = self.green(green)?;
         let (report, orders) = (run.built()?, run.pod.test.as_deref()?);
-        let CandidateOutcome::Built { commit, tree } = &report.outcome else { return None };
-        let members: Vec<Member> =
-            report.included.iter().filter_map(|i| orders.members.get(i.i).cloned()).collect();
+        let CandidateOutcome::Built { commit, tree } = &report.outcome else {
+            return None;
+        };
+        let members: Vec<Member> = report
+            .included
+            .iter()
+            .filter_map(|i| orders.members.get(i.i).cloned())
+            .collect();
         Some(LandOrders {
             base: report.base.clone(),
             candidate: commit.clone(),
@@ -364,11 +462,17 @@ impl<'w> Batch<'w> {
                 |r| matches!(&r.outcome, CandidateOutcome::Built { commit, .. } if *commit == orders.candidate),
             )
         };
-        let green = self.on_base().find(of_candidate).map(|t| self.effective(t.prefix));
+        let green = self
+            .on_base()
+            .find(of_candidate)
+            .map(|t| self.effective(t.prefix));
         let mut end = match green {
             Some(green) => self.end(green),
             // The test pod is gone: the orders alone say who landed.
-            None => End { base: self.base.clone(), ..End::default() },
+            None => End {
+                base: self.base.clone(),
+                ..End::default()
+            },
         };
         if let Some(green) = green {
             let known = self.known();
@@ -381,7 +485,11 @@ impl<'w> Batch<'w> {
             None => orders
                 .members
                 .iter()
-                .filter_map(|o| self.members.iter().position(|m| m.uid == o.uid && m.commit == o.commit))
+                .filter_map(|o| {
+                    self.members
+                        .iter()
+                        .position(|m| m.uid == o.uid && m.commit == o.commit)
+                })
                 .map(|i| (i, orders.candidate.clone()))
                 .collect(),
         };
@@ -393,12 +501,28 @@ impl<'w> Batch<'w> {
         let decided = self.decided(effective);
         let longest = self.on_base().rfind(|t| t.applied().is_some());
         let report = longest.and_then(TestRun::applied);
-        let conflicts = report.map(|r| r.conflicts.iter().filter(|c| c.i < decided).cloned().collect::<Vec<_>>());
-        let empty = report.map(|r| r.empty.iter().copied().filter(|i| *i < decided).collect::<Vec<_>>());
+        let conflicts = report.map(|r| {
+            r.conflicts
+                .iter()
+                .filter(|c| c.i < decided)
+                .cloned()
+                .collect::<Vec<_>>()
+        });
+        let empty = report.map(|r| {
+            r.empty
+                .iter()
+                .copied()
+                .filter(|i| *i < decided)
+                .collect::<Vec<_>>()
+        });
         End {
             base: self.base.clone().or_else(|| report.map(|r| r.base.clone())),
             already: empty.unwrap_or_default(),
-            conflicts: conflicts.unwrap_or_default().into_iter().map(|c| (c.i, c.paths)).collect(),
+            conflicts: conflicts
+                .unwrap_or_default()
+                .into_iter()
+                .map(|c| (c.i, c.paths))
+                .collect(),
             judged: self.judged(),
             ..End::default()
         }
@@ -412,22 +536,38 @@ impl<'w> Batch<'w> {
     /// The branch moved: where a red batch was being searched, the next one begins where this one would have gone on.
     fn moved(&self) -> End {
         let known = self.known();
-        let next = |red: usize| if self.lands.is_empty() { (known.green + red) / 2 } else { known.green };
+        let next = |red: usize| {
+            if self.lands.is_empty() {
+                (known.green + red) / 2
+            } else {
+                known.green
+            }
+        };
         let limit = known.red.map(|red| next(red).max(1));
-        End { moved: true, limit: limit.map(|e| self.prefix(e)), judged: self.judged(), ..End::default() }
+        End {
+            moved: true,
+            limit: limit.map(|e| self.prefix(e)),
+            judged: self.judged(),
+            ..End::default()
+        }
     }
 
     /// The member that turned the prefix red, and what the tests said.
     fn blame(&self, effective: usize) -> (usize, String) {
         let index = self.included.get(effective).copied().unwrap_or_default();
-        let of_it = || self.on_base().filter(|t| self.effective(t.prefix) == effective + 1);
+        let of_it = || {
+            self.on_base()
+                .filter(|t| self.effective(t.prefix) == effective + 1)
+        };
         let output = of_it().find_map(|t| match &t.verdict {
             Tested::Red(output) => Some(output.clone()),
             _ => None,
         });
         let lost = || {
             of_it().find_map(|t| match &t.verdict {
-                Tested::Lost(why) => Some(format!("its test pod was lost {MAX_LOST_RUNS} times: {why}")),
+                Tested::Lost(why) => Some(format!(
+                    "its test pod was lost {MAX_LOST_RUNS} times: {why}"
+                )),
                 _ => None,
             })
         };
@@ -460,7 +600,10 @@ fn backoff(run: u32) -> SignedDuration {
 fn is_prefix(ordered: &[Member], members: &[QueueMember]) -> bool {
     ordered.len() <= members.len()
         && !ordered.is_empty()
-        && ordered.iter().zip(members).all(|(o, m)| o.uid == m.uid && o.commit == m.commit)
+        && ordered
+            .iter()
+            .zip(members)
+            .all(|(o, m)| o.uid == m.uid && o.commit == m.commit)
 }
 
 fn small(pod: &PodRow, annotation: &str) -> Option<u32> {

@@ -9,7 +9,9 @@ use crate::names;
 use crate::row::PolecatRow;
 use crate::world::World;
 use gastown_api::{QueueMember, labels};
-use gastown_wire::{self as wire, LandOrders, Member, Orders, Pace, Paths, RemoteOrders, TestOrders};
+use gastown_wire::{
+    self as wire, LandOrders, Member, Orders, Pace, Paths, RemoteOrders, TestOrders,
+};
 use std::collections::BTreeMap;
 
 /// Where the git Secret is mounted.
@@ -44,14 +46,23 @@ pub(super) fn test_pod(world: &World, lane: &Lane<'_>, of: Run) -> Blueprint {
         paths: paths(),
         pace: Pace::default(),
     };
-    let mut common = common(world, lane, &name, "test", &Orders::Test(Box::new(orders.clone())));
+    let mut common = common(
+        world,
+        lane,
+        &name,
+        "test",
+        &Orders::Test(Box::new(orders.clone())),
+    );
     common.deadline = Some(lane.timeout.as_secs());
     common.annotations.extend([
         (BATCH.to_owned(), of.batch.to_string()),
         (RUN.to_owned(), of.run.to_string()),
         (LOST.to_owned(), of.lost.to_string()),
         (BASIS.to_owned(), lane.basis()),
-        (labels::DEFAULT_CONTAINER.to_owned(), super::verdict::TEST.to_owned()),
+        (
+            labels::DEFAULT_CONTAINER.to_owned(),
+            super::verdict::TEST.to_owned(),
+        ),
     ]);
     Blueprint::TestPod(TestPod {
         common,
@@ -63,7 +74,13 @@ pub(super) fn test_pod(world: &World, lane: &Lane<'_>, of: Run) -> Blueprint {
 }
 
 /// The pod that pushes what was tested. `what` says base, candidate, tree, ref and members.
-pub(super) fn land_pod(world: &World, lane: &Lane<'_>, batch: i64, run: u32, what: LandOrders) -> Blueprint {
+pub(super) fn land_pod(
+    world: &World,
+    lane: &Lane<'_>,
+    batch: i64,
+    run: u32,
+    what: LandOrders,
+) -> Blueprint {
     let name = format!("land-{}-{batch}-{run}", lane.label());
     let orders = LandOrders {
         version: wire::VERSION,
@@ -74,12 +91,21 @@ pub(super) fn land_pod(world: &World, lane: &Lane<'_>, batch: i64, run: u32, wha
         pace: Pace::default(),
         ..what
     };
-    let mut common = common(world, lane, &name, "land", &Orders::Land(Box::new(orders.clone())));
+    let mut common = common(
+        world,
+        lane,
+        &name,
+        "land",
+        &Orders::Land(Box::new(orders.clone())),
+    );
     common.deadline = Some(LAND_DEADLINE.as_secs());
     common.annotations.extend([
         (BATCH.to_owned(), batch.to_string()),
         (RUN.to_owned(), run.to_string()),
-        (labels::DEFAULT_CONTAINER.to_owned(), super::verdict::LAND.to_owned()),
+        (
+            labels::DEFAULT_CONTAINER.to_owned(),
+            super::verdict::LAND.to_owned(),
+        ),
     ]);
     Blueprint::LandPod(LandPod { common, orders })
 }
@@ -101,9 +127,19 @@ pub(super) fn member(pinned: &QueueMember, polecat: Option<&PolecatRow>) -> Memb
 /// One line: the bead and the task's first words.
 fn title(polecat: &PolecatRow) -> String {
     let spec = &polecat.spec;
-    let task = spec.task.as_ref().and_then(|t| t.description.as_ref()).or(spec.task_description.as_ref());
-    let line = task.and_then(|t| t.lines().map(str::trim).find(|l| !l.is_empty())).unwrap_or_default();
-    let line: String = line.chars().filter(|c| !c.is_control()).take(TITLE_LIMIT).collect();
+    let task = spec
+        .task
+        .as_ref()
+        .and_then(|t| t.description.as_ref())
+        .or(spec.task_description.as_ref());
+    let line = task
+        .and_then(|t| t.lines().map(str::trim).find(|l| !l.is_empty()))
+        .unwrap_or_default();
+    let line: String = line
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(TITLE_LIMIT)
+        .collect();
     match (&spec.bead_id, line.is_empty()) {
         (Some(bead), false) => format!("{bead}: {line}"),
         (Some(bead), true) => bead.clone(),
@@ -115,7 +151,10 @@ fn title(polecat: &PolecatRow) -> String {
 fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Orders) -> PodCommon {
     let (owner, rig) = (&lane.refinery.meta, &lane.rig.meta.key.name);
     let mut set = BTreeMap::from([
-        (labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned()),
+        (
+            labels::MANAGED_BY.to_owned(),
+            labels::MANAGED_BY_VALUE.to_owned(),
+        ),
         (labels::ROLE.to_owned(), role.to_owned()),
     ]);
     if labels::legal_label_value(rig) {
@@ -128,7 +167,11 @@ fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Order
         Orders::Polecat(o) => serde_json::to_string(o),
     };
     PodCommon {
-        key: Key::new(Kind::Pod, &owner.key.namespace, names::object_name(name, names::NAME_LIMIT)),
+        key: Key::new(
+            Kind::Pod,
+            &owner.key.namespace,
+            names::object_name(name, names::NAME_LIMIT),
+        ),
         owner: (Kind::Refinery, owner.key.name.clone(), owner.uid.clone()),
         labels: set,
         annotations: BTreeMap::from([
@@ -150,7 +193,11 @@ fn remote(lane: &Lane<'_>) -> RemoteOrders {
         url: lane.target.repository.clone(),
         branch: lane.target.branch.clone(),
         secret_dir: lane.credentials.git.as_ref().map(|_| SECRET_DIR.to_owned()),
-        known_hosts: lane.credentials.known_hosts.as_ref().map(|_| KNOWN_HOSTS.to_owned()),
+        known_hosts: lane
+            .credentials
+            .known_hosts
+            .as_ref()
+            .map(|_| KNOWN_HOSTS.to_owned()),
     }
 }
 

@@ -21,5 +21,13 @@ pub(super) fn set(
     generation: i64,
     now: Timestamp,
 ) {
-    api::set(conditions, kind, status, because.code, &because.message, generation, now);
+    api::set(
+        conditions,
+        kind,
+        status,
+        because.code,
+        &because.message,
+        generation,
+        now,
+    );
 }

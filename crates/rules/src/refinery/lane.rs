@@ -39,23 +39,48 @@ impl<'w> Lane<'w> {
     /// Where there is no repository to speak of.
     pub(super) fn open(world: &'w World, refinery: &'w RefineryRow) -> Result<Self, Reason> {
         let name = &refinery.spec.rig_ref;
-        let rig = world.rigs.get(name).filter(|r| r.meta.deleting.is_none()).ok_or_else(|| {
-            Reason::new("RigNotFound", format!("there is no Rig {name:?}: create it, or correct spec.rigRef"))
-        })?;
+        let rig = world
+            .rigs
+            .get(name)
+            .filter(|r| r.meta.deleting.is_none())
+            .ok_or_else(|| {
+                Reason::new(
+                    "RigNotFound",
+                    format!("there is no Rig {name:?}: create it, or correct spec.rigRef"),
+                )
+            })?;
         let target = target_of(rig, refinery).ok_or_else(|| {
-            Reason::new("MissingRepository", format!("Rig {name} names no repository: set spec.gitURL"))
+            Reason::new(
+                "MissingRepository",
+                format!("Rig {name} names no repository: set spec.gitURL"),
+            )
         })?;
-        let git = [refinery.spec.git_secret_ref.as_ref(), rig.spec.git_secret_ref.as_ref()];
+        let git = [
+            refinery.spec.git_secret_ref.as_ref(),
+            rig.spec.git_secret_ref.as_ref(),
+        ];
         let mut lane = Self {
-            command: text(&[&refinery.spec.test_command, &rig.spec.test_command]).unwrap_or_default(),
+            command: text(&[&refinery.spec.test_command, &rig.spec.test_command])
+                .unwrap_or_default(),
             image: test_image(rig).unwrap_or_else(|| world.town.agent_image.clone()),
             style: style(refinery.spec.merge_style.or(rig.spec.merge_style)),
             timeout: SignedDuration::from_secs(
-                rig.spec.test_timeout_seconds.unwrap_or(TEST_TIMEOUT_S).clamp(1, 7 * 24 * 3600),
+                rig.spec
+                    .test_timeout_seconds
+                    .unwrap_or(TEST_TIMEOUT_S)
+                    .clamp(1, 7 * 24 * 3600),
             ),
             credentials: Credentials {
-                git: git.into_iter().flatten().map(|s| s.name.clone()).find(|n| !n.is_empty()),
-                known_hosts: rig.spec.ssh_known_hosts_config_map_ref.as_ref().map(|r| r.name.clone()),
+                git: git
+                    .into_iter()
+                    .flatten()
+                    .map(|s| s.name.clone())
+                    .find(|n| !n.is_empty()),
+                known_hosts: rig
+                    .spec
+                    .ssh_known_hosts_config_map_ref
+                    .as_ref()
+                    .map(|r| r.name.clone()),
                 ..Credentials::default()
             },
             resources: rig.spec.resources.clone(),
@@ -83,13 +108,19 @@ impl<'w> Lane<'w> {
         if self.target.local_path().is_some() && !world.town.one_machine {
             return Some(Reason::new(
                 "LocalRepository",
-                format!("{} is a path, which pods of a cluster cannot reach: set an https or ssh gitURL", self.target.repository),
+                format!(
+                    "{} is a path, which pods of a cluster cannot reach: set an https or ssh gitURL",
+                    self.target.repository
+                ),
             ));
         }
         if !names::legal_branch(&self.target.branch) {
             return Some(Reason::new(
                 "InvalidBranch",
-                format!("git takes no branch named {:?}: correct targetBranch", self.target.branch),
+                format!(
+                    "git takes no branch named {:?}: correct targetBranch",
+                    self.target.branch
+                ),
             ));
         }
         if self.rig.spec.merge_strategy == Some(api::MergeStrategy::PullRequest) {
@@ -109,8 +140,15 @@ impl<'w> Lane<'w> {
             ));
         }
         if self.refinery.spec.paused == Some(true) || self.rig.spec.paused == Some(true) {
-            let who = if self.refinery.spec.paused == Some(true) { "Refinery" } else { "Rig" };
-            return Some(Reason::new("Paused", format!("paused by spec.paused of the {who}: set it to false to go on")));
+            let who = if self.refinery.spec.paused == Some(true) {
+                "Refinery"
+            } else {
+                "Rig"
+            };
+            return Some(Reason::new(
+                "Paused",
+                format!("paused by spec.paused of the {who}: set it to false to go on"),
+            ));
         }
         None
     }
@@ -120,18 +158,32 @@ impl<'w> Lane<'w> {
         let age = |r: &RefineryRow| (r.meta.created, r.meta.key.clone());
         let own = age(self.refinery);
         let same = |r: &&RefineryRow| {
-            let rig = world.rigs.get(&r.spec.rig_ref).filter(|rig| rig.meta.deleting.is_none());
+            let rig = world
+                .rigs
+                .get(&r.spec.rig_ref)
+                .filter(|rig| rig.meta.deleting.is_none());
             r.meta.deleting.is_none()
                 && age(r) < own
-                && rig.and_then(|rig| target_of(rig, r)).is_some_and(|t| same_target(&t, &self.target))
+                && rig
+                    .and_then(|rig| target_of(rig, r))
+                    .is_some_and(|t| same_target(&t, &self.target))
         };
-        world.refineries.values().filter(same).min_by_key(|r| age(r)).map(|r| r.meta.key.clone())
+        world
+            .refineries
+            .values()
+            .filter(same)
+            .min_by_key(|r| age(r))
+            .map(|r| r.meta.key.clone())
     }
 
     /// What names, refs and the like of this queue begin with.
     pub(super) fn label(&self) -> &'w str {
         let (rig, own) = (&self.rig.meta.key.name, &self.refinery.meta.key.name);
-        if own.strip_suffix("-refinery") == Some(rig) { rig } else { own }
+        if own.strip_suffix("-refinery") == Some(rig) {
+            rig
+        } else {
+            own
+        }
     }
 
     /// What a verdict holds for: with any of it changed, it says nothing.
@@ -161,8 +213,12 @@ impl<'w> Lane<'w> {
 
 fn target_of(rig: &RigRow, refinery: &RefineryRow) -> Option<Target> {
     let repository = rig.spec.git_url.trim();
-    let branch = text(&[&refinery.spec.target_branch, &rig.spec.target_branch]).unwrap_or_else(|| "main".to_owned());
-    (!repository.is_empty()).then(|| Target { repository: repository.to_owned(), branch })
+    let branch = text(&[&refinery.spec.target_branch, &rig.spec.target_branch])
+        .unwrap_or_else(|| "main".to_owned());
+    (!repository.is_empty()).then(|| Target {
+        repository: repository.to_owned(),
+        branch,
+    })
 }
 
 fn same_target(a: &Target, b: &Target) -> bool {
@@ -183,7 +239,9 @@ fn style(style: Option<api::MergeStyle>) -> MergeStyle {
 }
 
 fn text(choices: &[&Option<String>]) -> Option<String> {
-    choices.iter().find_map(|c| c.as_ref().filter(|t| !t.is_empty()).cloned())
+    choices
+        .iter()
+        .find_map(|c| c.as_ref().filter(|t| !t.is_empty()).cloned())
 }
 
 /// When work became ready, for the order of a queue.

@@ -63,7 +63,10 @@ pub(crate) fn closed(world: &World, rig: &RigKey) -> Option<Reason> {
 }
 
 fn of_rig<'w>(world: &'w World, rig: &RigKey) -> impl Iterator<Item = &'w RefineryRow> {
-    world.refineries.values().filter(move |r| r.spec.rig_ref == *rig && r.meta.deleting.is_none())
+    world
+        .refineries
+        .values()
+        .filter(move |r| r.spec.rig_ref == *rig && r.meta.deleting.is_none())
 }
 
 fn publish(row: &RefineryRow, word: Word, out: &mut Draft<'_>) {
@@ -73,7 +76,8 @@ fn publish(row: &RefineryRow, word: Word, out: &mut Draft<'_>) {
 /// One step of one queue.
 fn lead(world: &World, lane: &Lane<'_>, now: Timestamp, out: &mut Draft<'_>) {
     let row = lane.refinery;
-    let (own, over): (Vec<&PodRow>, Vec<&PodRow>) = pods(world, row).partition(|pod| is_of_batch(pod, row));
+    let (own, over): (Vec<&PodRow>, Vec<&PodRow>) =
+        pods(world, row).partition(|pod| is_of_batch(pod, row));
     for pod in over {
         delete(pod, "its batch is over", out);
     }
@@ -86,40 +90,81 @@ fn lead(world: &World, lane: &Lane<'_>, now: Timestamp, out: &mut Draft<'_>) {
     }
     let eager = row.status.observed_generation != Some(row.meta.generation);
     let course = if batch.stands_on_another(&lane.basis()) {
-        Course::End(Box::new(End { moved: true, ..End::default() }))
+        Course::End(Box::new(End {
+            moved: true,
+            ..End::default()
+        }))
     } else {
         batch.course(status::odds(&row.status), eager, now)
     };
     follow(world, lane, &batch, course, now, out);
 }
 
-fn follow(world: &World, lane: &Lane<'_>, batch: &Batch<'_>, course: Course, now: Timestamp, out: &mut Draft<'_>) {
+fn follow(
+    world: &World,
+    lane: &Lane<'_>,
+    batch: &Batch<'_>,
+    course: Course,
+    now: Timestamp,
+    out: &mut Draft<'_>,
+) {
     let row = lane.refinery;
     match course {
         Course::Wait { until, trouble } => {
             out.wake_at(&lane.rig.meta.key.name, until);
-            publish(row, status::underway(row, lane, batch, trouble.as_ref(), now), out);
+            publish(
+                row,
+                status::underway(row, lane, batch, trouble.as_ref(), now),
+                out,
+            );
         }
         Course::Hold { why, until } => {
             out.wake_at(&lane.rig.meta.key.name, until);
-            publish(row, status::underway(row, lane, batch, Some(&why), now), out);
+            publish(
+                row,
+                status::underway(row, lane, batch, Some(&why), now),
+                out,
+            );
         }
         Course::End(end) => {
             if settle::settle(world, lane, &end, now, out) {
                 let waiting = queue::waiting(world, lane, now);
-                publish(row, status::ended(row, lane, batch, &end, &waiting, now), out);
+                publish(
+                    row,
+                    status::ended(row, lane, batch, &end, &waiting, now),
+                    out,
+                );
             }
         }
-        Course::Test { .. } | Course::Land { .. } if lane.gate.is_some() => rest(world, lane, now, out),
-        Course::Test { prefix, run, lost, base } => {
+        Course::Test { .. } | Course::Land { .. } if lane.gate.is_some() => {
+            rest(world, lane, now, out)
+        }
+        Course::Test {
+            prefix,
+            run,
+            lost,
+            base,
+        } => {
             let members = members(world, lane, batch, prefix);
-            let of = blueprint::Run { batch: row.status.batch, run, lost, base, members };
+            let of = blueprint::Run {
+                batch: row.status.batch,
+                run,
+                lost,
+                base,
+                members,
+            };
             let pod = blueprint::test_pod(world, lane, of);
-            let because = Reason::new("TestPrefix", format!("{prefix} changes of batch {}, run {run}", row.status.batch));
+            let because = Reason::new(
+                "TestPrefix",
+                format!("{prefix} changes of batch {}, run {run}", row.status.batch),
+            );
             start(world, lane, batch, (pod, because), now, out);
         }
         Course::Land { what, run } => {
-            let because = Reason::new("LandGreen", format!("{} was tested green on {}", what.candidate, what.base));
+            let because = Reason::new(
+                "LandGreen",
+                format!("{} was tested green on {}", what.candidate, what.base),
+            );
             let pod = blueprint::land_pod(world, lane, row.status.batch, run, *what);
             start(world, lane, batch, (pod, because), now, out);
         }
@@ -127,14 +172,37 @@ fn follow(world: &World, lane: &Lane<'_>, batch: &Batch<'_>, course: Course, now
 }
 
 /// Creates a pod of the batch. Where the API server refuses it, the Refinery says so until it does not.
-fn start(world: &World, lane: &Lane<'_>, batch: &Batch<'_>, what: (Blueprint, Reason), now: Timestamp, out: &mut Draft<'_>) {
+fn start(
+    world: &World,
+    lane: &Lane<'_>,
+    batch: &Batch<'_>,
+    what: (Blueprint, Reason),
+    now: Timestamp,
+    out: &mut Draft<'_>,
+) {
     let (pod, because) = what;
-    let refused = world.refusal(pod.key()).and_then(|r| r.why.as_ref()).map(|why| {
-        let words = verdict::clean(why);
-        Reason::new("PodRefused", format!("pod {} was refused: {words}; it is tried again", pod.key().name))
+    let refused = world
+        .refusal(pod.key())
+        .and_then(|r| r.why.as_ref())
+        .map(|why| {
+            let words = verdict::clean(why);
+            Reason::new(
+                "PodRefused",
+                format!(
+                    "pod {} was refused: {words}; it is tried again",
+                    pod.key().name
+                ),
+            )
+        });
+    publish(
+        lane.refinery,
+        status::underway(lane.refinery, lane, batch, refused.as_ref(), now),
+        out,
+    );
+    out.push(Action::Create {
+        blueprint: Box::new(pod),
+        because,
     });
-    publish(lane.refinery, status::underway(lane.refinery, lane, batch, refused.as_ref(), now), out);
-    out.push(Action::Create { blueprint: Box::new(pod), because });
 }
 
 /// No batch can be begun or gone on with, or none is wanted.
@@ -154,14 +222,22 @@ fn members(world: &World, lane: &Lane<'_>, batch: &Batch<'_>, prefix: usize) -> 
     let told = batch.ordered();
     let pinned = lane.refinery.status.members.iter().take(prefix).enumerate();
     pinned
-        .map(|(i, m)| told.get(i).cloned().unwrap_or_else(|| blueprint::member(m, queue::find(world, m))))
+        .map(|(i, m)| {
+            told.get(i)
+                .cloned()
+                .unwrap_or_else(|| blueprint::member(m, queue::find(world, m)))
+        })
         .collect()
 }
 
 /// Finished work whose repository or branch no queue of its rig serves is told so once.
 fn turn_away(world: &World, rig: &RigKey, lanes: &[Lane<'_>], now: Timestamp, out: &mut Draft<'_>) {
     let Some(lane) = lanes.first() else { return };
-    for polecat in world.polecats.values().filter(|p| p.spec.rig == *rig && queue::is_ready(p)) {
+    for polecat in world
+        .polecats
+        .values()
+        .filter(|p| p.spec.rig == *rig && queue::is_ready(p))
+    {
         if lanes.iter().any(|l| l.serves(polecat)) {
             continue;
         }
@@ -176,8 +252,20 @@ fn turn_away(world: &World, rig: &RigKey, lanes: &[Lane<'_>], now: Timestamp, ou
             ),
         );
         let mut to = polecat.status.clone();
-        conditions::set(&mut to.conditions, kind::MERGED, false, &why, polecat.meta.generation, now);
-        out.publish_polecat(polecat, to, why.clone(), vec![status::warned(why.code, why.message.clone())]);
+        conditions::set(
+            &mut to.conditions,
+            kind::MERGED,
+            false,
+            &why,
+            polecat.meta.generation,
+            now,
+        );
+        out.publish_polecat(
+            polecat,
+            to,
+            why.clone(),
+            vec![status::warned(why.code, why.message.clone())],
+        );
     }
 }
 

@@ -31,7 +31,10 @@ impl Odds {
     /// The longest prefix worth testing: the one that is as likely to be green as red.
     pub(crate) fn longest(self) -> usize {
         let worth = ((2.0 * (1.0 - self.flake)).ln() / -(1.0 - self.bad).ln()).round();
-        (1..=MAX_MEMBERS).take_while(|n| as_f64(*n as u64) <= worth.max(1.0)).count().max(1)
+        (1..=MAX_MEMBERS)
+            .take_while(|n| as_f64(*n as u64) <= worth.max(1.0))
+            .count()
+            .max(1)
     }
 
     /// Where to cut `green..red`, whose first bad change is equally likely to lie on either side.
@@ -46,7 +49,11 @@ impl Odds {
             alive *= good;
             if reached * 2.0 >= all {
                 // Which of the two neighbours lies nearer to the middle.
-                let nearer = if all - 2.0 * before < 2.0 * reached - all { cut - 1 } else { cut };
+                let nearer = if all - 2.0 * before < 2.0 * reached - all {
+                    cut - 1
+                } else {
+                    cut
+                };
                 return nearer.max(green + 1);
             }
         }
@@ -72,9 +79,22 @@ pub(crate) struct Known {
 
 impl Known {
     /// Sums up verdicts: pairs of a prefix length and whether it was green.
-    pub(crate) fn from(size: usize, verdicts: impl IntoIterator<Item = (usize, bool)> + Clone) -> Self {
-        let green = verdicts.clone().into_iter().filter(|(_, g)| *g).map(|(n, _)| n).max().unwrap_or(0);
-        let red = verdicts.into_iter().filter(|(n, g)| !*g && *n > green).map(|(n, _)| n).min();
+    pub(crate) fn from(
+        size: usize,
+        verdicts: impl IntoIterator<Item = (usize, bool)> + Clone,
+    ) -> Self {
+        let green = verdicts
+            .clone()
+            .into_iter()
+            .filter(|(_, g)| *g)
+            .map(|(n, _)| n)
+            .max()
+            .unwrap_or(0);
+        let red = verdicts
+            .into_iter()
+            .filter(|(n, g)| !*g && *n > green)
+            .map(|(n, _)| n)
+            .min();
         Self { size, green, red }
     }
 }
@@ -97,9 +117,15 @@ pub(crate) enum Step {
 pub(crate) fn next(known: Known, odds: Odds) -> Step {
     let Known { size, green, red } = known;
     match red {
-        None if green >= size => Step::Land { green, suspect: None },
+        None if green >= size => Step::Land {
+            green,
+            suspect: None,
+        },
         None => Step::Test(size),
-        Some(red) if red == green + 1 => Step::Land { green, suspect: Some(green) },
+        Some(red) if red == green + 1 => Step::Land {
+            green,
+            suspect: Some(green),
+        },
         Some(red) => Step::Test(odds.cut(green, red)),
     }
 }
@@ -115,14 +141,21 @@ pub(crate) enum Doubt {
 
 /// One red run may be a flake; a change leaves only when it was red again by itself.
 pub(crate) fn doubt(was_suspect: bool, size: usize) -> Doubt {
-    if was_suspect && size == 1 { Doubt::HandBack } else { Doubt::Confirm }
+    if was_suspect && size == 1 {
+        Doubt::HandBack
+    } else {
+        Doubt::Confirm
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ODDS: Odds = Odds { bad: 0.1, flake: 0.0 };
+    const ODDS: Odds = Odds {
+        bad: 0.1,
+        flake: 0.0,
+    };
 
     #[test]
     fn a_new_queue_begins_with_a_batch_of_eight() {
@@ -131,11 +164,34 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_is_as_likely_green_as_red() {
-        for (bad, longest) in [(0.02, 34), (0.05, 14), (0.1, 7), (0.2, 3), (0.3, 2), (0.5, 1)] {
+        for (bad, longest) in [
+            (0.02, 34),
+            (0.05, 14),
+            (0.1, 7),
+            (0.2, 3),
+            (0.3, 2),
+            (0.5, 1),
+        ] {
             assert_eq!(Odds { bad, flake: 0.0 }.longest(), longest, "p = {bad}");
         }
-        assert_eq!(Odds { bad: 0.005, flake: 0.0 }.longest(), MAX_MEMBERS, "never more than a report holds");
-        assert!(Odds { bad: 0.05, flake: 0.2 }.longest() < 14, "flakes make batches shorter");
+        assert_eq!(
+            Odds {
+                bad: 0.005,
+                flake: 0.0
+            }
+            .longest(),
+            MAX_MEMBERS,
+            "never more than a report holds"
+        );
+        assert!(
+            Odds {
+                bad: 0.05,
+                flake: 0.2
+            }
+            .longest()
+                < 14,
+            "flakes make batches shorter"
+        );
     }
 
     #[test]
@@ -146,42 +202,132 @@ mod tests {
 
     #[test]
     fn a_batch_is_tested_whole_first_and_lands_when_green() {
-        assert_eq!(next(Known { size: 5, green: 0, red: None }, ODDS), Step::Test(5));
         assert_eq!(
-            next(Known { size: 5, green: 5, red: None }, ODDS),
-            Step::Land { green: 5, suspect: None }
+            next(
+                Known {
+                    size: 5,
+                    green: 0,
+                    red: None
+                },
+                ODDS
+            ),
+            Step::Test(5)
+        );
+        assert_eq!(
+            next(
+                Known {
+                    size: 5,
+                    green: 5,
+                    red: None
+                },
+                ODDS
+            ),
+            Step::Land {
+                green: 5,
+                suspect: None
+            }
         );
     }
 
     #[test]
     fn a_red_batch_is_halved_until_the_first_bad_change_stands_alone() {
-        const ODDS: Odds = Odds { bad: 0.01, flake: 0.0 };
-        assert_eq!(next(Known { size: 8, green: 0, red: Some(8) }, ODDS), Step::Test(4));
-        assert_eq!(next(Known { size: 8, green: 4, red: Some(8) }, ODDS), Step::Test(6));
-        assert_eq!(next(Known { size: 8, green: 6, red: Some(8) }, ODDS), Step::Test(7));
+        const ODDS: Odds = Odds {
+            bad: 0.01,
+            flake: 0.0,
+        };
         assert_eq!(
-            next(Known { size: 8, green: 7, red: Some(8) }, ODDS),
-            Step::Land { green: 7, suspect: Some(7) }
+            next(
+                Known {
+                    size: 8,
+                    green: 0,
+                    red: Some(8)
+                },
+                ODDS
+            ),
+            Step::Test(4)
         );
         assert_eq!(
-            next(Known { size: 8, green: 0, red: Some(1) }, ODDS),
-            Step::Land { green: 0, suspect: Some(0) }
+            next(
+                Known {
+                    size: 8,
+                    green: 4,
+                    red: Some(8)
+                },
+                ODDS
+            ),
+            Step::Test(6)
+        );
+        assert_eq!(
+            next(
+                Known {
+                    size: 8,
+                    green: 6,
+                    red: Some(8)
+                },
+                ODDS
+            ),
+            Step::Test(7)
+        );
+        assert_eq!(
+            next(
+                Known {
+                    size: 8,
+                    green: 7,
+                    red: Some(8)
+                },
+                ODDS
+            ),
+            Step::Land {
+                green: 7,
+                suspect: Some(7)
+            }
+        );
+        assert_eq!(
+            next(
+                Known {
+                    size: 8,
+                    green: 0,
+                    red: Some(1)
+                },
+                ODDS
+            ),
+            Step::Land {
+                green: 0,
+                suspect: Some(0)
+            }
         );
     }
 
     #[test]
     fn where_bad_changes_abound_the_first_of_them_is_sought_near_the_front() {
-        assert!(Odds { bad: 0.4, flake: 0.0 }.cut(0, 16) <= 2);
+        assert!(
+            Odds {
+                bad: 0.4,
+                flake: 0.0
+            }
+            .cut(0, 16)
+                <= 2
+        );
         for red in 2..=MAX_MEMBERS {
             let cut = ODDS.cut(0, red);
-            assert!(cut >= 1 && cut < red, "a cut lies strictly inside, got {cut} of {red}");
+            assert!(
+                cut >= 1 && cut < red,
+                "a cut lies strictly inside, got {cut} of {red}"
+            );
         }
     }
 
     #[test]
     fn a_red_below_a_green_tells_nothing() {
         let known = Known::from(8, [(8, false), (3, false), (5, true)]);
-        assert_eq!(known, Known { size: 8, green: 5, red: Some(8) });
+        assert_eq!(
+            known,
+            Known {
+                size: 8,
+                green: 5,
+                red: Some(8)
+            }
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who waits to land, in order.
 
-use super::lane::{Lane, ready_since};
 use super::conditions;
+use super::lane::{Lane, ready_since};
 use super::verdict::is_object_id;
 use crate::key::{Key, Kind};
 use crate::names;
@@ -16,7 +16,11 @@ const AGEING: SignedDuration = SignedDuration::from_mins(30);
 const REFUSED_OFTEN: u32 = 3;
 
 /// Ready work of a queue: priority with ageing, then time ready.
-pub(super) fn waiting<'w>(world: &'w World, lane: &Lane<'w>, now: Timestamp) -> Vec<&'w PolecatRow> {
+pub(super) fn waiting<'w>(
+    world: &'w World,
+    lane: &Lane<'w>,
+    now: Timestamp,
+) -> Vec<&'w PolecatRow> {
     let mut ready: Vec<&PolecatRow> = world
         .polecats
         .values()
@@ -46,7 +50,9 @@ fn rank(polecat: &PolecatRow, now: Timestamp) -> i64 {
 
 /// Whether the API server keeps refusing what we would write of it.
 pub(super) fn given_up(world: &World, polecat: &PolecatRow, now: Timestamp) -> bool {
-    world.refusal(&polecat.meta.key).is_some_and(|r| r.why.is_some() && r.count >= REFUSED_OFTEN && r.until > now)
+    world
+        .refusal(&polecat.meta.key)
+        .is_some_and(|r| r.why.is_some() && r.count >= REFUSED_OFTEN && r.until > now)
 }
 
 /// Pins a polecat to what is ready now.
@@ -62,7 +68,10 @@ pub(super) fn pin(polecat: &PolecatRow) -> QueueMember {
 /// The polecat of a member, where it is still the same one.
 pub(super) fn find<'w>(world: &'w World, member: &QueueMember) -> Option<&'w PolecatRow> {
     let (namespace, name) = member.polecat.split_once('/')?;
-    world.polecats.get(&Key::new(Kind::Polecat, namespace, name)).filter(|p| p.meta.uid.0 == member.uid)
+    world
+        .polecats
+        .get(&Key::new(Kind::Polecat, namespace, name))
+        .filter(|p| p.meta.uid.0 == member.uid)
 }
 
 /// Whether it stands where it was pinned.
@@ -75,7 +84,10 @@ pub(super) fn is_pinned(polecat: &PolecatRow, member: &QueueMember) -> bool {
 
 /// A member's name without its namespace.
 pub(super) fn name(member: &QueueMember) -> &str {
-    member.polecat.split_once('/').map_or(member.polecat.as_str(), |(_, name)| name)
+    member
+        .polecat
+        .split_once('/')
+        .map_or(member.polecat.as_str(), |(_, name)| name)
 }
 
 /// `a, b and c`.

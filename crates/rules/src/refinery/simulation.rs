@@ -89,7 +89,10 @@ impl Queue {
 
     fn odds(&self) -> Odds {
         if self.weather.told {
-            Odds { bad: self.weather.bad, flake: self.weather.flake }
+            Odds {
+                bad: self.weather.bad,
+                flake: self.weather.flake,
+            }
         } else {
             let (changes, bad, judged, flakes) = self.counts;
             Odds::learned(changes, bad, judged, flakes)
@@ -154,7 +157,10 @@ impl Queue {
         verdicts: &[(usize, bool)],
     ) {
         if green > 0 {
-            assert!(verdicts.contains(&(green, true)), "what lands was green as one tree");
+            assert!(
+                verdicts.contains(&(green, true)),
+                "what lands was green as one tree"
+            );
             assert!(self.sound(&members[..green]), "a tree that passed");
         }
         self.counts.0 += green as u64;
@@ -210,10 +216,17 @@ fn with_known_odds_the_runs_a_change_costs_are_within_the_budget() {
     let changes = 60_000;
     println!("   p   runs/change   H(p)+p   ratio");
     for bad in [0.05, 0.1, 0.2] {
-        let weather = Weather { bad, told: true, ..Weather::default() };
+        let weather = Weather {
+            bad,
+            told: true,
+            ..Weather::default()
+        };
         let (tally, _) = Queue::new(changes, 7, weather).drain();
         let (cost, bound) = (tally.runs as f64 / changes as f64, entropy(bad) + bad);
-        println!("{bad:>4}   {cost:>11.4}   {bound:>6.4}   {:>5.3}", cost / bound);
+        println!(
+            "{bad:>4}   {cost:>11.4}   {bound:>6.4}   {:>5.3}",
+            cost / bound
+        );
         assert!(cost <= 1.05 * bound, "{cost} runs a change at p = {bad}");
     }
 }
@@ -222,9 +235,20 @@ fn with_known_odds_the_runs_a_change_costs_are_within_the_budget() {
 fn with_learned_odds_it_costs_hardly_more() {
     let changes = 5_000;
     for bad in [0.01, 0.05, 0.1, 0.2, 0.3] {
-        let (tally, _) = Queue::new(changes, 11, Weather { bad, ..Weather::default() }).drain();
+        let (tally, _) = Queue::new(
+            changes,
+            11,
+            Weather {
+                bad,
+                ..Weather::default()
+            },
+        )
+        .drain();
         let (cost, bound) = (tally.runs as f64 / changes as f64, entropy(bad) + bad);
-        println!("learned p = {bad}: {cost:.4} runs a change, {:.3} of the bound", cost / bound);
+        println!(
+            "learned p = {bad}: {cost:.4} runs a change, {:.3} of the bound",
+            cost / bound
+        );
         assert!(cost <= 1.2 * bound, "{cost} runs a change at p = {bad}");
     }
 }
@@ -232,24 +256,45 @@ fn with_learned_odds_it_costs_hardly_more() {
 #[test]
 fn without_flakes_exactly_the_good_changes_land_in_their_order() {
     for seed in 0..300 {
-        let weather = Weather { bad: 0.15, lost: 0.02, moved: 0.2, ..Weather::default() };
+        let weather = Weather {
+            bad: 0.15,
+            lost: 0.02,
+            moved: 0.2,
+            ..Weather::default()
+        };
         let (tally, queue) = Queue::new(60, seed, weather).drain();
-        assert_eq!(tally.landed.len() + tally.back.len(), 60, "seed {seed}: everyone leaves");
+        assert_eq!(
+            tally.landed.len() + tally.back.len(),
+            60,
+            "seed {seed}: everyone leaves"
+        );
         for back in &tally.back {
             // Three lost runs in a row, twice, may send a good change back; nothing else may.
-            assert!(queue.bad.contains(back) || weather.lost > 0.0, "seed {seed}: {back} was good");
+            assert!(
+                queue.bad.contains(back) || weather.lost > 0.0,
+                "seed {seed}: {back} was good"
+            );
         }
-        assert!(tally.landed.is_disjoint(&queue.bad), "seed {seed}: a bad change landed");
+        assert!(
+            tally.landed.is_disjoint(&queue.bad),
+            "seed {seed}: a bad change landed"
+        );
     }
 }
 
 #[test]
 fn of_two_changes_that_break_only_together_the_earlier_lands_and_the_later_goes_back() {
     for seed in 0..200 {
-        let weather = Weather { pair: 0.1, ..Weather::default() };
+        let weather = Weather {
+            pair: 0.1,
+            ..Weather::default()
+        };
         let (tally, queue) = Queue::new(50, seed, weather).drain();
         for back in &tally.back {
-            let first = queue.pairs.get(back).expect("only the later of a pair goes back");
+            let first = queue
+                .pairs
+                .get(back)
+                .expect("only the later of a pair goes back");
             assert!(tally.landed.contains(first), "seed {seed}");
         }
         for (later, first) in &queue.pairs {
@@ -264,22 +309,39 @@ fn of_two_changes_that_break_only_together_the_earlier_lands_and_the_later_goes_
 fn a_flaky_test_sends_few_good_changes_back_and_blocks_nobody() {
     let (mut innocent, mut entered) = (0, 0);
     for seed in 0..100 {
-        let weather = Weather { bad: 0.05, flake: 0.05, moved: 0.1, lost: 0.05, ..Weather::default() };
+        let weather = Weather {
+            bad: 0.05,
+            flake: 0.05,
+            moved: 0.1,
+            lost: 0.05,
+            ..Weather::default()
+        };
         let (tally, queue) = Queue::new(60, seed, weather).drain();
         innocent += tally.back.difference(&queue.bad).count();
         entered += 60;
         assert!(tally.landed.is_disjoint(&queue.bad));
-        assert!(tally.longest_wait < 200, "seed {seed}: waited {} runs", tally.longest_wait);
+        assert!(
+            tally.longest_wait < 200,
+            "seed {seed}: waited {} runs",
+            tally.longest_wait
+        );
     }
     let share = innocent as f64 / entered as f64;
-    println!("flake 5 %: {:.2} % of the changes sent back though good", share * 100.0);
+    println!(
+        "flake 5 %: {:.2} % of the changes sent back though good",
+        share * 100.0
+    );
     assert!(share < 0.01, "one confirmation makes it about f squared");
 }
 
 #[test]
 fn a_branch_that_others_push_to_all_the_time_still_takes_changes() {
     for seed in 0..50 {
-        let weather = Weather { bad: 0.2, moved: 0.6, ..Weather::default() };
+        let weather = Weather {
+            bad: 0.2,
+            moved: 0.6,
+            ..Weather::default()
+        };
         let (tally, queue) = Queue::new(30, seed, weather).drain();
         assert_eq!(tally.landed.len(), 30 - queue.bad.len(), "seed {seed}");
     }
@@ -287,7 +349,13 @@ fn a_branch_that_others_push_to_all_the_time_still_takes_changes() {
 
 #[test]
 fn the_same_seed_gives_the_same_history() {
-    let weather = Weather { bad: 0.1, flake: 0.05, lost: 0.05, moved: 0.1, ..Weather::default() };
+    let weather = Weather {
+        bad: 0.1,
+        flake: 0.05,
+        lost: 0.05,
+        moved: 0.1,
+        ..Weather::default()
+    };
     let run = |seed| format!("{:?}", Queue::new(80, seed, weather).drain().0);
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));

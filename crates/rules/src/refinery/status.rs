@@ -1,14 +1,16 @@
 //! What is published of a Refinery. Every text is a function of what is decided, so that an equal decision writes nothing.
 
 use super::batch::{Batch, End};
+use super::conditions;
 use super::lane::Lane;
 use super::plan::{Doubt, Odds, doubt};
 use super::queue::{self, list, name, short};
-use super::conditions;
 use crate::plan::Notice;
 use crate::reason::Reason;
 use crate::row::{PolecatRow, RefineryRow};
-use gastown_api::{QueueMember, QueueOdds, RefineryPhase, RefineryStatus, Suspect, conditions as kind};
+use gastown_api::{
+    QueueMember, QueueOdds, RefineryPhase, RefineryStatus, Suspect, conditions as kind,
+};
 use gastown_wire::MAX_MEMBERS;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -29,36 +31,63 @@ pub(super) struct Word {
 
 /// An event that is news.
 pub(super) fn told(code: &'static str, message: String) -> Notice {
-    Notice { warning: false, because: Reason::new(code, message) }
+    Notice {
+        warning: false,
+        because: Reason::new(code, message),
+    }
 }
 
 /// An event that somebody should look at.
 pub(super) fn warned(code: &'static str, message: String) -> Notice {
-    Notice { warning: true, because: Reason::new(code, message) }
+    Notice {
+        warning: true,
+        because: Reason::new(code, message),
+    }
 }
 
 /// What the runs so far taught.
 pub(super) fn odds(status: &RefineryStatus) -> Odds {
     let held = status.odds.clone().unwrap_or_default();
     let count = |n: i64| u64::try_from(n).unwrap_or_default();
-    Odds::learned(count(held.changes), count(held.bad), count(held.judged), count(held.flakes))
+    Odds::learned(
+        count(held.changes),
+        count(held.bad),
+        count(held.judged),
+        count(held.flakes),
+    )
 }
 
 /// It does nothing, and why.
-pub(super) fn closed(row: &RefineryRow, why: &Reason, waiting: &[&PolecatRow], now: Timestamp) -> Word {
+pub(super) fn closed(
+    row: &RefineryRow,
+    why: &Reason,
+    waiting: &[&PolecatRow],
+    now: Timestamp,
+) -> Word {
     let mut status = row.status.clone();
     let paused = why.code == "Paused";
     if status.members.is_empty() || !paused {
-        status.phase = if paused { RefineryPhase::Idle } else { RefineryPhase::Error };
+        status.phase = if paused {
+            RefineryPhase::Idle
+        } else {
+            RefineryPhase::Error
+        };
     }
     show_waiting(&mut status, waiting);
     say(&mut status, row, why, now, |c, g| {
         conditions::set(c, kind::READY, false, why, g, now);
         conditions::set(c, PROCESSING, false, why, g, now);
     });
-    let notices = vec![Notice { warning: !paused, because: why.clone() }];
+    let notices = vec![Notice {
+        warning: !paused,
+        because: why.clone(),
+    }];
     let news = row.status.message != status.message;
-    Word { status, because: why.clone(), notices: if news { notices } else { Vec::new() } }
+    Word {
+        status,
+        because: why.clone(),
+        notices: if news { notices } else { Vec::new() },
+    }
 }
 
 /// Nothing waits.
@@ -72,11 +101,21 @@ pub(super) fn idle(row: &RefineryRow, now: Timestamp) -> Word {
     };
     let because = Reason::new("Idle", message);
     rest(&mut status, row, &because, now);
-    Word { status, because, notices: Vec::new() }
+    Word {
+        status,
+        because,
+        notices: Vec::new(),
+    }
 }
 
 /// A batch is under way; `trouble` hinders it.
-pub(super) fn underway(row: &RefineryRow, lane: &Lane<'_>, batch: &Batch<'_>, trouble: Option<&Reason>, now: Timestamp) -> Word {
+pub(super) fn underway(
+    row: &RefineryRow,
+    lane: &Lane<'_>,
+    batch: &Batch<'_>,
+    trouble: Option<&Reason>,
+    now: Timestamp,
+) -> Word {
     let mut status = row.status.clone();
     let names = list(status.members.iter().map(name));
     let testing = testing(&status, lane);
@@ -87,9 +126,15 @@ pub(super) fn underway(row: &RefineryRow, lane: &Lane<'_>, batch: &Batch<'_>, tr
             let message = format!(
                 "batch {}: {names} {} red together; searching for the first that is",
                 status.batch,
-                if status.members.len() == 1 { "is" } else { "are" }
+                if status.members.len() == 1 {
+                    "is"
+                } else {
+                    "are"
+                }
             );
-            if row.status.message.as_ref() != Some(&message) && !conditions::has_reason(&status.conditions, PROCESSING, "BatchRed") {
+            if row.status.message.as_ref() != Some(&message)
+                && !conditions::has_reason(&status.conditions, PROCESSING, "BatchRed")
+            {
                 notices.push(warned("BatchRed", message.clone()));
             }
             status.last_red = Some(format!("{names}: {}", headline(output)));
@@ -97,7 +142,11 @@ pub(super) fn underway(row: &RefineryRow, lane: &Lane<'_>, batch: &Batch<'_>, tr
         }
         (None, None) => Reason::new("BatchTesting", testing),
     };
-    status.phase = if trouble.is_some() { RefineryPhase::Error } else { RefineryPhase::Processing };
+    status.phase = if trouble.is_some() {
+        RefineryPhase::Error
+    } else {
+        RefineryPhase::Processing
+    };
     if let Some(trouble) = trouble
         && !conditions::has_reason(&status.conditions, kind::DEGRADED, trouble.code)
     {
@@ -108,7 +157,11 @@ pub(super) fn underway(row: &RefineryRow, lane: &Lane<'_>, batch: &Batch<'_>, tr
         conditions::set(c, PROCESSING, trouble.is_none(), &because, g, now);
         degrade(c, trouble, g, now);
     });
-    Word { status, because, notices }
+    Word {
+        status,
+        because,
+        notices,
+    }
 }
 
 /// A batch ended: counts, news, and the next batch where there is one.
@@ -126,33 +179,69 @@ pub(super) fn ended(
     count(&mut status, &members, batch, end);
     let notices = news(&members, &row.status, lane, end);
     let message = match notices.is_empty() {
-        true => "the branch, or what it is tested with, changed: the queue is planned anew".to_owned(),
-        false => notices.iter().map(|n| n.because.message.as_str()).collect::<Vec<_>>().join("; "),
+        true => {
+            "the branch, or what it is tested with, changed: the queue is planned anew".to_owned()
+        }
+        false => notices
+            .iter()
+            .map(|n| n.because.message.as_str())
+            .collect::<Vec<_>>()
+            .join("; "),
     };
     let because = Reason::new("Idle", message);
     rest(&mut status, row, &because, now);
     show_waiting(&mut status, waiting);
-    let word = Word { status, because, notices };
-    if lane.gate.is_some() { word } else { begin(word, row, lane, waiting, now) }
+    let word = Word {
+        status,
+        because,
+        notices,
+    };
+    if lane.gate.is_some() {
+        word
+    } else {
+        begin(word, row, lane, waiting, now)
+    }
 }
 
 /// The first batch after a rest.
-pub(super) fn begun(row: &RefineryRow, lane: &Lane<'_>, waiting: &[&PolecatRow], now: Timestamp) -> Word {
-    let word = Word { status: row.status.clone(), because: Reason::new("Idle", ""), notices: Vec::new() };
+pub(super) fn begun(
+    row: &RefineryRow,
+    lane: &Lane<'_>,
+    waiting: &[&PolecatRow],
+    now: Timestamp,
+) -> Word {
+    let word = Word {
+        status: row.status.clone(),
+        because: Reason::new("Idle", ""),
+        notices: Vec::new(),
+    };
     begin(word, row, lane, waiting, now)
 }
 
 /// Pins the next batch, where anybody waits: a suspect alone, else the longest prefix worth testing.
-fn begin(mut word: Word, row: &RefineryRow, lane: &Lane<'_>, waiting: &[&PolecatRow], now: Timestamp) -> Word {
+fn begin(
+    mut word: Word,
+    row: &RefineryRow,
+    lane: &Lane<'_>,
+    waiting: &[&PolecatRow],
+    now: Timestamp,
+) -> Word {
     let status = &mut word.status;
     let is_suspect = |p: &&&PolecatRow| {
         let commit = p.status.commit.as_deref();
-        status.suspects.iter().any(|s| s.uid == p.meta.uid.0 && Some(s.commit.as_str()) == commit)
+        status
+            .suspects
+            .iter()
+            .any(|s| s.uid == p.meta.uid.0 && Some(s.commit.as_str()) == commit)
     };
     let chosen: Vec<QueueMember> = match waiting.iter().find(is_suspect) {
         Some(suspect) => vec![queue::pin(suspect)],
         None => {
-            let limit = status.limit.and_then(|l| usize::try_from(l).ok()).unwrap_or(MAX_MEMBERS).max(1);
+            let limit = status
+                .limit
+                .and_then(|l| usize::try_from(l).ok())
+                .unwrap_or(MAX_MEMBERS)
+                .max(1);
             let size = odds(status).longest().min(limit);
             status.suspects.clear();
             waiting.iter().take(size).map(|p| queue::pin(p)).collect()
@@ -161,18 +250,25 @@ fn begin(mut word: Word, row: &RefineryRow, lane: &Lane<'_>, waiting: &[&Polecat
     if chosen.is_empty() {
         return word;
     }
-    let rest: Vec<&PolecatRow> =
-        waiting.iter().filter(|p| !chosen.iter().any(|c| c.uid == p.meta.uid.0)).copied().collect();
+    let rest: Vec<&PolecatRow> = waiting
+        .iter()
+        .filter(|p| !chosen.iter().any(|c| c.uid == p.meta.uid.0))
+        .copied()
+        .collect();
     status.limit = None;
     status.batch += 1;
     status.members = chosen;
     status.phase = RefineryPhase::Processing;
     let names = list(status.members.iter().map(name));
-    status.current_merge =
-        Some(if status.members.len() == 1 { names } else { format!("{names} as one tree") });
+    status.current_merge = Some(if status.members.len() == 1 {
+        names
+    } else {
+        format!("{names} as one tree")
+    });
     show_waiting(status, &rest);
     let because = Reason::new("BatchTesting", testing(status, lane));
-    word.notices.push(told("BatchTesting", because.message.clone()));
+    word.notices
+        .push(told("BatchTesting", because.message.clone()));
     say(status, row, &because, now, |c, g| {
         conditions::set(c, kind::READY, true, &because, g, now);
         conditions::set(c, PROCESSING, true, &because, g, now);
@@ -185,13 +281,21 @@ fn begin(mut word: Word, row: &RefineryRow, lane: &Lane<'_>, waiting: &[&Polecat
 fn testing(status: &RefineryStatus, lane: &Lane<'_>) -> String {
     let names = list(status.members.iter().map(name));
     let again = status.members.len() == 1
-        && status.members.first().is_some_and(|m| status.suspects.iter().any(|s| s.uid == m.uid && s.commit == m.commit));
+        && status.members.first().is_some_and(|m| {
+            status
+                .suspects
+                .iter()
+                .any(|s| s.uid == m.uid && s.commit == m.commit)
+        });
     let how = match (again, status.members.len()) {
         (true, _) => " once more, alone",
         (false, 1) => "",
         (false, _) => " as one tree",
     };
-    format!("batch {}: testing {names}{how} on {}", status.batch, lane.target.branch)
+    format!(
+        "batch {}: testing {names}{how} on {}",
+        status.batch, lane.target.branch
+    )
 }
 
 /// Nothing under way, nothing wrong.
@@ -215,7 +319,9 @@ fn degrade(
     now: Timestamp,
 ) {
     match trouble {
-        Some(trouble) => conditions::set(conditions, kind::DEGRADED, true, trouble, generation, now),
+        Some(trouble) => {
+            conditions::set(conditions, kind::DEGRADED, true, trouble, generation, now)
+        }
         None if conditions::is_true(conditions, kind::DEGRADED) => {
             let well = Reason::new("Recovered", "what hindered the queue has passed");
             conditions::set(conditions, kind::DEGRADED, false, &well, generation, now);
@@ -236,16 +342,32 @@ fn say(
     status.observed_generation = Some(generation);
     set(&mut status.conditions, generation);
     if row.spec.parallelism.is_some_and(|p| p > 1) {
-        let one = Reason::new("ParallelismNotServed", "spec.parallelism above 1 is not served yet: one candidate is tested at a time");
-        conditions::set(&mut status.conditions, kind::FIELDS_HONOURED, false, &one, generation, now);
+        let one = Reason::new(
+            "ParallelismNotServed",
+            "spec.parallelism above 1 is not served yet: one candidate is tested at a time",
+        );
+        conditions::set(
+            &mut status.conditions,
+            kind::FIELDS_HONOURED,
+            false,
+            &one,
+            generation,
+            now,
+        );
     } else {
-        status.conditions.retain(|c| c.type_ != kind::FIELDS_HONOURED);
+        status
+            .conditions
+            .retain(|c| c.type_ != kind::FIELDS_HONOURED);
     }
 }
 
 fn show_waiting(status: &mut RefineryStatus, waiting: &[&PolecatRow]) {
     let length = i32::try_from(waiting.len()).unwrap_or(i32::MAX);
-    status.queue = waiting.iter().take(SHOWN).map(|p| p.meta.key.name.clone()).collect();
+    status.queue = waiting
+        .iter()
+        .take(SHOWN)
+        .map(|p| p.meta.key.name.clone())
+        .collect();
     status.queue_length = length;
     if length > 0 || status.merges_summary.is_some() {
         status.merges_summary.get_or_insert_default().pending = length;
@@ -253,15 +375,25 @@ fn show_waiting(status: &mut RefineryStatus, waiting: &[&PolecatRow]) {
 }
 
 /// Whether the member at this index was red once before and stood alone.
-pub(super) fn is_handed_back(status: &RefineryStatus, members: &[QueueMember], index: usize) -> bool {
-    let doubted = members
-        .get(index)
-        .is_some_and(|m| status.suspects.iter().any(|s| s.uid == m.uid && s.commit == m.commit));
+pub(super) fn is_handed_back(
+    status: &RefineryStatus,
+    members: &[QueueMember],
+    index: usize,
+) -> bool {
+    let doubted = members.get(index).is_some_and(|m| {
+        status
+            .suspects
+            .iter()
+            .any(|s| s.uid == m.uid && s.commit == m.commit)
+    });
     doubt(doubted, members.len()) == Doubt::HandBack
 }
 
 fn count(status: &mut RefineryStatus, members: &[QueueMember], batch: &Batch<'_>, end: &End) {
-    let back = end.suspect.as_ref().filter(|(i, _)| is_handed_back(status, members, *i));
+    let back = end
+        .suspect
+        .as_ref()
+        .filter(|(i, _)| is_handed_back(status, members, *i));
     let landed = i32::try_from(end.merged.len() + end.already.len()).unwrap_or(0);
     let failed = i32::try_from(end.conflicts.len()).unwrap_or(0)
         + i32::from(back.is_some())
@@ -278,8 +410,18 @@ fn count(status: &mut RefineryStatus, members: &[QueueMember], batch: &Batch<'_>
     odds.judged += i64::try_from(end.judged).unwrap_or(0);
     odds.flakes += i64::from(was_suspect && !end.merged.is_empty() && end.suspect.is_none());
     if odds.changes > MEMORY {
-        let QueueOdds { changes, bad, judged, flakes } = *odds;
-        *odds = QueueOdds { changes: changes / 2, bad: bad / 2, judged: judged / 2, flakes: flakes / 2 };
+        let QueueOdds {
+            changes,
+            bad,
+            judged,
+            flakes,
+        } = *odds;
+        *odds = QueueOdds {
+            changes: changes / 2,
+            bad: bad / 2,
+            judged: judged / 2,
+            flakes: flakes / 2,
+        };
     }
     status.test_runs += whole(batch.runs());
     if let Some((commit, _, at)) = &end.landed {
@@ -293,22 +435,45 @@ fn count(status: &mut RefineryStatus, members: &[QueueMember], batch: &Batch<'_>
     if let Some((index, output)) = &end.suspect
         && let Some(member) = members.get(*index)
     {
-        status.last_red = Some(format!("{} at {}: {}", member.polecat, short(&member.commit), headline(output)));
+        status.last_red = Some(format!(
+            "{} at {}: {}",
+            member.polecat,
+            short(&member.commit),
+            headline(output)
+        ));
         let confirm = back.is_none();
-        status.suspects = if confirm { vec![suspect(member)] } else { Vec::new() };
+        status.suspects = if confirm {
+            vec![suspect(member)]
+        } else {
+            Vec::new()
+        };
     } else if !end.moved && end.missing.is_none() {
         status.suspects.clear();
     }
 }
 
 fn suspect(member: &QueueMember) -> Suspect {
-    Suspect { polecat: member.polecat.clone(), uid: member.uid.clone(), commit: member.commit.clone(), reds: 1 }
+    Suspect {
+        polecat: member.polecat.clone(),
+        uid: member.uid.clone(),
+        commit: member.commit.clone(),
+        reds: 1,
+    }
 }
 
 /// What the batch came to, one event a matter.
-fn news(members: &[QueueMember], before: &RefineryStatus, lane: &Lane<'_>, end: &End) -> Vec<Notice> {
+fn news(
+    members: &[QueueMember],
+    before: &RefineryStatus,
+    lane: &Lane<'_>,
+    end: &End,
+) -> Vec<Notice> {
     let named = |indices: &mut dyn Iterator<Item = usize>| {
-        list(indices.filter_map(|i| members.get(i).map(name)).collect::<Vec<_>>())
+        list(
+            indices
+                .filter_map(|i| members.get(i).map(name))
+                .collect::<Vec<_>>(),
+        )
     };
     let (branch, number) = (&lane.target.branch, before.batch);
     let mut notices = Vec::new();
@@ -318,7 +483,9 @@ fn news(members: &[QueueMember], before: &RefineryStatus, lane: &Lane<'_>, end: 
             let message = format!("{who} goes back: red again, alone on {branch}: {said}");
             notices.push(warned("HandedBack", message));
         } else {
-            let message = format!("{who} is the first that turns batch {number} red ({said}); it is tested once more, alone");
+            let message = format!(
+                "{who} is the first that turns batch {number} red ({said}); it is tested once more, alone"
+            );
             notices.push(warned("CulpritFound", message));
         }
     }
@@ -333,16 +500,29 @@ fn news(members: &[QueueMember], before: &RefineryStatus, lane: &Lane<'_>, end: 
     }
     if !end.already.is_empty() {
         let who = named(&mut end.already.iter().copied());
-        notices.push(told("AlreadyOnTarget", format!("{branch} has what {who} did already")));
+        notices.push(told(
+            "AlreadyOnTarget",
+            format!("{branch} has what {who} did already"),
+        ));
     }
     for (index, paths) in &end.conflicts {
         let who = named(&mut std::iter::once(*index));
-        let paths = if paths.is_empty() { "its changes".to_owned() } else { paths.join(", ") };
-        notices.push(warned("Conflict", format!("{who} goes back: {paths} conflicts with {branch}")));
+        let paths = if paths.is_empty() {
+            "its changes".to_owned()
+        } else {
+            paths.join(", ")
+        };
+        notices.push(warned(
+            "Conflict",
+            format!("{who} goes back: {paths} conflicts with {branch}"),
+        ));
     }
     if let Some(index) = end.missing {
         let who = named(&mut std::iter::once(index));
-        notices.push(warned("HandedBack", format!("{who} goes back: its commit is not on the remote any more")));
+        notices.push(warned(
+            "HandedBack",
+            format!("{who} goes back: its commit is not on the remote any more"),
+        ));
     }
     notices
 }

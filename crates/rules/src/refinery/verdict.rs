@@ -98,15 +98,28 @@ pub(super) fn of_test(pod: &PodRow, timeout: SignedDuration, now: Timestamp) -> 
             CandidateOutcome::BaseMoved => return Tested::Moved,
             CandidateOutcome::Missing { i } => return Tested::Missing(i),
             CandidateOutcome::Config { reason } => {
-                return Tested::Hindered(hindered(pod, "RemoteRefused", config(&reason, &report.detail)));
+                return Tested::Hindered(hindered(
+                    pod,
+                    "RemoteRefused",
+                    config(&reason, &report.detail),
+                ));
             }
             CandidateOutcome::Transient => {
-                return Tested::Hindered(hindered(pod, "RemoteUnreachable", unreachable(&report.detail)));
+                return Tested::Hindered(hindered(
+                    pod,
+                    "RemoteUnreachable",
+                    unreachable(&report.detail),
+                ));
             }
         },
         Some(Err(error)) => match unreadable(pod, CANDIDATE, &error) {
             Some(hindrance) => return Tested::Hindered(hindrance),
-            None => return Tested::Lost(format!("the candidate was not built: {}", death(pod, CANDIDATE))),
+            None => {
+                return Tested::Lost(format!(
+                    "the candidate was not built: {}",
+                    death(pod, CANDIDATE)
+                ));
+            }
         },
     };
     if let Some(end) = ended(pod, TEST) {
@@ -114,14 +127,19 @@ pub(super) fn of_test(pod: &PodRow, timeout: SignedDuration, now: Timestamp) -> 
     }
     if !pod.live() {
         return match (pod.reason.as_str(), built) {
-            ("DeadlineExceeded", true) => Tested::Red(format!("the tests did not end within {timeout:#}")),
+            ("DeadlineExceeded", true) => {
+                Tested::Red(format!("the tests did not end within {timeout:#}"))
+            }
             ("DeadlineExceeded", false) => Tested::Hindered(hindered(
                 pod,
                 "CandidateTimedOut",
                 "the candidate was not built within the test timeout; check the remote and spec.testTimeout",
             )),
             _ if own_disk_limit(pod) => Tested::Red(clean(&pod.message)),
-            _ => Tested::Lost(format!("the test pod ended without a verdict: {}", why(pod))),
+            _ => Tested::Lost(format!(
+                "the test pod ended without a verdict: {}",
+                why(pod)
+            )),
         };
     }
     match patience(pod, CANDIDATE, timeout, now) {
@@ -140,10 +158,16 @@ fn judged(pod: &PodRow, end: &Ended, built: bool) -> Tested {
         return Tested::Green;
     }
     if pod.reason == "DeadlineExceeded" {
-        return Tested::Red(evidence("the tests did not end within their timeout", &end.message));
+        return Tested::Red(evidence(
+            "the tests did not end within their timeout",
+            &end.message,
+        ));
     }
     if end.reason == "OOMKilled" {
-        return Tested::Red(evidence("the tests used more memory than their limit", &end.message));
+        return Tested::Red(evidence(
+            "the tests used more memory than their limit",
+            &end.message,
+        ));
     }
     if own_disk_limit(pod) {
         return Tested::Red(evidence(&clean(&pod.message), &end.message));
@@ -190,22 +214,35 @@ pub(super) fn of_land(pod: &PodRow, deadline: SignedDuration, now: Timestamp) ->
     let ordered = pod.land.as_ref().map_or("", |o| o.candidate.as_str());
     match report.outcome {
         LandOutcome::Landed if report.commit.is_empty() || report.commit == ordered => {
-            Landing::Landed { at: end.at.unwrap_or(now) }
+            Landing::Landed {
+                at: end.at.unwrap_or(now),
+            }
         }
         LandOutcome::Landed => Landing::Mismatch(hindered(
             pod,
             "LandingMismatch",
-            format!("{} was reported as landed, {ordered} was ordered", clean(&report.commit)),
+            format!(
+                "{} was reported as landed, {ordered} was ordered",
+                clean(&report.commit)
+            ),
         )),
         LandOutcome::Stale { .. } => Landing::Stale,
-        LandOutcome::Refused { why } => Landing::Hindered(hindered(pod, "PushRejected", refused(&why))),
-        LandOutcome::Mismatch { why } => Landing::Mismatch(hindered(pod, "LandingMismatch", clean(&why))),
-        LandOutcome::Config { reason } => {
-            Landing::Hindered(hindered(pod, "RemoteRefused", config(&reason, &report.detail)))
+        LandOutcome::Refused { why } => {
+            Landing::Hindered(hindered(pod, "PushRejected", refused(&why)))
         }
-        LandOutcome::Transient => {
-            Landing::Hindered(hindered(pod, "RemoteUnreachable", unreachable(&report.detail)))
+        LandOutcome::Mismatch { why } => {
+            Landing::Mismatch(hindered(pod, "LandingMismatch", clean(&why)))
         }
+        LandOutcome::Config { reason } => Landing::Hindered(hindered(
+            pod,
+            "RemoteRefused",
+            config(&reason, &report.detail),
+        )),
+        LandOutcome::Transient => Landing::Hindered(hindered(
+            pod,
+            "RemoteUnreachable",
+            unreachable(&report.detail),
+        )),
     }
 }
 
@@ -226,24 +263,47 @@ fn config(reason: &str, detail: &str) -> String {
 }
 
 fn unreachable(detail: &str) -> String {
-    format!("the git remote does not answer: {}; it is tried again", clean(detail))
+    format!(
+        "the git remote does not answer: {}; it is tried again",
+        clean(detail)
+    )
 }
 
 /// What is wrong with a report of a candidate that was built.
 fn flaw(pod: &PodRow, report: &CandidateReport) -> Option<String> {
-    let CandidateOutcome::Built { commit, tree } = &report.outcome else { return None };
+    let CandidateOutcome::Built { commit, tree } = &report.outcome else {
+        return None;
+    };
     let orders = pod.test.as_deref()?;
-    let ids = [commit, tree, &report.base].into_iter().chain(report.included.iter().map(|i| &i.c));
+    let ids = [commit, tree, &report.base]
+        .into_iter()
+        .chain(report.included.iter().map(|i| &i.c));
     if let Some(bad) = ids.into_iter().find(|id| !is_object_id(id)) {
-        return Some(format!("the candidate's report names {:?} as a commit or tree", clean(bad)));
+        return Some(format!(
+            "the candidate's report names {:?} as a commit or tree",
+            clean(bad)
+        ));
     }
-    if orders.base.as_ref().is_some_and(|base| *base != report.base) {
-        return Some(format!("the candidate stands on {}, not on the ordered base", report.base));
+    if orders
+        .base
+        .as_ref()
+        .is_some_and(|base| *base != report.base)
+    {
+        return Some(format!(
+            "the candidate stands on {}, not on the ordered base",
+            report.base
+        ));
     }
-    let increasing = report.included.windows(2).all(|w| matches!(w, [a, b] if a.i < b.i));
+    let increasing = report
+        .included
+        .windows(2)
+        .all(|w| matches!(w, [a, b] if a.i < b.i));
     if report.included.is_empty()
         || !increasing
-        || report.included.last().is_some_and(|l| l.i >= orders.members.len())
+        || report
+            .included
+            .last()
+            .is_some_and(|l| l.i >= orders.members.len())
     {
         return Some("the candidate's report names members that were not ordered".to_owned());
     }
@@ -261,14 +321,25 @@ fn unreadable(pod: &PodRow, container: &str, error: &ReportError) -> Option<Hind
         return Some(hindered(pod, "HarnessVersion", error.to_string()));
     }
     match ended(pod, container).map(|e| e.exit) {
-        Some(exit::CONFIG) => Some(hindered(pod, "RemoteRefused", config("BadOrders", &death(pod, container)))),
-        Some(exit::TRANSIENT) => Some(hindered(pod, "RemoteUnreachable", unreachable(&death(pod, container)))),
+        Some(exit::CONFIG) => Some(hindered(
+            pod,
+            "RemoteRefused",
+            config("BadOrders", &death(pod, container)),
+        )),
+        Some(exit::TRANSIENT) => Some(hindered(
+            pod,
+            "RemoteUnreachable",
+            unreachable(&death(pod, container)),
+        )),
         _ => None,
     }
 }
 
 enum Patience {
-    Running { until: Timestamp, trouble: Option<Reason> },
+    Running {
+        until: Timestamp,
+        trouble: Option<Reason>,
+    },
     NeverStarted(Hindrance),
     Over(String),
 }
@@ -280,24 +351,41 @@ fn patience(pod: &PodRow, first: &str, limit: SignedDuration, now: Timestamp) ->
     }
     let trouble = trouble(pod);
     let start_by = pod.meta.created + START_DEADLINE;
-    let begun = pod.container(first).is_some_and(|c| !matches!(c.state, ContainerState::Waiting { .. }));
+    let begun = pod
+        .container(first)
+        .is_some_and(|c| !matches!(c.state, ContainerState::Waiting { .. }));
     if trouble.is_some() || !begun {
         if now < start_by {
-            return Patience::Running { until: start_by, trouble };
+            return Patience::Running {
+                until: start_by,
+                trouble,
+            };
         }
         let reason = trouble.unwrap_or_else(|| {
             Reason::new(
                 "PodNotStarted",
-                format!("pod {} did not start within {START_DEADLINE:#}", pod.meta.key.name),
+                format!(
+                    "pod {} did not start within {START_DEADLINE:#}",
+                    pod.meta.key.name
+                ),
             )
         });
-        return Patience::NeverStarted(Hindrance { reason, since: start_by });
+        return Patience::NeverStarted(Hindrance {
+            reason,
+            since: start_by,
+        });
     }
     let until = pod.started.unwrap_or(pod.meta.created) + limit + SLACK;
     if now < until {
-        return Patience::Running { until, trouble: None };
+        return Patience::Running {
+            until,
+            trouble: None,
+        };
     }
-    Patience::Over(format!("pod {} did not end by its deadline and its node is silent", pod.meta.key.name))
+    Patience::Over(format!(
+        "pod {} did not end by its deadline and its node is silent",
+        pod.meta.key.name
+    ))
 }
 
 /// Why a pod does not start, as the scheduler or the kubelet says it.
@@ -305,25 +393,34 @@ fn trouble(pod: &PodRow) -> Option<Reason> {
     if let Some(words) = &pod.unschedulable {
         return Some(Reason::new(
             "Unschedulable",
-            format!("pod {} fits on no node: {}", pod.meta.key.name, clean(words)),
+            format!(
+                "pod {} fits on no node: {}",
+                pod.meta.key.name,
+                clean(words)
+            ),
         ));
     }
-    pod.containers.iter().find_map(|ContainerRow { name, state, .. }| match state {
-        ContainerState::Waiting { reason, message } => {
-            let code = match reason.as_str() {
-                "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => "ImagePullFailed",
-                "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => "PodConfigInvalid",
-                _ => return None,
-            };
-            let why = format!(
-                "container {name} of pod {} does not start: {reason}: {}",
-                pod.meta.key.name,
-                clean(message)
-            );
-            Some(Reason::new(code, why))
-        }
-        ContainerState::Running { .. } | ContainerState::Ended(_) => None,
-    })
+    pod.containers
+        .iter()
+        .find_map(|ContainerRow { name, state, .. }| match state {
+            ContainerState::Waiting { reason, message } => {
+                let code = match reason.as_str() {
+                    "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull"
+                    | "InvalidImageName" => "ImagePullFailed",
+                    "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+                        "PodConfigInvalid"
+                    }
+                    _ => return None,
+                };
+                let why = format!(
+                    "container {name} of pod {} does not start: {reason}: {}",
+                    pod.meta.key.name,
+                    clean(message)
+                );
+                Some(Reason::new(code, why))
+            }
+            ContainerState::Running { .. } | ContainerState::Ended(_) => None,
+        })
 }
 
 fn ended<'p>(pod: &'p PodRow, container: &str) -> Option<&'p Ended> {
@@ -339,20 +436,35 @@ fn hindered(pod: &PodRow, code: &'static str, message: impl Into<String>) -> Hin
         .filter_map(|c| ended(pod, c).and_then(|e| e.at))
         .max()
         .unwrap_or(pod.meta.created);
-    Hindrance { reason: Reason::new(code, message), since }
+    Hindrance {
+        reason: Reason::new(code, message),
+        since,
+    }
 }
 
 /// The pod's own disk limit is the change's doing; a full node is not.
 fn own_disk_limit(pod: &PodRow) -> bool {
     pod.reason == "Evicted"
-        && ["exceeded its local ephemeral storage limit", "exceeds the total limit", "exceeds the limit"]
-            .iter()
-            .any(|mark| pod.message.contains(mark))
+        && [
+            "exceeded its local ephemeral storage limit",
+            "exceeds the total limit",
+            "exceeds the limit",
+        ]
+        .iter()
+        .any(|mark| pod.message.contains(mark))
 }
 
 fn why(pod: &PodRow) -> String {
-    let words = [pod.disrupted.as_deref().unwrap_or(""), &pod.reason, &pod.message];
-    let known: Vec<String> = words.iter().filter(|w| !w.is_empty()).map(|w| clean(w)).collect();
+    let words = [
+        pod.disrupted.as_deref().unwrap_or(""),
+        &pod.reason,
+        &pod.message,
+    ];
+    let known: Vec<String> = words
+        .iter()
+        .filter(|w| !w.is_empty())
+        .map(|w| clean(w))
+        .collect();
     match (known.is_empty(), pod.phase, pod.meta.deleting) {
         (false, ..) => known.join(": "),
         (true, _, Some(_)) => "the pod was deleted".to_owned(),
@@ -363,7 +475,11 @@ fn why(pod: &PodRow) -> String {
 
 fn death(pod: &PodRow, container: &str) -> String {
     match ended(pod, container) {
-        Some(e) => format!("container {container} ended with exit code {} {}", e.exit, clean(&e.reason)),
+        Some(e) => format!(
+            "container {container} ended with exit code {} {}",
+            e.exit,
+            clean(&e.reason)
+        ),
         None => format!("container {container} has not ended"),
     }
 }
@@ -381,7 +497,9 @@ fn evidence(headline: &str, output: &str) -> String {
 /// The last bytes of a text, from a character boundary.
 fn tail(text: &str, limit: usize) -> &str {
     let from = text.len().saturating_sub(limit);
-    let from = (from..=text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+    let from = (from..=text.len())
+        .find(|i| text.is_char_boundary(*i))
+        .unwrap_or(text.len());
     text.get(from..).unwrap_or("")
 }
 

@@ -18,7 +18,10 @@ struct Mishaps {
 
 fn enter(town: &mut Town, dice: &mut Dice, i: usize, earlier: &mut Vec<String>) {
     let pick = |dice: &mut Dice, p: f64, from: &[String]| -> BTreeSet<String> {
-        let chosen = dice.chance(p).then(|| from.get(dice.below(from.len().max(1))).cloned()).flatten();
+        let chosen = dice
+            .chance(p)
+            .then(|| from.get(dice.below(from.len().max(1))).cloned())
+            .flatten();
         chosen.into_iter().collect()
     };
     let change = Change {
@@ -37,7 +40,9 @@ fn happen(town: &mut Town, dice: &mut Dice, mishaps: &Mishaps) -> bool {
     if town.act() {
         return true;
     }
-    let live = town.live(PodRole::Test).or_else(|| town.live(PodRole::Land));
+    let live = town
+        .live(PodRole::Test)
+        .or_else(|| town.live(PodRole::Land));
     let Some(mut pod) = live else {
         return match town.plan().wakes.get(super::RIG) {
             Some(wake) if *wake > town.now => {
@@ -78,7 +83,11 @@ fn live_out(seed: u64, mishaps: &Mishaps) -> Town {
             entered += 1;
         }
         // Whoever is sent back mends its work, and is ready again after a while.
-        let back = town.world.polecats.values().find(|p| p.status.phase == PolecatPhase::Idle && p.status.round > Some(1));
+        let back = town
+            .world
+            .polecats
+            .values()
+            .find(|p| p.status.phase == PolecatPhase::Idle && p.status.round > Some(1));
         if let Some(name) = back.map(|p| p.meta.key.name.clone())
             && dice.chance(0.2)
         {
@@ -87,52 +96,112 @@ fn live_out(seed: u64, mishaps: &Mishaps) -> Town {
         }
         let busy = happen(&mut town, &mut dice, mishaps);
         for (_, tree) in &town.main {
-            assert!(town.passes(tree), "seed {seed}: a value of the branch is red");
+            assert!(
+                town.passes(tree),
+                "seed {seed}: a value of the branch is red"
+            );
         }
-        let idle = town.world.polecats.values().all(|p| p.status.phase != PolecatPhase::Idle);
+        let idle = town
+            .world
+            .polecats
+            .values()
+            .all(|p| p.status.phase != PolecatPhase::Idle);
         if !busy && entered == CHANGES && idle {
             return town;
         }
     }
-    panic!("seed {seed}: the queue never comes to rest: {:#?}", town.queue().status);
+    panic!(
+        "seed {seed}: the queue never comes to rest: {:#?}",
+        town.queue().status
+    );
 }
 
 /// What is true of every queue that has come to rest.
 fn check(seed: u64, town: &Town) {
     let landed: BTreeSet<String> = town.main.last().unwrap().1.clone();
     for window in town.main.windows(2) {
-        assert!(window[0].1.is_subset(&window[1].1), "seed {seed}: the branch lost a change");
+        assert!(
+            window[0].1.is_subset(&window[1].1),
+            "seed {seed}: the branch lost a change"
+        );
     }
     for polecat in town.world.polecats.values() {
         let name = &polecat.meta.key.name;
         let merged = kind::is_true(&polecat.status.conditions, kind::MERGED);
-        assert!(merged, "seed {seed}: {name} was mended and never landed: {:?}", polecat.status);
+        assert!(
+            merged,
+            "seed {seed}: {name} was mended and never landed: {:?}",
+            polecat.status
+        );
         let commit = polecat.status.commit.as_ref().unwrap();
-        assert!(landed.contains(commit), "seed {seed}: {NS}/{name} is told merged and is not on the branch");
-        assert!(polecat.status.merged_commit.as_ref().is_some_and(|c| !c.is_empty()));
+        assert!(
+            landed.contains(commit),
+            "seed {seed}: {NS}/{name} is told merged and is not on the branch"
+        );
+        assert!(
+            polecat
+                .status
+                .merged_commit
+                .as_ref()
+                .is_some_and(|c| !c.is_empty())
+        );
     }
-    assert_eq!(landed.len(), CHANGES, "seed {seed}: each change landed once");
-    assert!(town.world.pods.is_empty(), "seed {seed}: pods are left over");
-    assert!(town.plan().actions.is_empty(), "seed {seed}: a settled queue writes nothing");
+    assert_eq!(
+        landed.len(),
+        CHANGES,
+        "seed {seed}: each change landed once"
+    );
+    assert!(
+        town.world.pods.is_empty(),
+        "seed {seed}: pods are left over"
+    );
+    assert!(
+        town.plan().actions.is_empty(),
+        "seed {seed}: a settled queue writes nothing"
+    );
 }
 
 #[test]
 fn in_calm_weather_every_change_lands_in_the_end() {
     for seed in 0..40 {
-        check(seed, &live_out(seed, &Mishaps { lost: 0.0, moved: 0.0, restart: 0.0 }));
+        check(
+            seed,
+            &live_out(
+                seed,
+                &Mishaps {
+                    lost: 0.0,
+                    moved: 0.0,
+                    restart: 0.0,
+                },
+            ),
+        );
     }
 }
 
 #[test]
 fn whatever_is_lost_moved_or_restarted_every_change_lands_and_the_branch_is_never_red() {
     for seed in 100..160 {
-        check(seed, &live_out(seed, &Mishaps { lost: 0.15, moved: 0.1, restart: 0.2 }));
+        check(
+            seed,
+            &live_out(
+                seed,
+                &Mishaps {
+                    lost: 0.15,
+                    moved: 0.1,
+                    restart: 0.2,
+                },
+            ),
+        );
     }
 }
 
 #[test]
 fn the_same_seed_is_the_same_history() {
-    let mishaps = Mishaps { lost: 0.1, moved: 0.1, restart: 0.1 };
+    let mishaps = Mishaps {
+        lost: 0.1,
+        moved: 0.1,
+        restart: 0.1,
+    };
     let (a, b) = (live_out(5, &mishaps), live_out(5, &mishaps));
     assert_eq!((a.told, a.main), (b.told, b.main));
 }
@@ -150,7 +219,11 @@ fn a_wait_always_has_a_deadline() {
             town.rest();
             if town.live(PodRole::Test).is_some() || town.live(PodRole::Land).is_some() {
                 let wake = town.plan().wakes.get(super::RIG).copied();
-                assert!(wake.is_some_and(|w| w > town.now && w < town.now + SignedDuration::from_hours(2)));
+                assert!(
+                    wake.is_some_and(
+                        |w| w > town.now && w < town.now + SignedDuration::from_hours(2)
+                    )
+                );
             }
             if !town.kubelet() {
                 break;

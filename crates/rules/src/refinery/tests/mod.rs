@@ -11,7 +11,8 @@ use crate::fact::{Answer, Fact, Outcome, Seen};
 use crate::key::{Key, Kind, Rev, Uid};
 use crate::plan::{Action, Notice, Plan, Status};
 use crate::row::{
-    ContainerRow, ContainerState, Ended, Meta, PodPhase, PodRole, PodRow, PolecatRow, RefineryRow, RigRow, Row,
+    ContainerRow, ContainerState, Ended, Meta, PodPhase, PodRole, PodRow, PolecatRow, RefineryRow,
+    RigRow, Row,
 };
 use crate::world::{Town as Settings, World};
 use gastown_api::{self as api, conditions as kind};
@@ -62,7 +63,10 @@ impl Town {
     pub(super) fn new() -> Self {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let mut town = Self {
-            world: World::new(Settings { namespace: NS.into(), ..Settings::default() }),
+            world: World::new(Settings {
+                namespace: NS.into(),
+                ..Settings::default()
+            }),
             now,
             rev: 10,
             uid: 0,
@@ -83,7 +87,11 @@ impl Town {
             test_command: Some("make test".into()),
             ..api::RigSpec::default()
         };
-        town.see(Seen::Rig(Box::new(Row { meta, spec, status: Default::default() })));
+        town.see(Seen::Rig(Box::new(Row {
+            meta,
+            spec,
+            status: Default::default(),
+        })));
         town.refinery(&format!("{RIG}-refinery"));
         town
     }
@@ -110,13 +118,24 @@ impl Town {
 
     pub(super) fn refinery(&mut self, name: &str) {
         let meta = self.meta(Kind::Refinery, NS, name);
-        let spec = api::RefinerySpec { rig_ref: RIG.into(), ..api::RefinerySpec::default() };
-        self.see(Seen::Refinery(Box::new(Row { meta, spec, status: Default::default() })));
+        let spec = api::RefinerySpec {
+            rig_ref: RIG.into(),
+            ..api::RefinerySpec::default()
+        };
+        self.see(Seen::Refinery(Box::new(Row {
+            meta,
+            spec,
+            status: Default::default(),
+        })));
     }
 
     /// A polecat whose work of this round is finished as this change.
     pub(super) fn ready(&mut self, name: &str, change: Change) -> String {
-        let round = self.world.polecats.get(&Key::new(Kind::Polecat, NS, name)).map_or(1, |p| p.status.round.unwrap());
+        let round = self
+            .world
+            .polecats
+            .get(&Key::new(Kind::Polecat, NS, name))
+            .map_or(1, |p| p.status.round.unwrap());
         let commit = id(&format!("{name}-{round}"));
         self.changes.insert(commit.clone(), change);
         let mut row = match self.world.polecats.get(&Key::new(Kind::Polecat, NS, name)) {
@@ -129,14 +148,26 @@ impl Town {
                     bead_id: Some(format!("pt-{name}")),
                     ..api::PolecatSpec::default()
                 };
-                let status = api::PolecatStatus { round: Some(1), attempt: Some(1), ..Default::default() };
+                let status = api::PolecatStatus {
+                    round: Some(1),
+                    attempt: Some(1),
+                    ..Default::default()
+                };
                 Row { meta, spec, status }
             }
         };
         row.status.phase = api::PolecatPhase::Done;
         row.status.commit = Some(commit.clone());
         row.status.branch = Some(format!("polecat/{name}"));
-        api::conditions::set(&mut row.status.conditions, kind::AVAILABLE, true, "Done", "", 1, self.now);
+        api::conditions::set(
+            &mut row.status.conditions,
+            kind::AVAILABLE,
+            true,
+            "Done",
+            "",
+            1,
+            self.now,
+        );
         self.now += SignedDuration::from_secs(1);
         self.edit(row);
         commit
@@ -178,7 +209,10 @@ impl Town {
 
     pub(super) fn vanish(&mut self, key: Key) {
         self.rev += 1;
-        self.world.learn(Fact::Vanished { key, rev: Rev(self.rev) });
+        self.world.learn(Fact::Vanished {
+            key,
+            rev: Rev(self.rev),
+        });
     }
 
     pub(super) fn queue(&self) -> &RefineryRow {
@@ -191,11 +225,14 @@ impl Town {
 
     pub(super) fn merged(&self, name: &str) -> Option<&str> {
         let status = &self.polecat(name).status;
-        kind::is_true(&status.conditions, kind::MERGED).then_some(status.merged_commit.as_deref()).flatten()
+        kind::is_true(&status.conditions, kind::MERGED)
+            .then_some(status.merged_commit.as_deref())
+            .flatten()
     }
 
     pub(super) fn condition(&self, name: &str, of: &str) -> Option<(String, String)> {
-        kind::get(&self.polecat(name).status.conditions, of).map(|c| (c.status.clone(), c.reason.clone()))
+        kind::get(&self.polecat(name).status.conditions, of)
+            .map(|c| (c.status.clone(), c.reason.clone()))
     }
 
     pub(super) fn queue_condition(&self, of: &str) -> Option<(String, String)> {
@@ -203,7 +240,11 @@ impl Town {
     }
 
     pub(super) fn heard(&self, code: &str) -> Vec<&str> {
-        self.told.iter().filter(|(_, c, _)| c == code).map(|(.., m)| m.as_str()).collect()
+        self.told
+            .iter()
+            .filter(|(_, c, _)| c == code)
+            .map(|(.., m)| m.as_str())
+            .collect()
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -232,7 +273,9 @@ impl Town {
         *self.writes.entry(format!("{kind:?}")).or_default() += 1;
         let mut uid = Uid::default();
         match &action {
-            Action::Publish { key, notices, to, .. } => {
+            Action::Publish {
+                key, notices, to, ..
+            } => {
                 self.hear(key, notices);
                 if let Status::Refinery(status) = to {
                     assert!(status.members.len() <= gastown_wire::MAX_MEMBERS);
@@ -246,8 +289,15 @@ impl Town {
         }
         let gone = matches!(action, Action::Delete { .. }).then(|| action.key().clone());
         self.world.learn(Fact::Asked(action.clone()));
-        let outcome = Outcome::Done { rev: Rev(self.rev), uid };
-        self.world.learn(Fact::Answered(Answer { action, outcome, at: self.now }));
+        let outcome = Outcome::Done {
+            rev: Rev(self.rev),
+            uid,
+        };
+        self.world.learn(Fact::Answered(Answer {
+            action,
+            outcome,
+            at: self.now,
+        }));
         if let Some(key) = gone {
             self.vanish(key);
         }
@@ -255,7 +305,11 @@ impl Town {
 
     fn hear(&mut self, key: &Key, notices: &[Notice]) {
         for n in notices {
-            self.told.push((key.name.clone(), n.because.code.to_owned(), n.because.message.clone()));
+            self.told.push((
+                key.name.clone(),
+                n.because.code.to_owned(),
+                n.because.message.clone(),
+            ));
         }
     }
 
@@ -332,27 +386,42 @@ impl Town {
             };
             let clash = |other: &String| {
                 change.conflicts.contains(other)
-                    || self.changes.get(other).is_some_and(|o| o.conflicts.contains(&member.commit))
+                    || self
+                        .changes
+                        .get(other)
+                        .is_some_and(|o| o.conflicts.contains(&member.commit))
             };
             if tree.contains(&member.commit) {
                 report.empty.push(i);
             } else if tree.iter().any(clash) {
-                report.conflicts.push(Conflict { i, paths: vec!["shelf.sh".into()] });
+                report.conflicts.push(Conflict {
+                    i,
+                    paths: vec!["shelf.sh".into()],
+                });
             } else {
                 tree.insert(member.commit.clone());
                 commit = id(&format!("{commit}+{}", member.commit));
-                report.included.push(Included { i, c: commit.clone() });
+                report.included.push(Included {
+                    i,
+                    c: commit.clone(),
+                });
             }
         }
         if !report.included.is_empty() {
-            report.outcome = CandidateOutcome::Built { commit: commit.clone(), tree: tree_id(&tree) };
-            self.candidates.insert(commit, (report.base.clone(), tree.clone()));
+            report.outcome = CandidateOutcome::Built {
+                commit: commit.clone(),
+                tree: tree_id(&tree),
+            };
+            self.candidates
+                .insert(commit, (report.base.clone(), tree.clone()));
         }
         (report, Some(tree))
     }
 
     pub(super) fn passes(&self, tree: &BTreeSet<String>) -> bool {
-        tree.iter().filter_map(|c| self.changes.get(c)).all(|c| !c.bad && c.breaks.is_disjoint(tree))
+        tree.iter()
+            .filter_map(|c| self.changes.get(c))
+            .all(|c| !c.bad && c.breaks.is_disjoint(tree))
     }
 
     fn run_test(&mut self, pod: PodRow) {
@@ -361,7 +430,13 @@ impl Town {
         let mut ends = vec![("candidate", i32::from(!built), report.encode())];
         if let (CandidateOutcome::Built { commit, .. }, Some(tree)) = (&report.outcome, &tree) {
             self.runs += 1;
-            let names = pod.test.as_ref().unwrap().members.iter().map(|m| m.polecat.rsplit_once('/').unwrap().1.to_owned());
+            let names = pod
+                .test
+                .as_ref()
+                .unwrap()
+                .members
+                .iter()
+                .map(|m| m.polecat.rsplit_once('/').unwrap().1.to_owned());
             self.tested.push(names.collect());
             let green = self.passes(tree);
             if green {
@@ -382,27 +457,56 @@ impl Town {
     /// What a land pod does to the branch, whether or not anybody hears of it.
     pub(super) fn landing(&mut self, pod: &PodRow) -> LandReport {
         let orders = pod.land.as_ref().unwrap();
-        assert!(self.greens.contains(&orders.candidate), "only what was tested green is ever pushed");
+        assert!(
+            self.greens.contains(&orders.candidate),
+            "only what was tested green is ever pushed"
+        );
         let (base, tree) = self.candidates[&orders.candidate].clone();
-        assert_eq!((&base, tree_id(&tree)), (&orders.base, orders.tree.clone()), "orders are what the report said");
-        let outcome = if self.main.iter().any(|(commit, _)| *commit == orders.candidate) {
+        assert_eq!(
+            (&base, tree_id(&tree)),
+            (&orders.base, orders.tree.clone()),
+            "orders are what the report said"
+        );
+        let outcome = if self
+            .main
+            .iter()
+            .any(|(commit, _)| *commit == orders.candidate)
+        {
             LandOutcome::Landed
         } else if self.head().0 == base {
             self.main.push((orders.candidate.clone(), tree));
             LandOutcome::Landed
         } else {
-            LandOutcome::Stale { now: self.head().0.clone() }
+            LandOutcome::Stale {
+                now: self.head().0.clone(),
+            }
         };
         let landed = matches!(outcome, LandOutcome::Landed);
-        let commit = if landed { orders.candidate.clone() } else { String::new() };
-        LandReport { version: VERSION, outcome, commit, detail: String::new() }
+        let commit = if landed {
+            orders.candidate.clone()
+        } else {
+            String::new()
+        };
+        LandReport {
+            version: VERSION,
+            outcome,
+            commit,
+            detail: String::new(),
+        }
     }
 
     /// The kubelet's word: these containers ended so.
     pub(super) fn end(&mut self, mut pod: PodRow, ends: &[(&str, i32, String)]) {
         let failed = ends.iter().any(|(_, exit, _)| *exit != 0);
-        pod.phase = if failed { PodPhase::Failed } else { PodPhase::Succeeded };
-        pod.containers = ends.iter().map(|(name, exit, message)| ended(name, *exit, message, self.now)).collect();
+        pod.phase = if failed {
+            PodPhase::Failed
+        } else {
+            PodPhase::Succeeded
+        };
+        pod.containers = ends
+            .iter()
+            .map(|(name, exit, message)| ended(name, *exit, message, self.now))
+            .collect();
         self.show(pod);
     }
 
@@ -414,7 +518,13 @@ impl Town {
 
     /// A new operator that knows only what the API server holds.
     pub(super) fn restart(&mut self) {
-        let old = std::mem::replace(&mut self.world, World::new(Settings { namespace: NS.into(), ..Settings::default() }));
+        let old = std::mem::replace(
+            &mut self.world,
+            World::new(Settings {
+                namespace: NS.into(),
+                ..Settings::default()
+            }),
+        );
         for row in old.rigs.into_values() {
             self.see(Seen::Rig(Box::new(row)));
         }
@@ -438,7 +548,12 @@ pub(super) fn ended(name: &str, exit: i32, message: &str, at: Timestamp) -> Cont
     ContainerRow {
         name: name.to_owned(),
         init: name == "candidate",
-        state: ContainerState::Ended(Ended { exit, reason: reason.into(), message: message.into(), at: Some(at) }),
+        state: ContainerState::Ended(Ended {
+            exit,
+            reason: reason.into(),
+            message: message.into(),
+            at: Some(at),
+        }),
         last: None,
         restarts: 0,
         ready: false,

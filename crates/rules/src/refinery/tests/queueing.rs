@@ -6,7 +6,10 @@ use crate::row::PodRole;
 use gastown_api::{self as api, conditions as kind};
 
 fn bad() -> Change {
-    Change { bad: true, ..Change::default() }
+    Change {
+        bad: true,
+        ..Change::default()
+    }
 }
 
 #[test]
@@ -17,8 +20,14 @@ fn an_idle_queue_tests_the_first_ready_change_at_once_and_lands_it() {
     assert_eq!(town.main.len(), 2);
     assert_eq!(town.merged("nux"), Some(town.main[1].0.as_str()));
     assert_eq!(town.queue().status.landings, 1);
-    assert_eq!(town.queue().status.head.as_deref(), Some(town.main[1].0.as_str()));
-    assert!(town.world.pods.is_empty(), "the batch's pods go once everybody knows");
+    assert_eq!(
+        town.queue().status.head.as_deref(),
+        Some(town.main[1].0.as_str())
+    );
+    assert!(
+        town.world.pods.is_empty(),
+        "the batch's pods go once everybody knows"
+    );
     assert!(!town.act(), "a settled queue writes nothing");
 }
 
@@ -33,12 +42,21 @@ fn a_good_batch_costs_one_run_and_few_writes() {
     assert_eq!(town.tested, [["a", "b", "c", "d", "e"]]);
     assert_eq!(town.writes["Polecat"], 5, "one Merged a member");
     assert_eq!(town.writes["Refinery"], 2, "begun and landed");
-    assert_eq!(town.writes["Pod"], 4, "a test and a land pod, made and taken away");
+    assert_eq!(
+        town.writes["Pod"], 4,
+        "a test and a land pod, made and taken away"
+    );
     let landed = town.heard("Landed");
     let (commit, _) = town.main.last().unwrap();
-    assert!(landed[0].starts_with("a, b, c, d and e landed on main as"), "{landed:?}");
+    assert!(
+        landed[0].starts_with("a, b, c, d and e landed on main as"),
+        "{landed:?}"
+    );
     assert!(landed[0].contains(&commit[..10]), "{landed:?}");
-    assert_eq!(town.heard("BatchTesting"), ["batch 1: testing a, b, c, d and e as one tree on main"]);
+    assert_eq!(
+        town.heard("BatchTesting"),
+        ["batch 1: testing a, b, c, d and e as one tree on main"]
+    );
 }
 
 #[test]
@@ -62,22 +80,48 @@ fn a_bad_change_is_found_confirmed_and_sent_back_while_the_others_land() {
         assert!(town.merged(name).is_some(), "{name}");
     }
     let rictus = &town.polecat("rictus").status;
-    assert_eq!((rictus.phase, rictus.round), (api::PolecatPhase::Idle, Some(2)));
-    assert_eq!(town.condition("rictus", kind::AVAILABLE), Some(("False".into(), "HandedBack".into())));
-    assert_eq!(town.condition("rictus", kind::MERGED), Some(("False".into(), "TestFailed".into())));
+    assert_eq!(
+        (rictus.phase, rictus.round),
+        (api::PolecatPhase::Idle, Some(2))
+    );
+    assert_eq!(
+        town.condition("rictus", kind::AVAILABLE),
+        Some(("False".into(), "HandedBack".into()))
+    );
+    assert_eq!(
+        town.condition("rictus", kind::MERGED),
+        Some(("False".into(), "TestFailed".into()))
+    );
     let round = &rictus.rounds[0];
-    assert_eq!((round.round, round.outcome.as_str(), round.reason.as_str()), (1, "HandedBack", "TestFailed"));
+    assert_eq!(
+        (round.round, round.outcome.as_str(), round.reason.as_str()),
+        (1, "HandedBack", "TestFailed")
+    );
     assert_eq!(round.commit, Some(id("rictus-1")));
     let evidence = round.evidence.as_ref().unwrap();
     assert_eq!(evidence.kind, "TestFailed");
     assert_eq!(evidence.summary, "exit code 1\nnot ok 3 - lid fits");
     assert_eq!(evidence.test_command.as_deref(), Some("make test"));
     assert_eq!(town.heard("BatchRed").len(), 1, "{:?}", town.told);
-    assert!(town.heard("CulpritFound")[0].starts_with("rictus is the first"), "{:?}", town.told);
-    assert_eq!(town.tested.iter().filter(|t| **t == ["rictus"]).count(), 1, "confirmed once, alone");
+    assert!(
+        town.heard("CulpritFound")[0].starts_with("rictus is the first"),
+        "{:?}",
+        town.told
+    );
+    assert_eq!(
+        town.tested.iter().filter(|t| **t == ["rictus"]).count(),
+        1,
+        "confirmed once, alone"
+    );
     let sums = town.queue().status.merges_summary.clone().unwrap();
-    assert_eq!((sums.total, sums.succeeded, sums.failed, sums.pending), (5, 4, 1, 0));
-    assert!(town.main.iter().all(|(_, tree)| town.passes(tree)), "the branch was never red");
+    assert_eq!(
+        (sums.total, sums.succeeded, sums.failed, sums.pending),
+        (5, 4, 1, 0)
+    );
+    assert!(
+        town.main.iter().all(|(_, tree)| town.passes(tree)),
+        "the branch was never red"
+    );
 }
 
 #[test]
@@ -90,7 +134,14 @@ fn a_mended_change_lands_in_its_next_round() {
     town.run();
     let rictus = &town.polecat("rictus").status;
     assert_eq!(town.merged("rictus"), Some(town.main[1].0.as_str()));
-    assert_eq!(rictus.rounds.iter().map(|r| r.outcome.as_str()).collect::<Vec<_>>(), ["HandedBack", "Merged"]);
+    assert_eq!(
+        rictus
+            .rounds
+            .iter()
+            .map(|r| r.outcome.as_str())
+            .collect::<Vec<_>>(),
+        ["HandedBack", "Merged"]
+    );
 }
 
 #[test]
@@ -101,8 +152,14 @@ fn rounds_are_bounded() {
         town.run();
     }
     let rictus = &town.polecat("rictus").status;
-    assert_eq!((rictus.phase, rictus.round), (api::PolecatPhase::Stuck, Some(6)));
-    assert_eq!(town.condition("rictus", kind::DEGRADED), Some(("True".into(), "RoundsExhausted".into())));
+    assert_eq!(
+        (rictus.phase, rictus.round),
+        (api::PolecatPhase::Stuck, Some(6))
+    );
+    assert_eq!(
+        town.condition("rictus", kind::DEGRADED),
+        Some(("True".into(), "RoundsExhausted".into()))
+    );
     assert!(!town.act());
 }
 
@@ -110,16 +167,32 @@ fn rounds_are_bounded() {
 fn of_two_changes_on_the_same_lines_the_later_goes_back_with_the_conflict() {
     let mut town = Town::new();
     let dag = town.ready("dag", Change::default());
-    town.ready("cheedo", Change { conflicts: [dag].into(), ..Change::default() });
+    town.ready(
+        "cheedo",
+        Change {
+            conflicts: [dag].into(),
+            ..Change::default()
+        },
+    );
     town.good(&["toast"]);
     town.run();
     assert_eq!(town.runs, 1, "the conflict costs no run");
     assert!(town.merged("dag").is_some() && town.merged("toast").is_some());
-    assert_eq!(town.condition("cheedo", kind::MERGED), Some(("False".into(), "Conflict".into())));
-    let evidence = town.polecat("cheedo").status.rounds[0].evidence.clone().unwrap();
+    assert_eq!(
+        town.condition("cheedo", kind::MERGED),
+        Some(("False".into(), "Conflict".into()))
+    );
+    let evidence = town.polecat("cheedo").status.rounds[0]
+        .evidence
+        .clone()
+        .unwrap();
     assert_eq!(evidence.paths, ["shelf.sh"]);
     assert_eq!(evidence.against, [format!("{}/dag", super::NS)]);
-    assert_eq!(evidence.onto, Some(town.main[1].0.clone()), "the landed commit it conflicts with");
+    assert_eq!(
+        evidence.onto,
+        Some(town.main[1].0.clone()),
+        "the landed commit it conflicts with"
+    );
     assert_eq!(town.heard("Conflict").len(), 1);
 }
 
@@ -127,10 +200,19 @@ fn of_two_changes_on_the_same_lines_the_later_goes_back_with_the_conflict() {
 fn a_conflict_with_a_change_that_does_not_land_is_no_reason_to_go_back() {
     let mut town = Town::new();
     let dag = town.ready("dag", bad());
-    town.ready("cheedo", Change { conflicts: [dag].into(), ..Change::default() });
+    town.ready(
+        "cheedo",
+        Change {
+            conflicts: [dag].into(),
+            ..Change::default()
+        },
+    );
     town.run();
     assert!(town.merged("cheedo").is_some(), "without dag it applies");
-    assert_eq!(town.condition("dag", kind::MERGED), Some(("False".into(), "TestFailed".into())));
+    assert_eq!(
+        town.condition("dag", kind::MERGED),
+        Some(("False".into(), "TestFailed".into()))
+    );
     assert!(town.heard("Conflict").is_empty());
 }
 
@@ -139,10 +221,19 @@ fn a_change_that_conflicts_with_the_branch_itself_goes_back_without_a_run() {
     let mut town = Town::new();
     let dag = town.ready("dag", Change::default());
     town.run();
-    town.ready("cheedo", Change { conflicts: [dag].into(), ..Change::default() });
+    town.ready(
+        "cheedo",
+        Change {
+            conflicts: [dag].into(),
+            ..Change::default()
+        },
+    );
     town.run();
     assert_eq!(town.runs, 1);
-    let evidence = town.polecat("cheedo").status.rounds[0].evidence.clone().unwrap();
+    let evidence = town.polecat("cheedo").status.rounds[0]
+        .evidence
+        .clone()
+        .unwrap();
     assert_eq!(evidence.onto, Some(town.main[1].0.clone()));
 }
 
@@ -152,7 +243,10 @@ fn what_the_branch_has_already_counts_as_merged() {
     let nux = town.ready("nux", Change::default());
     town.main.push((id("by hand"), [nux].into()));
     town.run();
-    assert_eq!(town.condition("nux", kind::MERGED), Some(("True".into(), "AlreadyOnTarget".into())));
+    assert_eq!(
+        town.condition("nux", kind::MERGED),
+        Some(("True".into(), "AlreadyOnTarget".into()))
+    );
     assert_eq!(town.merged("nux"), Some(id("by hand").as_str()));
     assert_eq!((town.runs, town.main.len()), (0, 2));
 }
@@ -170,7 +264,10 @@ fn priority_goes_first_and_waiting_counts_towards_it() {
     town.ready("urgent2", Change::default());
     town.edit_polecat("urgent2", |p| p.spec.priority = Some(3));
     town.rest();
-    assert_eq!(town.queue().status.queue, ["urgent", "early", "late", "urgent2"]);
+    assert_eq!(
+        town.queue().status.queue,
+        ["urgent", "early", "late", "urgent2"]
+    );
 }
 
 #[test]
@@ -228,7 +325,11 @@ fn a_polecat_deleted_while_its_batch_is_searched_is_told_of_as_before() {
     let orders = |town: &Town| town.live(PodRole::Test).unwrap().test.unwrap().members;
     town.vanish(Key::new(Kind::Polecat, super::NS, "a"));
     town.rest();
-    assert_eq!(orders(&town)[0].branch, "polecat/a", "later runs order what the first was ordered");
+    assert_eq!(
+        orders(&town)[0].branch,
+        "polecat/a",
+        "later runs order what the first was ordered"
+    );
     town.run();
     assert!(town.merged("b").is_some());
 }
@@ -238,11 +339,16 @@ fn work_for_another_repository_is_told_so_once() {
     let mut town = Town::new();
     town.good(&["stray"]);
     town.edit_polecat("stray", |p| {
-        p.spec.kubernetes =
-            Some(api::KubernetesSpec { git_repository: Some("https://example.com/other".into()), ..Default::default() });
+        p.spec.kubernetes = Some(api::KubernetesSpec {
+            git_repository: Some("https://example.com/other".into()),
+            ..Default::default()
+        });
     });
     town.run();
-    assert_eq!(town.condition("stray", kind::MERGED), Some(("False".into(), "NotThisRepository".into())));
+    assert_eq!(
+        town.condition("stray", kind::MERGED),
+        Some(("False".into(), "NotThisRepository".into()))
+    );
     assert_eq!(town.heard("NotThisRepository").len(), 1);
     assert_eq!(town.runs, 0);
 }
@@ -253,7 +359,10 @@ fn two_spellings_of_one_repository_are_one() {
     town.good(&["nux"]);
     town.edit_polecat("nux", |p| {
         let repository = Some("https://example.com/parts/".into());
-        p.spec.kubernetes = Some(api::KubernetesSpec { git_repository: repository, ..Default::default() });
+        p.spec.kubernetes = Some(api::KubernetesSpec {
+            git_repository: repository,
+            ..Default::default()
+        });
     });
     town.run();
     assert!(town.merged("nux").is_some());

@@ -17,7 +17,12 @@ fn evict(town: &mut Town, role: PodRole) {
 
 fn answer(town: &mut Town, outcome: LandOutcome) {
     let pod = town.live(PodRole::Land).expect("a land pod");
-    let report = LandReport { version: VERSION, outcome, commit: String::new(), detail: String::new() };
+    let report = LandReport {
+        version: VERSION,
+        outcome,
+        commit: String::new(),
+        detail: String::new(),
+    };
     town.end(pod, &[("land", 1, report.encode())]);
 }
 
@@ -35,13 +40,31 @@ fn without_a_test_command_nothing_lands_and_it_says_what_to_type() {
     town.edit_rig(|r| r.spec.test_command = None);
     town.good(&["nux"]);
     town.run();
-    assert_eq!(town.queue_condition(kind::READY), Some(("False".into(), "NoTestCommand".into())));
-    assert!(town.queue().status.message.as_ref().unwrap().contains("kubectl patch rig parts"));
+    assert_eq!(
+        town.queue_condition(kind::READY),
+        Some(("False".into(), "NoTestCommand".into()))
+    );
+    assert!(
+        town.queue()
+            .status
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("kubectl patch rig parts")
+    );
     assert_eq!((town.runs, town.main.len()), (0, 1));
-    assert_eq!(super::super::closed(&town.world, &RigKey::from("parts")).unwrap().code, "NoTestCommand");
+    assert_eq!(
+        super::super::closed(&town.world, &RigKey::from("parts"))
+            .unwrap()
+            .code,
+        "NoTestCommand"
+    );
     town.edit_refinery(|r| r.spec.test_command = Some("./check".into()));
     town.run();
-    assert!(town.merged("nux").is_some(), "the Refinery's own command serves as well");
+    assert!(
+        town.merged("nux").is_some(),
+        "the Refinery's own command serves as well"
+    );
 }
 
 #[test]
@@ -54,7 +77,10 @@ fn a_paused_queue_starts_nothing_and_settles_what_has_landed() {
     town.run();
     assert!(town.merged("a").is_some() && town.merged("b").is_some());
     assert_eq!(town.merged("c"), None);
-    assert_eq!(town.queue_condition(kind::READY), Some(("False".into(), "Paused".into())));
+    assert_eq!(
+        town.queue_condition(kind::READY),
+        Some(("False".into(), "Paused".into()))
+    );
     assert!(!town.act());
     town.edit_rig(|r| r.spec.paused = Some(false));
     town.run();
@@ -70,7 +96,10 @@ fn of_two_queues_on_one_branch_the_oldest_acts_and_the_other_says_so() {
     town.run();
     assert_eq!((town.runs, town.main.len()), (1, 2));
     let another = &town.world.refineries[&Key::new(Kind::Refinery, super::NS, "another")].status;
-    assert_eq!(kind::get(&another.conditions, kind::READY).unwrap().reason, "Superseded");
+    assert_eq!(
+        kind::get(&another.conditions, kind::READY).unwrap().reason,
+        "Superseded"
+    );
     assert!(another.message.as_ref().unwrap().contains("parts-refinery"));
 }
 
@@ -80,7 +109,10 @@ fn a_queue_without_its_rig_says_so_and_does_nothing() {
     town.good(&["nux"]);
     town.vanish(Key::new(Kind::Rig, "", super::RIG));
     town.rest();
-    assert_eq!(town.queue_condition(kind::READY), Some(("False".into(), "RigNotFound".into())));
+    assert_eq!(
+        town.queue_condition(kind::READY),
+        Some(("False".into(), "RigNotFound".into()))
+    );
     assert!(town.world.pods.is_empty());
 }
 
@@ -116,9 +148,21 @@ fn three_lost_runs_of_one_prefix_count_as_red() {
         evict(&mut town, PodRole::Test);
     }
     town.rest();
-    assert_eq!(town.live(PodRole::Test).unwrap().test.unwrap().members.len(), 1, "the search goes on");
+    assert_eq!(
+        town.live(PodRole::Test)
+            .unwrap()
+            .test
+            .unwrap()
+            .members
+            .len(),
+        1,
+        "the search goes on"
+    );
     town.run();
-    assert!(town.merged("a").is_some() && town.merged("b").is_some(), "and the suspect is green alone");
+    assert!(
+        town.merged("a").is_some() && town.merged("b").is_some(),
+        "and the suspect is green alone"
+    );
     assert_eq!(town.queue().status.odds.as_ref().unwrap().flakes, 1);
 }
 
@@ -135,7 +179,11 @@ fn a_landing_whose_answer_is_lost_is_asked_for_again_and_lands_once() {
     town.now += SignedDuration::from_mins(1);
     town.run();
     assert_eq!(town.main.len(), 3);
-    assert_eq!(town.merged("a"), Some(town.main[1].0.as_str()), "the second one finds it on the branch");
+    assert_eq!(
+        town.merged("a"),
+        Some(town.main[1].0.as_str()),
+        "the second one finds it on the branch"
+    );
 }
 
 #[test]
@@ -145,7 +193,10 @@ fn a_branch_pushed_to_by_others_during_the_test_is_tested_anew() {
     until_landing(&mut town);
     town.push_by_others();
     town.run();
-    assert_eq!(town.runs, 2, "what was green on the old base proves nothing on the new one");
+    assert_eq!(
+        town.runs, 2,
+        "what was green on the old base proves nothing on the new one"
+    );
     assert!(town.merged("a").is_some() && town.merged("b").is_some());
 }
 
@@ -153,14 +204,28 @@ fn a_branch_pushed_to_by_others_during_the_test_is_tested_anew() {
 fn a_branch_that_moves_during_a_search_is_searched_on_where_it_was_left() {
     let mut town = Town::new();
     town.good(&["a", "b", "c", "d", "e", "f", "g"]);
-    town.ready("h", Change { bad: true, ..Change::default() });
+    town.ready(
+        "h",
+        Change {
+            bad: true,
+            ..Change::default()
+        },
+    );
     town.rest();
     town.kubelet();
     town.push_by_others();
     town.run();
     assert_eq!(town.tested[0].len(), 8);
     assert_eq!(town.tested[1].len(), 4, "not the eight again");
-    assert_eq!(town.queue().status.merges_summary.as_ref().unwrap().succeeded, 7);
+    assert_eq!(
+        town.queue()
+            .status
+            .merges_summary
+            .as_ref()
+            .unwrap()
+            .succeeded,
+        7
+    );
 }
 
 #[test]
@@ -168,18 +233,40 @@ fn a_refused_push_pauses_the_queue_ejects_nobody_and_is_tried_again() {
     let mut town = Town::new();
     town.good(&["a"]);
     until_landing(&mut town);
-    answer(&mut town, LandOutcome::Refused { why: "protected branch hook declined".into() });
+    answer(
+        &mut town,
+        LandOutcome::Refused {
+            why: "protected branch hook declined".into(),
+        },
+    );
     town.rest();
-    assert_eq!(town.queue_condition(kind::DEGRADED), Some(("True".into(), "PushRejected".into())));
-    assert!(town.queue().status.message.as_ref().unwrap().contains("protected branch"));
+    assert_eq!(
+        town.queue_condition(kind::DEGRADED),
+        Some(("True".into(), "PushRejected".into()))
+    );
+    assert!(
+        town.queue()
+            .status
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("protected branch")
+    );
     assert_eq!(town.queue().status.phase, api::RefineryPhase::Error);
     assert!(town.live(PodRole::Land).is_none());
     let wake = town.plan().wakes["parts"];
-    assert_eq!(wake.duration_since(town.now), SignedDuration::from_mins(5), "no wait without a deadline");
+    assert_eq!(
+        wake.duration_since(town.now),
+        SignedDuration::from_mins(5),
+        "no wait without a deadline"
+    );
     town.now = wake;
     town.run();
     assert!(town.merged("a").is_some());
-    assert_eq!(town.queue_condition(kind::DEGRADED), Some(("False".into(), "Recovered".into())));
+    assert_eq!(
+        town.queue_condition(kind::DEGRADED),
+        Some(("False".into(), "Recovered".into()))
+    );
     assert_eq!(town.runs, 1);
 }
 
@@ -188,9 +275,18 @@ fn a_changed_spec_ends_the_wait_after_a_refusal() {
     let mut town = Town::new();
     town.good(&["a"]);
     until_landing(&mut town);
-    answer(&mut town, LandOutcome::Refused { why: "denied".into() });
+    answer(
+        &mut town,
+        LandOutcome::Refused {
+            why: "denied".into(),
+        },
+    );
     town.rest();
-    town.edit_refinery(|r| r.spec.git_secret_ref = Some(api::SecretReference { name: "deploy".into() }));
+    town.edit_refinery(|r| {
+        r.spec.git_secret_ref = Some(api::SecretReference {
+            name: "deploy".into(),
+        })
+    });
     town.run();
     assert!(town.merged("a").is_some());
 }
@@ -200,9 +296,17 @@ fn a_mismatch_is_never_pushed_and_the_batch_is_tested_anew_later() {
     let mut town = Town::new();
     town.good(&["a"]);
     until_landing(&mut town);
-    answer(&mut town, LandOutcome::Mismatch { why: "the tree differs".into() });
+    answer(
+        &mut town,
+        LandOutcome::Mismatch {
+            why: "the tree differs".into(),
+        },
+    );
     town.rest();
-    assert_eq!(town.queue_condition(kind::DEGRADED), Some(("True".into(), "LandingMismatch".into())));
+    assert_eq!(
+        town.queue_condition(kind::DEGRADED),
+        Some(("True".into(), "LandingMismatch".into()))
+    );
     town.now += SignedDuration::from_mins(5);
     town.run();
     assert_eq!(town.runs, 2);
@@ -216,7 +320,9 @@ fn a_wrong_repository_degrades_the_queue_and_blames_nobody() {
     town.rest();
     let report = CandidateReport {
         version: VERSION,
-        outcome: CandidateOutcome::Config { reason: "RepositoryNotFound".into() },
+        outcome: CandidateOutcome::Config {
+            reason: "RepositoryNotFound".into(),
+        },
         base: String::new(),
         included: Vec::new(),
         conflicts: Vec::new(),
@@ -226,9 +332,22 @@ fn a_wrong_repository_degrades_the_queue_and_blames_nobody() {
     let pod = town.live(PodRole::Test).unwrap();
     town.end(pod, &[("candidate", 78, report.encode())]);
     town.rest();
-    assert_eq!(town.queue_condition(kind::DEGRADED), Some(("True".into(), "RemoteRefused".into())));
-    assert!(town.queue().status.message.as_ref().unwrap().contains("RepositoryNotFound"));
-    assert_eq!(town.condition("a", kind::AVAILABLE), Some(("True".into(), "Done".into())));
+    assert_eq!(
+        town.queue_condition(kind::DEGRADED),
+        Some(("True".into(), "RemoteRefused".into()))
+    );
+    assert!(
+        town.queue()
+            .status
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("RepositoryNotFound")
+    );
+    assert_eq!(
+        town.condition("a", kind::AVAILABLE),
+        Some(("True".into(), "Done".into()))
+    );
     town.now = town.plan().wakes["parts"];
     town.run();
     assert!(town.merged("a").is_some());
@@ -242,8 +361,18 @@ fn a_commit_that_is_not_on_the_remote_sends_its_polecat_back() {
     town.changes.remove(&b);
     town.run();
     assert!(town.merged("a").is_some());
-    assert_eq!(town.condition("b", kind::MERGED), Some(("False".into(), "CommitMissing".into())));
-    assert_eq!(town.polecat("b").status.rounds[0].evidence.as_ref().unwrap().kind, "Asked");
+    assert_eq!(
+        town.condition("b", kind::MERGED),
+        Some(("False".into(), "CommitMissing".into()))
+    );
+    assert_eq!(
+        town.polecat("b").status.rounds[0]
+            .evidence
+            .as_ref()
+            .unwrap()
+            .kind,
+        "Asked"
+    );
 }
 
 #[test]
@@ -252,16 +381,28 @@ fn an_image_that_cannot_be_pulled_is_told_at_once_and_blamed_on_nobody() {
     town.good(&["a"]);
     town.rest();
     let mut pod = town.live(PodRole::Test).unwrap();
-    let state = ContainerState::Waiting { reason: "ImagePullBackOff".into(), message: "no such image".into() };
-    pod.containers = vec![ContainerRow { state, ..ended("candidate", 0, "", town.now) }];
+    let state = ContainerState::Waiting {
+        reason: "ImagePullBackOff".into(),
+        message: "no such image".into(),
+    };
+    pod.containers = vec![ContainerRow {
+        state,
+        ..ended("candidate", 0, "", town.now)
+    }];
     town.show(pod);
     town.rest();
-    assert_eq!(town.queue_condition(kind::DEGRADED), Some(("True".into(), "ImagePullFailed".into())));
+    assert_eq!(
+        town.queue_condition(kind::DEGRADED),
+        Some(("True".into(), "ImagePullFailed".into()))
+    );
     for _ in 0..5 {
         town.now = town.plan().wakes["parts"];
         town.rest();
     }
-    assert_eq!(town.condition("a", kind::AVAILABLE), Some(("True".into(), "Done".into())));
+    assert_eq!(
+        town.condition("a", kind::AVAILABLE),
+        Some(("True".into(), "Done".into()))
+    );
 }
 
 #[test]
@@ -272,14 +413,20 @@ fn a_node_that_falls_silent_does_not_hold_the_queue_for_ever() {
     let mut pod = town.live(PodRole::Test).unwrap();
     (pod.phase, pod.started) = (PodPhase::Running, Some(town.now));
     pod.containers = vec![ContainerRow {
-        state: ContainerState::Running { since: Some(town.now) },
+        state: ContainerState::Running {
+            since: Some(town.now),
+        },
         ..ended("candidate", 0, "", town.now)
     }];
     town.show(pod.clone());
     town.rest();
     town.now = town.plan().wakes["parts"];
     town.rest();
-    assert_ne!(town.live(PodRole::Test).unwrap().meta.key, pod.meta.key, "another run, and the silent pod is deleted");
+    assert_ne!(
+        town.live(PodRole::Test).unwrap().meta.key,
+        pod.meta.key,
+        "another run, and the silent pod is deleted"
+    );
     town.run();
     assert!(town.merged("a").is_some());
 }
@@ -304,7 +451,10 @@ fn pull_requests_are_not_bypassed_by_pushing() {
     town.good(&["a"]);
     town.run();
     assert_eq!(town.main.len(), 1);
-    assert_eq!(town.queue_condition(kind::READY), Some(("False".into(), "PullRequestNotServed".into())));
+    assert_eq!(
+        town.queue_condition(kind::READY),
+        Some(("False".into(), "PullRequestNotServed".into()))
+    );
 }
 
 #[test]
@@ -318,7 +468,10 @@ fn a_flaky_red_is_confirmed_and_the_innocent_lands() {
     let honest = town.world.pods[&candidate.meta.key].containers.clone();
     let mut pod = town.world.pods[&candidate.meta.key].clone();
     pod.phase = PodPhase::Failed;
-    pod.containers = vec![honest[0].clone(), ended("test", 1, "timeout waiting for port", town.now)];
+    pod.containers = vec![
+        honest[0].clone(),
+        ended("test", 1, "timeout waiting for port", town.now),
+    ];
     town.greens.clear();
     town.show(pod);
     town.run();

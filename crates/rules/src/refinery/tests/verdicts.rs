@@ -11,7 +11,10 @@ const TIMEOUT: SignedDuration = SignedDuration::from_mins(30);
 fn report() -> CandidateReport {
     CandidateReport {
         version: VERSION,
-        outcome: CandidateOutcome::Built { commit: id("c"), tree: id("t") },
+        outcome: CandidateOutcome::Built {
+            commit: id("c"),
+            tree: id("t"),
+        },
         base: id("main"),
         included: vec![Included { i: 0, c: id("c") }],
         conflicts: Vec::new(),
@@ -28,35 +31,66 @@ fn pod(report: &CandidateReport, test: Option<(i32, &str, &str)>) -> PodRow {
     let mut pod = town.live(PodRole::Test).unwrap();
     pod.containers = vec![ended("candidate", 0, &report.encode(), town.now)];
     if let Some((exit, reason, message)) = test {
-        let end = Ended { exit, reason: reason.into(), message: message.into(), at: Some(town.now) };
-        pod.containers.push(ContainerRow { state: ContainerState::Ended(end), ..ended("test", 0, "", town.now) });
-        pod.phase = if exit == 0 { PodPhase::Succeeded } else { PodPhase::Failed };
+        let end = Ended {
+            exit,
+            reason: reason.into(),
+            message: message.into(),
+            at: Some(town.now),
+        };
+        pod.containers.push(ContainerRow {
+            state: ContainerState::Ended(end),
+            ..ended("test", 0, "", town.now)
+        });
+        pod.phase = if exit == 0 {
+            PodPhase::Succeeded
+        } else {
+            PodPhase::Failed
+        };
     }
     pod
 }
 
 fn read(pod: &PodRow) -> Tested {
-    verdict::of_test(pod, TIMEOUT, pod.meta.created + SignedDuration::from_secs(1))
+    verdict::of_test(
+        pod,
+        TIMEOUT,
+        pod.meta.created + SignedDuration::from_secs(1),
+    )
 }
 
 #[test]
 fn exit_code_0_of_the_test_container_is_green_and_nothing_else_is() {
-    assert_eq!(read(&pod(&report(), Some((0, "Completed", "")))), Tested::Green);
+    assert_eq!(
+        read(&pod(&report(), Some((0, "Completed", "")))),
+        Tested::Green
+    );
     for exit in [1, 2, 77, 126, 137, 143, 255, -1] {
-        let said = pod(&report(), Some((exit, "Error", r#"{"outcome":"built","verdict":"green"}"#)));
+        let said = pod(
+            &report(),
+            Some((exit, "Error", r#"{"outcome":"built","verdict":"green"}"#)),
+        );
         assert!(matches!(read(&said), Tested::Red(_)), "exit {exit}");
     }
     let mut odd = pod(&report(), None);
     odd.phase = PodPhase::Succeeded;
-    assert!(matches!(read(&odd), Tested::Lost(_)), "a pod's phase alone proves nothing");
+    assert!(
+        matches!(read(&odd), Tested::Lost(_)),
+        "a pod's phase alone proves nothing"
+    );
     let mut unbuilt = pod(&report(), Some((0, "Completed", "")));
     unbuilt.containers.remove(0);
-    assert!(matches!(read(&unbuilt), Tested::Lost(_)), "green without a candidate's report proves nothing");
+    assert!(
+        matches!(read(&unbuilt), Tested::Lost(_)),
+        "green without a candidate's report proves nothing"
+    );
 }
 
 #[test]
 fn memory_and_deadline_are_the_changes_doing() {
-    assert!(matches!(read(&pod(&report(), Some((137, "OOMKilled", "")))), Tested::Red(_)));
+    assert!(matches!(
+        read(&pod(&report(), Some((137, "OOMKilled", "")))),
+        Tested::Red(_)
+    ));
     let mut late = pod(&report(), Some((137, "Error", "still running")));
     late.reason = "DeadlineExceeded".into();
     assert!(matches!(read(&late), Tested::Red(text) if text.contains("still running")));
@@ -64,14 +98,22 @@ fn memory_and_deadline_are_the_changes_doing() {
     (late.phase, late.reason) = (PodPhase::Failed, "DeadlineExceeded".into());
     assert!(matches!(read(&late), Tested::Red(_)));
     let mut full = pod(&report(), Some((137, "Error", "")));
-    (full.reason, full.message) =
-        ("Evicted".into(), "Container test exceeded its local ephemeral storage limit \"1Gi\".".into());
+    (full.reason, full.message) = (
+        "Evicted".into(),
+        "Container test exceeded its local ephemeral storage limit \"1Gi\".".into(),
+    );
     assert!(matches!(read(&full), Tested::Red(_)), "its own disk limit");
 }
 
 #[test]
 fn a_disruption_is_nobodys_doing() {
-    for reason in ["Evicted", "NodeLost", "Preempting", "NodeShutdown", "Terminated"] {
+    for reason in [
+        "Evicted",
+        "NodeLost",
+        "Preempting",
+        "NodeShutdown",
+        "Terminated",
+    ] {
         let mut pod = pod(&report(), Some((137, "Error", "")));
         pod.reason = reason.into();
         assert!(matches!(read(&pod), Tested::Lost(_)), "{reason}");
@@ -82,12 +124,18 @@ fn a_disruption_is_nobodys_doing() {
     let mut deleted = pod(&report(), Some((143, "Error", "")));
     deleted.meta.deleting = Some(deleted.meta.created);
     assert!(matches!(read(&deleted), Tested::Lost(_)));
-    assert!(matches!(read(&pod(&report(), Some((137, "ContainerStatusUnknown", "")))), Tested::Lost(_)));
+    assert!(matches!(
+        read(&pod(&report(), Some((137, "ContainerStatusUnknown", "")))),
+        Tested::Lost(_)
+    ));
 }
 
 #[test]
 fn a_test_image_without_a_shell_is_a_setting() {
-    let said = read(&pod(&report(), Some((128, "StartError", "exec: \"/bin/sh\": no such file"))));
+    let said = read(&pod(
+        &report(),
+        Some((128, "StartError", "exec: \"/bin/sh\": no such file")),
+    ));
     assert!(matches!(said, Tested::Hindered(h) if h.reason.code == "TestCannotStart"));
 }
 
@@ -102,7 +150,12 @@ fn a_report_that_does_not_fit_its_orders_is_never_believed() {
         |r| r.included[0].i = 9,
         |r| r.included.clear(),
         |r| r.base = "main".into(),
-        |r| r.outcome = CandidateOutcome::Built { commit: "--force".into(), tree: id("t") },
+        |r| {
+            r.outcome = CandidateOutcome::Built {
+                commit: "--force".into(),
+                tree: id("t"),
+            }
+        },
         |r| r.included.push(Included { i: 0, c: id("d") }),
     ];
     for change in forged {
@@ -110,21 +163,40 @@ fn a_report_that_does_not_fit_its_orders_is_never_believed() {
     }
     let mut newer = report();
     newer.version = VERSION + 1;
-    assert!(matches!(read(&pod(&newer, None)), Tested::Hindered(h) if h.reason.code == "HarnessVersion"));
+    assert!(
+        matches!(read(&pod(&newer, None)), Tested::Hindered(h) if h.reason.code == "HarnessVersion")
+    );
     let mut other = pod(&report(), Some((0, "Completed", "")));
     other.test.as_mut().unwrap().base = Some(id("another base"));
-    assert!(matches!(read(&other), Tested::Hindered(_)), "built on what was not ordered");
+    assert!(
+        matches!(read(&other), Tested::Hindered(_)),
+        "built on what was not ordered"
+    );
 }
 
 #[test]
 fn evidence_is_the_last_output_short_and_clean() {
     let noise = "x".repeat(10_000);
-    let said = read(&pod(&report(), Some((1, "Error", &format!("{noise}\u{1b}[31mnot ok 3\u{1b}[0m\u{202e}\u{7}\r\n")))));
-    let Tested::Red(text) = said else { panic!("red") };
+    let said = read(&pod(
+        &report(),
+        Some((
+            1,
+            "Error",
+            &format!("{noise}\u{1b}[31mnot ok 3\u{1b}[0m\u{202e}\u{7}\r\n"),
+        )),
+    ));
+    let Tested::Red(text) = said else {
+        panic!("red")
+    };
     assert!(text.len() <= EVIDENCE_LIMIT, "{} bytes", text.len());
-    assert!(text.starts_with("exit code 1\n") && text.ends_with("not ok 3"), "{text}");
+    assert!(
+        text.starts_with("exit code 1\n") && text.ends_with("not ok 3"),
+        "{text}"
+    );
     assert_eq!(clean("a\u{1b}[1;31mb\u{0}c\td\ne\u{1b}"), "abc\td\ne");
     assert!(clean(&"ü".repeat(3000)).len() <= EVIDENCE_LIMIT);
-    let Tested::Red(silent) = read(&pod(&report(), Some((3, "Error", "")))) else { panic!("red") };
+    let Tested::Red(silent) = read(&pod(&report(), Some((3, "Error", "")))) else {
+        panic!("red")
+    };
     assert_eq!(silent, "exit code 3, and no output");
 }
