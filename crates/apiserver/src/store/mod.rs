@@ -7,6 +7,8 @@
 //! Readers take the state's lock only to copy a few `Arc`s. A failed commit leaves the state as it was.
 
 mod disk;
+#[cfg(test)]
+mod faults;
 mod history;
 mod state;
 mod txn;
