@@ -50,7 +50,7 @@ onto_main() {
 }
 
 greeting() { # greeting EDIT TESTFILE TESTLINE MESSAGE
-    if [ "$round" -gt 1 ] && grep -q 'Conflict' "${GASTOWN_EVIDENCE_FILE:-/dev/null}"; then
+    if [ "$round" -gt 1 ] && grep -q 'does not apply' "${GASTOWN_EVIDENCE_FILE:-/dev/null}"; then
         onto_main "$1"
     else
         sed -i.bak "$1" lib/greet.sh && rm -f lib/greet.sh.bak
