@@ -6,6 +6,7 @@
 use gastown_git::{Expect, Git, Oid, PushOutcome, RefName, RefUpdate, Refspec};
 use gastown_wire::{
     LandOrders, LandOutcome, LandReport, Report as _, VERSION, candidates_prefix, exit,
+    landed_prefix,
 };
 
 use crate::{
@@ -121,7 +122,18 @@ impl Job<'_> {
             self.candidate.clone(),
             Expect::Is(self.base.clone()),
         );
-        match self.desk.repo.push(&self.desk.remote, &[update]).await {
+        // The proof lands with the change: anybody with git alone can see that this value of the branch was tested.
+        let proof = RefUpdate::set(
+            landed_ref(&self.orders.rig, &self.candidate)?,
+            self.candidate.clone(),
+            Expect::Any,
+        );
+        match self
+            .desk
+            .repo
+            .push(&self.desk.remote, &[update, proof])
+            .await
+        {
             Ok(PushOutcome::Done) => Ok(LandOutcome::Landed),
             Ok(PushOutcome::Refused { why, .. }) => Ok(LandOutcome::Refused { why }),
             Ok(PushOutcome::Stale { .. }) => {
@@ -265,6 +277,11 @@ impl Job<'_> {
 )]
 fn mismatch(why: impl Into<String>) -> Option<LandOutcome> {
     Some(LandOutcome::Mismatch { why: why.into() })
+}
+
+/// Where the proof of a landing stays: named by the commit, so that it is never in the way of another.
+fn landed_ref(rig: &str, candidate: &Oid) -> Result<RefName, Trouble> {
+    RefName::parse(&format!("{}{candidate}", landed_prefix(rig))).map_err(Trouble::orders)
 }
 
 /// The number in `<prefix><number>-<anything>`; none in names that are not of that form, which are not ours to delete.

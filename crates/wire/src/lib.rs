@@ -58,3 +58,9 @@ pub fn snapshot_ref(polecat_uid: &str) -> String {
 pub fn candidates_prefix(rig: &str) -> String {
     format!("refs/gastown/candidates/{rig}/")
 }
+
+/// Folder of refs that keep each landed commit of a rig's queue: the proof that it was tested as it is.
+#[must_use]
+pub fn landed_prefix(rig: &str) -> String {
+    format!("refs/gastown/landed/{rig}/")
+}
