@@ -159,12 +159,11 @@ impl HostView {
             make_dir(&inside(root, request.workdir))?;
         }
         tmpfs.retain(|t| !request.mounts.iter().any(|m| m.target == *t));
-        let host = binds.into_iter().chain(self.prefix.iter().cloned());
-        let host = host.map(|path| Bind {
+        let host = |path: PathBuf| Bind {
             source: path.clone(),
             target: path,
             read_only: true,
-        });
+        };
         let own = request.mounts.iter().map(|m| Bind {
             source: m.source.clone(),
             target: m.target.clone(),
@@ -176,8 +175,13 @@ impl HostView {
             hostname: request.hostname.to_owned(),
             uid: request.uid,
             gid: request.gid,
-            // Later ones of the same target replace earlier ones.
-            binds: host.chain(own).collect(),
+            // Later ones lie over earlier ones: the node's own programs over a volume that is mounted above them.
+            binds: binds
+                .into_iter()
+                .map(host)
+                .chain(own)
+                .chain(self.prefix.iter().cloned().map(host))
+                .collect(),
             tmpfs,
         })
     }
@@ -191,10 +195,9 @@ impl HostView {
                 .filter(|m| path.starts_with(&m.target))
                 .max_by_key(|m| m.target.components().count());
             let real = match mount {
+                _ if self.prefix.iter().any(|p| path.starts_with(p)) => path.clone(),
                 Some(m) => join(&m.source, path.strip_prefix(&m.target).ok()?),
-                None if self.has(&path) || self.prefix.iter().any(|p| path.starts_with(p)) => {
-                    path.clone()
-                }
+                None if self.has(&path) => path.clone(),
                 None => inside(root, &path),
             };
             match fs::read_link(&real) {
