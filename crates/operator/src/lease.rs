@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The predecessor's lease: an operator of either generation excludes the other.
-pub const LEASE_NAME: &str = "9a7b81dd.gastown.io";
+pub(crate) const LEASE_NAME: &str = "9a7b81dd.gastown.io";
 
 /// Who stands for election, and where.
 #[derive(Clone, Debug)]

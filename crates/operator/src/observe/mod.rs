@@ -20,7 +20,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use pods::pod_row;
-pub(crate) use rows::meta;
 
 /// What a watch tells the loop.
 pub(crate) enum News {
