@@ -351,11 +351,19 @@ impl Case<'_, '_> {
             && conditions::get(&status.conditions, PROGRESSING).is_some_and(|c| c.reason == "Running");
         if !told {
             let agent = status.agent.as_deref().unwrap_or("the agent");
+            let (attempt, round) = (self.attempt(), self.round());
+            let resumed = outcome::resumed(pod, attempt);
+            let with = resumed.as_ref().map(|what| format!("; {what} restored")).unwrap_or_default();
             let because = Reason::new(
                 "Running",
-                format!("{agent} works in pod {} (attempt {}, round {})", pod.meta.key.name, self.attempt(), self.round()),
+                format!("{agent} works in pod {} (attempt {attempt}, round {round}){with}", pod.meta.key.name),
             );
-            self.publish(status::running(self, &because), because, Tone::Normal, out);
+            let told = match resumed {
+                Some(what) => Reason::new("Resumed", format!("attempt {attempt}: {what} restored")),
+                None => because.clone(),
+            };
+            let notices = vec![Notice { warning: false, because: told }];
+            out.publish_polecat(self.row, status::running(self, &because), because, notices);
         }
         self.watch_deadline(pod, out);
     }

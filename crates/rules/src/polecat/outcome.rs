@@ -198,6 +198,18 @@ fn clone_ended(pod: &PodRow, attempt: u32) -> Option<Reading> {
     }
 }
 
+/// What `clone` found of earlier attempts and put back, in words; none for a fresh start.
+pub(crate) fn resumed(pod: &PodRow, attempt: u32) -> Option<String> {
+    let ContainerState::Ended(ended) = &pod.container("clone")?.state else { return None };
+    let report = CloneReport::decode(&ended.message).ok().filter(|r| r.attempt == attempt)?;
+    let CloneOutcome::Ready { commits, dirty } = report.outcome else { return None };
+    if attempt < 2 || (commits == 0 && dirty == 0) {
+        return None;
+    }
+    let counted = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    Some(format!("{} and {}", counted(commits, "commit"), counted(dirty, "uncommitted file")))
+}
+
 /// Clone's reasons, each with its fix. Codes are ours alone: a container cannot make new ones.
 fn config(reason: &str, detail: &str) -> Reason {
     let (code, fix) = match reason {
