@@ -10,7 +10,10 @@
 mod batch;
 mod blueprint;
 mod conditions;
+mod course;
+mod evidence;
 mod lane;
+mod news;
 mod plan;
 mod queue;
 mod settle;
@@ -30,7 +33,8 @@ use crate::reason::Reason;
 use crate::row::{PodRole, PodRow, RefineryRow};
 use crate::settings;
 use crate::world::World;
-use batch::{Batch, Course, End};
+use batch::Batch;
+use course::{Course, End};
 use gastown_api::conditions as kind;
 use gastown_wire::Member;
 use jiff::Timestamp;
@@ -185,7 +189,7 @@ fn start(
         .refusal(pod.key())
         .and_then(|r| r.why.as_ref())
         .map(|why| {
-            let words = verdict::clean(why);
+            let words = evidence::clean(why);
             Reason::new(
                 "PodRefused",
                 format!(

@@ -1,10 +1,11 @@
 //! What a batch's end means for its polecats: landed, or sent back with evidence.
 
-use super::batch::End;
 use super::conditions;
+use super::course::End;
 use super::lane::Lane;
+use super::news::{headline, is_handed_back};
 use super::queue::{self, list, name, short};
-use super::status::{is_handed_back, told, warned};
+use super::status::{told, warned};
 use crate::draft::Draft;
 use crate::plan::Notice;
 use crate::reason::Reason;
@@ -163,7 +164,7 @@ fn conflict(
 }
 
 fn red(lane: &Lane<'_>, output: &str, base: Option<&str>) -> Fate {
-    let headline = output.lines().next().unwrap_or_default();
+    let headline = headline(output);
     let on = base
         .map(|b| format!(" at {}", short(b)))
         .unwrap_or_default();

@@ -1,6 +1,7 @@
 //! How each state of a pod is read.
 
-use super::super::verdict::{self, EVIDENCE_LIMIT, Tested, clean};
+use super::super::evidence::{EVIDENCE_LIMIT, clean};
+use super::super::verdict::{self, Tested};
 use super::{Town, ended, id};
 use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRole, PodRow};
 use gastown_wire::{CandidateOutcome, CandidateReport, Included, Report, VERSION};
