@@ -128,9 +128,8 @@ pub(crate) struct ApiError {
     pub(crate) code: StatusCode,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
-    about: Option<About>,
+    about: Option<Box<About>>,
     causes: Vec<FieldError>,
-    retry_after: Option<u64>,
 }
 
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -143,7 +142,6 @@ impl ApiError {
             message: message.into(),
             about: None,
             causes: Vec::new(),
-            retry_after: None,
         }
     }
 
@@ -162,7 +160,7 @@ impl ApiError {
             about.name
         );
         ApiError {
-            about: Some(about),
+            about: Some(Box::new(about)),
             ..Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
         }
     }
@@ -170,14 +168,14 @@ impl ApiError {
     pub(crate) fn not_found(about: About) -> Self {
         let message = format!("{} \"{}\" not found", about.qualified(), about.name);
         ApiError {
-            about: Some(about),
+            about: Some(Box::new(about)),
             ..Self::new(StatusCode::NOT_FOUND, "NotFound", message)
         }
     }
 
     pub(crate) fn not_served(message: impl Into<String>) -> Self {
         ApiError {
-            about: Some(About::default()),
+            about: Some(Box::default()),
             ..Self::new(StatusCode::NOT_FOUND, "NotFound", message)
         }
     }
@@ -185,7 +183,7 @@ impl ApiError {
     pub(crate) fn already_exists(about: About) -> Self {
         let message = format!("{} \"{}\" already exists", about.qualified(), about.name);
         ApiError {
-            about: Some(about),
+            about: Some(Box::new(about)),
             ..Self::new(StatusCode::CONFLICT, "AlreadyExists", message)
         }
     }
@@ -197,7 +195,7 @@ impl ApiError {
             about.name
         );
         ApiError {
-            about: Some(about),
+            about: Some(Box::new(about)),
             ..Self::new(StatusCode::CONFLICT, "Conflict", message)
         }
     }
@@ -215,7 +213,7 @@ impl ApiError {
             about.name
         );
         ApiError {
-            about: Some(about),
+            about: Some(Box::new(about)),
             causes,
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
         }
@@ -227,7 +225,7 @@ impl ApiError {
 
     pub(crate) fn method_not_allowed() -> Self {
         ApiError {
-            about: Some(About::default()),
+            about: Some(Box::default()),
             ..Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "MethodNotAllowed",
@@ -320,9 +318,6 @@ impl ApiError {
                 })
                 .collect();
             details.insert("causes".to_owned(), Value::from(causes));
-        }
-        if let Some(seconds) = self.retry_after {
-            details.insert("retryAfterSeconds".to_owned(), Value::from(seconds));
         }
         Some(Value::Object(details))
     }

@@ -144,7 +144,6 @@ async fn kinds_of_a_cluster_are_refused_by_name() {
         api_version: "v1".into(),
         kind: "Service".into(),
         plural: "services".into(),
-        ..ApiResource::erase::<ConfigMap>(&())
     };
     let api: Api<DynamicObject> = Api::namespaced_with(town.client.clone(), "default", &services);
     let refused = status(api.list(&ListParams::default()).await.unwrap_err());

@@ -44,11 +44,7 @@ pub(super) fn validate(value: &Value, old: Option<&Value>, kind: &str) -> Vec<Fi
                 errors.push(FieldError::invalid(&at, &Value::from(key.as_str()), detail));
             }
             let encoded = kind == "Secret" || field == "binaryData";
-            if encoded
-                && !entry
-                    .as_str()
-                    .is_some_and(|text| base64::decode(text).is_some())
-            {
+            if encoded && entry.as_str().and_then(base64::decode).is_none() {
                 errors.push(FieldError::invalid(
                     &at,
                     &Value::from("<hidden>"),

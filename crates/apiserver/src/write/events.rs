@@ -62,3 +62,67 @@ pub(crate) fn expire(txn: &mut Txn<'_>, resource: &Arc<str>) {
         txn.remove(&key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::server::{ApiServer, Options};
+
+    fn event(name: &str, created: &str) -> (Key, Value) {
+        let value = json!({"metadata": {"name": name, "namespace": "default", "creationTimestamp": created}});
+        (Key::new(&"events".into(), "default", name), value)
+    }
+
+    #[tokio::test]
+    async fn events_older_than_an_hour_go() {
+        let server = ApiServer::open(Options::default()).unwrap();
+        let left = server
+            .inner
+            .write(|txn| {
+                for (name, created) in [
+                    ("old", "2020-01-01T00:00:00Z"),
+                    ("new", "2999-01-01T00:00:00Z"),
+                ] {
+                    let (key, value) = event(name, created);
+                    txn.put(&key, value);
+                }
+                expire(txn, &"events".into());
+                Ok(txn
+                    .list(&"events".into(), "")
+                    .into_iter()
+                    .map(|(k, _)| k.name)
+                    .collect::<Vec<_>>())
+            })
+            .await
+            .unwrap();
+        assert_eq!(left, ["new"]);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_events_make_room() {
+        let server = ApiServer::open(Options::default()).unwrap();
+        server
+            .inner
+            .write(|txn| {
+                for i in 0..LIMIT {
+                    let (key, value) = event(&format!("e{i:05}"), "2999-01-01T00:00:00Z");
+                    txn.put(&key, value);
+                }
+                Ok(())
+            })
+            .await
+            .unwrap();
+        let first = server
+            .inner
+            .write(|txn| {
+                make_room(txn, &"events".into());
+                let all = txn.list(&"events".into(), "");
+                Ok((all.len(), all.into_iter().next().map(|(k, _)| k.name)))
+            })
+            .await
+            .unwrap();
+        assert_eq!(first, (LIMIT - SLICE, Some(format!("e{SLICE:05}"))));
+    }
+}
