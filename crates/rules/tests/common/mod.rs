@@ -1,6 +1,7 @@
 //! A town in a table: builders that read as sentences, and an API server that accepts every write.
 #![allow(
     dead_code,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
