@@ -108,7 +108,7 @@ struct Demo {
     baseline: String,
     polecats: BTreeMap<String, Polecat>,
     told: BTreeSet<String>,
-    lost: u32,
+    lost: BTreeSet<String>,
     restored: bool,
 }
 
@@ -148,7 +148,7 @@ impl Demo {
             baseline: args.baseline.clone(),
             polecats: BTreeMap::new(),
             told: BTreeSet::new(),
-            lost: 0,
+            lost: BTreeSet::new(),
             restored: false,
         })
     }
@@ -170,7 +170,7 @@ impl Demo {
         loop {
             tokio::select! {
                 Some(sight) = sights.next() => if self.see(sight) { return Ok(()) },
-                _ = look.tick(), if self.lost == 0 => self.lose_when_ripe().await?,
+                _ = look.tick(), if self.lost.is_empty() => self.lose_when_ripe().await?,
                 failure = self.town.broken() => return Err(failure),
             }
         }
@@ -306,7 +306,7 @@ impl Demo {
             .lose(DEFAULT_NAMESPACE, &pod)
             .await
             .map_err(|e| failed(&e))?;
-        self.lost += 1;
+        self.lost.insert(polecat.name_any());
         let text = format!(
             "{}'s pod, as by a dead node: processes killed, volumes gone, a file uncommitted",
             polecat.name_any()
@@ -379,7 +379,9 @@ impl Demo {
         let about = event.involved_object.name.clone().unwrap_or_default();
         let kind = event.involved_object.kind.as_deref().unwrap_or_default();
         let (label, text) = match (kind, reason.as_str()) {
-            ("Polecat", "Resumed") => {
+            // Ours: told already as LOST.
+            ("Polecat", "PodGone") if self.lost.contains(&about) => return,
+            ("Polecat", "Resumed") if self.lost.contains(&about) => {
                 self.restored |= message.contains("1 uncommitted file");
                 ("resumed", format!("{about}, {message}"))
             }
@@ -446,7 +448,7 @@ impl Demo {
         let slung = self.polecats.len();
         let work_lost = slung - landed + usize::from(!self.restored);
         let seconds = self.story.seconds();
-        let lost = self.lost;
+        let lost = self.lost.len();
         let summary = json!({
             "slung": slung, "landed": landed, "pods_lost": lost, "sent_back": back.len(), "work_lost": work_lost,
             "test_runs": queue.test_runs, "seconds": (seconds * 10.0).round() / 10.0,
