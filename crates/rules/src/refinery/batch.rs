@@ -136,6 +136,22 @@ impl<'w> Batch<'w> {
             .map_or(&[], |orders| &orders.members)
     }
 
+    /// Whether a pod of it is under way and none has begun to run: nothing says yet that a hindrance has passed.
+    pub(super) fn stalled(&self) -> bool {
+        let tests = self
+            .tests
+            .iter()
+            .filter(|t| matches!(t.verdict, Tested::Running { .. }))
+            .map(|t| t.pod);
+        let lands = self
+            .lands
+            .iter()
+            .filter(|l| matches!(l.verdict, Landing::Running { .. }))
+            .map(|l| l.pod);
+        let mut pods = tests.chain(lands).peekable();
+        pods.peek().is_some() && !pods.any(verdict::has_begun)
+    }
+
     /// Test pods so far.
     pub(super) fn runs(&self) -> usize {
         self.tests.len()

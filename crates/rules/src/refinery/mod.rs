@@ -116,11 +116,10 @@ fn follow(
     match course {
         Course::Wait { until, trouble } => {
             out.wake_at(&lane.rig.meta.key.name, until);
-            publish(
-                row,
-                status::underway(row, lane, batch, trouble.as_ref(), now),
-                out,
-            );
+            if trouble.is_some() || !(is_hindered(row) && batch.stalled()) {
+                let word = status::underway(row, lane, batch, trouble.as_ref(), now);
+                publish(row, word, out);
+            }
         }
         Course::Hold { why, until } => {
             out.wake_at(&lane.rig.meta.key.name, until);
@@ -198,15 +197,21 @@ fn start(
                 ),
             )
         });
-    publish(
-        lane.refinery,
-        status::underway(lane.refinery, lane, batch, refused.as_ref(), now),
-        out,
-    );
+    // One more try is no news: a hindrance has passed when a pod runs.
+    if refused.is_some() || !is_hindered(lane.refinery) {
+        let word = status::underway(lane.refinery, lane, batch, refused.as_ref(), now);
+        publish(lane.refinery, word, out);
+    }
     out.push(Action::Create {
         blueprint: Box::new(pod),
         because,
     });
+}
+
+/// Whether a hindrance is published that this very spec has met.
+fn is_hindered(row: &RefineryRow) -> bool {
+    conditions::is_true(&row.status.conditions, kind::DEGRADED)
+        && row.status.observed_generation == Some(row.meta.generation)
 }
 
 /// No batch can be begun or gone on with, or none is wanted.

@@ -334,6 +334,15 @@ fn unreadable(pod: &PodRow, container: &str, error: &ReportError) -> Option<Hind
     }
 }
 
+/// Whether anything of a test or land pod runs, or has run.
+pub(super) fn has_begun(pod: &PodRow) -> bool {
+    pod.containers.iter().any(is_begun)
+}
+
+fn is_begun(container: &ContainerRow) -> bool {
+    !matches!(container.state, ContainerState::Waiting { .. })
+}
+
 enum Patience {
     Running {
         until: Timestamp,
@@ -350,9 +359,7 @@ fn patience(pod: &PodRow, first: &str, limit: SignedDuration, now: Timestamp) ->
     }
     let trouble = trouble(pod);
     let start_by = pod.meta.created + START_DEADLINE;
-    let begun = pod
-        .container(first)
-        .is_some_and(|c| !matches!(c.state, ContainerState::Waiting { .. }));
+    let begun = pod.container(first).is_some_and(is_begun);
     if trouble.is_some() || !begun {
         if now < start_by {
             return Patience::Running {

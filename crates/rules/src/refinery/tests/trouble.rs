@@ -389,16 +389,33 @@ fn an_image_that_cannot_be_pulled_is_told_at_once_and_blamed_on_nobody() {
         state,
         ..ended("candidate", 0, "", town.now)
     }];
+    let stuck = pod.containers.clone();
     town.show(pod);
     town.rest();
     assert_eq!(
         town.queue_condition(kind::DEGRADED),
         Some(("True".into(), "ImagePullFailed".into()))
     );
-    for _ in 0..5 {
+    town.told.clear();
+    town.writes.clear();
+    for _ in 0..6 {
         town.now = town.plan().wakes["parts"];
         town.rest();
+        if let Some(mut pod) = town.live(PodRole::Test).filter(|p| p.containers.is_empty()) {
+            pod.containers.clone_from(&stuck);
+            town.show(pod);
+        }
+        town.rest();
     }
+    assert!(
+        town.heard("ImagePullFailed").is_empty(),
+        "told once, however often it is tried again"
+    );
+    assert!(
+        town.writes["Pod"] >= 4 && town.writes["Refinery"] <= 3,
+        "{:?}",
+        town.writes
+    );
     assert_eq!(
         town.condition("a", kind::AVAILABLE),
         Some(("True".into(), "Done".into()))
