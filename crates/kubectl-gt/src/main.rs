@@ -20,6 +20,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once, at start")]
 enum Command {
     #[command(flatten)]
     Verb(Verb),

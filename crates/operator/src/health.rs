@@ -22,7 +22,12 @@ struct Inner {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { inner: Mutex::new(Inner { turned: Instant::now(), waiting: BTreeSet::new() }) }
+        Self {
+            inner: Mutex::new(Inner {
+                turned: Instant::now(),
+                waiting: BTreeSet::new(),
+            }),
+        }
     }
 }
 
@@ -61,7 +66,11 @@ impl Health {
     pub fn ready(&self) -> Result<(), String> {
         self.live()?;
         let waiting = self.with(|i| i.waiting.clone());
-        if waiting.is_empty() { Ok(()) } else { Err(format!("not listed yet: {waiting:?}")) }
+        if waiting.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("not listed yet: {waiting:?}"))
+        }
     }
 }
 
@@ -78,12 +87,21 @@ pub fn router(metrics: Arc<Metrics>, health: Arc<Health>) -> Router {
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     };
     Router::new()
-        .route("/healthz", get(move |State(s): State<Served>| async move { probe(s.health.live()) }))
-        .route("/readyz", get(move |State(s): State<Served>| async move { probe(s.health.ready()) }))
+        .route(
+            "/healthz",
+            get(move |State(s): State<Served>| async move { probe(s.health.live()) }),
+        )
+        .route(
+            "/readyz",
+            get(move |State(s): State<Served>| async move { probe(s.health.ready()) }),
+        )
         .route(
             "/metrics",
             get(|State(s): State<Served>| async move {
-                let kind = [("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+                let kind = [(
+                    "content-type",
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                )];
                 (kind, s.metrics.text()).into_response()
             }),
         )

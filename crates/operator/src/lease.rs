@@ -30,7 +30,12 @@ impl LeaseSettings {
     /// The usual 15 s, renewed every 5 s.
     #[must_use]
     pub fn new(namespace: String, identity: String) -> Self {
-        Self { namespace, identity, duration: Duration::from_secs(15), renew: Duration::from_secs(5) }
+        Self {
+            namespace,
+            identity,
+            duration: Duration::from_secs(15),
+            renew: Duration::from_secs(5),
+        }
     }
 }
 
@@ -69,7 +74,13 @@ pub(crate) async fn hold(
     shutdown: CancellationToken,
 ) {
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
-    let mut candidate = Candidate { api, settings, clock, sighting: None, renewed: None };
+    let mut candidate = Candidate {
+        api,
+        settings,
+        clock,
+        sighting: None,
+        renewed: None,
+    };
     loop {
         let leads = candidate.step().await;
         leader.send_if_modified(|was| {
@@ -100,13 +111,15 @@ struct Candidate {
 impl Candidate {
     /// One look and at most one write; whether we lead now.
     async fn step(&mut self) -> bool {
-        let duration = SignedDuration::try_from(self.settings.duration).unwrap_or(SignedDuration::from_secs(15));
+        let duration = SignedDuration::try_from(self.settings.duration)
+            .unwrap_or(SignedDuration::from_secs(15));
         match self.try_step(duration).await {
             Ok(leads) => leads,
             Err(e) => {
                 tracing::warn!(error = %e, "the lease could not be renewed");
                 // We lead until the others may think that we are gone.
-                self.renewed.is_some_and(|at| (self.clock)().duration_since(at) < duration * 2 / 3)
+                self.renewed
+                    .is_some_and(|at| (self.clock)().duration_since(at) < duration * 2 / 3)
             }
         }
     }
@@ -136,25 +149,48 @@ impl Candidate {
 
     async fn write(&mut self, old: Option<Lease>, now: Timestamp) -> Result<bool, kube::Error> {
         let me = self.settings.identity.clone();
-        let old_spec = old.as_ref().and_then(|l| l.spec.clone()).unwrap_or_default();
+        let old_spec = old
+            .as_ref()
+            .and_then(|l| l.spec.clone())
+            .unwrap_or_default();
         let ours = old_spec.holder_identity.as_deref() == Some(&me);
         let spec = LeaseSpec {
             holder_identity: Some(me),
             lease_duration_seconds: i32::try_from(self.settings.duration.as_secs()).ok(),
             renew_time: Some(MicroTime(now)),
-            acquire_time: if ours { old_spec.acquire_time } else { Some(MicroTime(now)) },
+            acquire_time: if ours {
+                old_spec.acquire_time
+            } else {
+                Some(MicroTime(now))
+            },
             lease_transitions: Some(old_spec.lease_transitions.unwrap_or(0) + i32::from(!ours)),
             ..LeaseSpec::default()
         };
         let written = match old {
             None => {
-                let metadata = ObjectMeta { name: Some(LEASE_NAME.into()), ..ObjectMeta::default() };
-                self.api.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await
+                let metadata = ObjectMeta {
+                    name: Some(LEASE_NAME.into()),
+                    ..ObjectMeta::default()
+                };
+                self.api
+                    .create(
+                        &PostParams::default(),
+                        &Lease {
+                            metadata,
+                            spec: Some(spec),
+                        },
+                    )
+                    .await
             }
             Some(old) => {
                 // The old object's resourceVersion makes this a compare-and-swap: of two candidates one wins.
-                let lease = Lease { metadata: old.metadata, spec: Some(spec) };
-                self.api.replace(LEASE_NAME, &PostParams::default(), &lease).await
+                let lease = Lease {
+                    metadata: old.metadata,
+                    spec: Some(spec),
+                };
+                self.api
+                    .replace(LEASE_NAME, &PostParams::default(), &lease)
+                    .await
             }
         };
         match written {
@@ -176,11 +212,17 @@ impl Candidate {
             return;
         }
         let free = async {
-            let Some(mut lease) = self.api.get_opt(LEASE_NAME).await? else { return Ok(()) };
-            let Some(spec) = lease.spec.as_mut() else { return Ok(()) };
+            let Some(mut lease) = self.api.get_opt(LEASE_NAME).await? else {
+                return Ok(());
+            };
+            let Some(spec) = lease.spec.as_mut() else {
+                return Ok(());
+            };
             if spec.holder_identity.as_deref() == Some(&self.settings.identity) {
                 spec.holder_identity = Some(String::new());
-                self.api.replace(LEASE_NAME, &PostParams::default(), &lease).await?;
+                self.api
+                    .replace(LEASE_NAME, &PostParams::default(), &lease)
+                    .await?;
             }
             Ok::<(), kube::Error>(())
         };
@@ -198,7 +240,14 @@ mod tests {
     fn seen(holder: Option<&str>, seconds_ago: i64) -> (Sighting, Timestamp) {
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1000);
         let since = now - SignedDuration::from_secs(seconds_ago);
-        (Sighting { holder: holder.map(str::to_owned), rev: "1".into(), since }, now)
+        (
+            Sighting {
+                holder: holder.map(str::to_owned),
+                rev: "1".into(),
+                since,
+            },
+            now,
+        )
     }
 
     #[test]
@@ -214,7 +263,11 @@ mod tests {
             (Some("you"), 16, Step::Take),
         ] {
             let (sighting, now) = seen(holder, ago);
-            assert_eq!(decide(&sighting, "me", fifteen, now), step, "{holder:?} silent for {ago} s");
+            assert_eq!(
+                decide(&sighting, "me", fifteen, now),
+                step,
+                "{holder:?} silent for {ago} s"
+            );
         }
     }
 }

@@ -65,13 +65,19 @@ fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match flags.log_format {
         LogFormat::Json => logs.json().flatten_event(true).init(),
         LogFormat::Text => logs.compact().init(),
     }
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
         anyhow::bail!("another TLS provider is installed already");
     }
     for (flag, given) in [
@@ -80,7 +86,10 @@ async fn main() -> anyhow::Result<()> {
         ("--disable-webhooks", &flags.disable_webhooks),
     ] {
         if given.is_some() {
-            tracing::warn!(flag, "this flag of the predecessor has no effect; remove it");
+            tracing::warn!(
+                flag,
+                "this flag of the predecessor has no effect; remove it"
+            );
         }
     }
     let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
@@ -90,10 +99,16 @@ async fn main() -> anyhow::Result<()> {
     for at in [probes, scraped].into_iter().flatten() {
         let listener = tokio::net::TcpListener::bind(at).await?;
         let (app, stop) = (router(metrics.clone(), health.clone()), shutdown.clone());
-        tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await });
+        tokio::spawn(async move {
+            axum::serve(listener, app)
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await
+        });
     }
     let client = kube::Client::try_default().await?;
-    let agent_image = flags.agent_image.or_else(|| std::env::var("GASTOWN_CLAUDE_IMAGE").ok());
+    let agent_image = flags
+        .agent_image
+        .or_else(|| std::env::var("GASTOWN_CLAUDE_IMAGE").ok());
     let defaults = Town::default();
     let mut settings = Settings::new(Town {
         namespace: flags.namespace.clone(),
@@ -105,7 +120,10 @@ async fn main() -> anyhow::Result<()> {
         settings.lease = Some(LeaseSettings::new(flags.namespace, flags.identity));
     }
     let stop = shutdown.clone();
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         tracing::info!("stopping");

@@ -118,23 +118,83 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("reconcile_duration_seconds", "Time one decision over the dirty rigs took", self.decide_seconds.clone());
-        r.register("reconcile", "Writes by kind and result, under the predecessor's name", self.reconciles.clone());
-        r.register("reconcile_errors", "Writes refused, by kind and error", self.errors.clone());
+        r.register(
+            "reconcile_duration_seconds",
+            "Time one decision over the dirty rigs took",
+            self.decide_seconds.clone(),
+        );
+        r.register(
+            "reconcile",
+            "Writes by kind and result, under the predecessor's name",
+            self.reconciles.clone(),
+        );
+        r.register(
+            "reconcile_errors",
+            "Writes refused, by kind and error",
+            self.errors.clone(),
+        );
         r.register("rig_phase_total", "Rigs by phase", self.rig_phases.clone());
-        r.register("polecat_phase_total", "Polecats by rig and phase", self.polecat_phases.clone());
-        r.register("convoy_phase_total", "Convoys by phase", self.convoy_phases.clone());
-        r.register("refinery_merge_total", "Changes landed and sent back, by rig", self.merges.clone());
-        r.register("refinery_queue_length", "Changes waiting to land, by rig", self.queue_length.clone());
-        r.register("refinery_test_runs", "Test runs spent, by rig", self.test_runs.clone());
-        r.register("writes", "API writes by verb, kind and outcome", self.writes.clone());
-        r.register("watch_events", "Watch events by kind", self.watch_events.clone());
-        r.register("watch_breaks", "Watches that broke, by kind", self.watch_breaks.clone());
+        r.register(
+            "polecat_phase_total",
+            "Polecats by rig and phase",
+            self.polecat_phases.clone(),
+        );
+        r.register(
+            "convoy_phase_total",
+            "Convoys by phase",
+            self.convoy_phases.clone(),
+        );
+        r.register(
+            "refinery_merge_total",
+            "Changes landed and sent back, by rig",
+            self.merges.clone(),
+        );
+        r.register(
+            "refinery_queue_length",
+            "Changes waiting to land, by rig",
+            self.queue_length.clone(),
+        );
+        r.register(
+            "refinery_test_runs",
+            "Test runs spent, by rig",
+            self.test_runs.clone(),
+        );
+        r.register(
+            "writes",
+            "API writes by verb, kind and outcome",
+            self.writes.clone(),
+        );
+        r.register(
+            "watch_events",
+            "Watch events by kind",
+            self.watch_events.clone(),
+        );
+        r.register(
+            "watch_breaks",
+            "Watches that broke, by kind",
+            self.watch_breaks.clone(),
+        );
         r.register("facts", "Facts learned", self.facts.clone());
-        r.register("leader", "1 where this process decides", self.leader.clone());
-        r.register("dirty_rigs", "Rigs looked at in the last decision", self.dirty.clone());
-        r.register("live_pods", "Pods of ours that may still run", self.live_pods.clone());
-        r.register("malformed_objects", "Objects that cannot be read and are left alone", self.malformed.clone());
+        r.register(
+            "leader",
+            "1 where this process decides",
+            self.leader.clone(),
+        );
+        r.register(
+            "dirty_rigs",
+            "Rigs looked at in the last decision",
+            self.dirty.clone(),
+        );
+        r.register(
+            "live_pods",
+            "Pods of ours that may still run",
+            self.live_pods.clone(),
+        );
+        r.register(
+            "malformed_objects",
+            "Objects that cannot be read and are left alone",
+            self.malformed.clone(),
+        );
     }
 
     /// OpenMetrics text.
@@ -155,11 +215,19 @@ impl Metrics {
     }
 
     pub(crate) fn watch_event(&self, kind: Kind) {
-        self.watch_events.get_or_create(&ByKind { kind: format!("{kind:?}") }).inc();
+        self.watch_events
+            .get_or_create(&ByKind {
+                kind: format!("{kind:?}"),
+            })
+            .inc();
     }
 
     pub(crate) fn watch_broken(&self, kind: Kind) {
-        self.watch_breaks.get_or_create(&ByKind { kind: format!("{kind:?}") }).inc();
+        self.watch_breaks
+            .get_or_create(&ByKind {
+                kind: format!("{kind:?}"),
+            })
+            .inc();
     }
 
     pub(crate) fn write(&self, verb: &str, kind: Kind, outcome: &Outcome) {
@@ -175,11 +243,25 @@ impl Metrics {
         let controller = format!("{kind:?}").to_lowercase();
         let result = if error.is_some() { "error" } else { "success" };
         self.writes
-            .get_or_create(&ByWrite { verb: verb.into(), kind: controller.clone(), outcome: name.into() })
+            .get_or_create(&ByWrite {
+                verb: verb.into(),
+                kind: controller.clone(),
+                outcome: name.into(),
+            })
             .inc();
-        self.reconciles.get_or_create(&ByResult { controller: controller.clone(), result: result.into() }).inc();
+        self.reconciles
+            .get_or_create(&ByResult {
+                controller: controller.clone(),
+                result: result.into(),
+            })
+            .inc();
         if let Some(error_type) = error {
-            self.errors.get_or_create(&ByError { controller, error_type: error_type.into() }).inc();
+            self.errors
+                .get_or_create(&ByError {
+                    controller,
+                    error_type: error_type.into(),
+                })
+                .inc();
         }
     }
 
@@ -194,7 +276,8 @@ impl Metrics {
     }
 
     fn refresh(&self, world: &World) {
-        self.live_pods.set(count(world.pods.values().filter(|p| p.live()).count()));
+        self.live_pods
+            .set(count(world.pods.values().filter(|p| p.live()).count()));
         self.malformed.set(count(world.malformed.len()));
         let mut phases: BTreeMap<String, usize> = BTreeMap::new();
         for rig in world.rigs.values() {
@@ -202,36 +285,64 @@ impl Metrics {
         }
         self.rig_phases.clear();
         for (phase, n) in phases {
-            self.rig_phases.get_or_create(&ByPhase { phase }).set(count(n));
+            self.rig_phases
+                .get_or_create(&ByPhase { phase })
+                .set(count(n));
         }
         let mut phases: BTreeMap<(String, String), usize> = BTreeMap::new();
         for polecat in world.polecats.values() {
-            *phases.entry((polecat.spec.rig.clone(), format!("{:?}", polecat.status.phase))).or_default() += 1;
+            *phases
+                .entry((
+                    polecat.spec.rig.clone(),
+                    format!("{:?}", polecat.status.phase),
+                ))
+                .or_default() += 1;
         }
         self.polecat_phases.clear();
         for ((rig, phase), n) in phases {
-            self.polecat_phases.get_or_create(&ByRigPhase { rig, phase }).set(count(n));
+            self.polecat_phases
+                .get_or_create(&ByRigPhase { rig, phase })
+                .set(count(n));
         }
         let mut phases: BTreeMap<String, usize> = BTreeMap::new();
         for convoy in world.convoys.values() {
-            *phases.entry(format!("{:?}", convoy.status.phase)).or_default() += 1;
+            *phases
+                .entry(format!("{:?}", convoy.status.phase))
+                .or_default() += 1;
         }
         self.convoy_phases.clear();
         for (phase, n) in phases {
-            self.convoy_phases.get_or_create(&ByPhase { phase }).set(count(n));
+            self.convoy_phases
+                .get_or_create(&ByPhase { phase })
+                .set(count(n));
         }
         self.queue_length.clear();
         for refinery in world.refineries.values() {
             let rig = refinery.spec.rig_ref.clone();
             let status = &refinery.status;
-            self.queue_length.get_or_create(&ByRig { rig: rig.clone() }).set(i64::from(status.queue_length));
-            self.test_runs.get_or_create(&ByRig { rig: rig.clone() }).set(status.test_runs);
+            self.queue_length
+                .get_or_create(&ByRig { rig: rig.clone() })
+                .set(i64::from(status.queue_length));
+            self.test_runs
+                .get_or_create(&ByRig { rig: rig.clone() })
+                .set(status.test_runs);
             for (result, n) in [
-                ("success", status.merges_summary.as_ref().map_or(0, |s| s.succeeded)),
-                ("failure", status.merges_summary.as_ref().map_or(0, |s| s.failed)),
+                (
+                    "success",
+                    status.merges_summary.as_ref().map_or(0, |s| s.succeeded),
+                ),
+                (
+                    "failure",
+                    status.merges_summary.as_ref().map_or(0, |s| s.failed),
+                ),
             ] {
-                let label = ByRigResult { rig: rig.clone(), result: result.into() };
-                self.merges.get_or_create(&label).set(u64::try_from(n).unwrap_or_default());
+                let label = ByRigResult {
+                    rig: rig.clone(),
+                    result: result.into(),
+                };
+                self.merges
+                    .get_or_create(&label)
+                    .set(u64::try_from(n).unwrap_or_default());
             }
         }
     }
@@ -244,12 +355,38 @@ fn count(n: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gastown_rules::{Fact, Seen};
+
+    fn row<S: Default, T: Default>(kind: Kind) -> gastown_rules::Row<S, T> {
+        let metadata = kube::api::ObjectMeta {
+            name: Some("x".into()),
+            ..Default::default()
+        };
+        let meta = crate::observe::meta(kind, &metadata);
+        gastown_rules::Row {
+            meta,
+            spec: S::default(),
+            status: T::default(),
+        }
+    }
+
+    /// One of each kind that is counted: a family without a member is not printed.
+    fn populated() -> World {
+        let mut world = World::default();
+        world.learn(Fact::Seen(Seen::Rig(Box::new(row(Kind::Rig)))));
+        world.learn(Fact::Seen(Seen::Polecat(Box::new(row(Kind::Polecat)))));
+        world.learn(Fact::Seen(Seen::Convoy(Box::new(row(Kind::Convoy)))));
+        world.learn(Fact::Seen(Seen::Refinery(Box::new(row(Kind::Refinery)))));
+        world
+    }
 
     #[test]
     fn the_names_people_alert_on_are_these() {
         let metrics = Metrics::new();
         metrics.write("create", Kind::Pod, &Outcome::Denied { why: String::new() });
         metrics.watch_event(Kind::Pod);
+        metrics.watch_broken(Kind::Pod);
+        metrics.refresh(&populated());
         let names: Vec<String> = metrics
             .text()
             .lines()

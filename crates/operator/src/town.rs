@@ -1,6 +1,6 @@
 //! The loop that owns the world: facts in, actions out.
 
-use crate::apply::{Applier, Applied};
+use crate::apply::{Applied, Applier};
 use crate::health::Health;
 use crate::lease::{self, LeaseSettings};
 use crate::metrics::Metrics;
@@ -32,7 +32,11 @@ impl Settings {
     /// Settings of a town on the system's clock, without election.
     #[must_use]
     pub fn new(town: Town) -> Self {
-        Self { town, lease: None, clock: Arc::new(Timestamp::now) }
+        Self {
+            town,
+            lease: None,
+            clock: Arc::new(Timestamp::now),
+        }
     }
 }
 
@@ -40,7 +44,9 @@ impl Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// The six kinds are not (all) installed.
-    #[error("{kind:?} is not served by this cluster: install the CRDs first (kubectl apply --server-side -f charts/gastown-operator/crds/)")]
+    #[error(
+        "{kind:?} is not served by this cluster: install the CRDs first (kubectl apply --server-side -f charts/gastown-operator/crds/)"
+    )]
     MissingKind {
         /// Which.
         kind: Kind,
@@ -73,7 +79,13 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     for watched in observe::watched() {
         let kind = watched.kind;
-        tasks.spawn(observe::follow(client.clone(), watched, news_out.clone(), metrics.clone(), shutdown.clone()));
+        tasks.spawn(observe::follow(
+            client.clone(),
+            watched,
+            news_out.clone(),
+            metrics.clone(),
+            shutdown.clone(),
+        ));
         health.expect(kind);
     }
     drop(news_out);
@@ -81,7 +93,13 @@ pub async fn run(
         None => watch::channel(true).1,
         Some(lease) => {
             let (leader_out, leader) = watch::channel(false);
-            tasks.spawn(lease::hold(client.clone(), lease.clone(), settings.clock.clone(), leader_out, shutdown.clone()));
+            tasks.spawn(lease::hold(
+                client.clone(),
+                lease.clone(),
+                settings.clock.clone(),
+                leader_out,
+                shutdown.clone(),
+            ));
             leader
         }
     };
@@ -162,7 +180,9 @@ impl Turning {
         }
         let finish = async { while self.writes.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WRITES, finish).await.is_err() {
-            tracing::warn!("some writes did not finish before shutdown; the next leader learns them from the API server");
+            tracing::warn!(
+                "some writes did not finish before shutdown; the next leader learns them from the API server"
+            );
         }
     }
 
@@ -172,7 +192,9 @@ impl Turning {
         let now = (self.clock)();
         match self.wakes.values().min() {
             Some(at) if *at <= now => Duration::from_millis(1),
-            Some(at) => Duration::try_from(at.duration_since(now)).unwrap_or(longest).min(longest),
+            Some(at) => Duration::try_from(at.duration_since(now))
+                .unwrap_or(longest)
+                .min(longest),
             None => longest,
         }
     }
@@ -204,13 +226,21 @@ impl Turning {
     fn hear(&mut self, applied: Applied) {
         let Applied { action, outcome } = applied;
         let at = (self.clock)();
-        self.learn(Fact::Answered(Answer { action, outcome, at }));
+        self.learn(Fact::Answered(Answer {
+            action,
+            outcome,
+            at,
+        }));
     }
 
     fn decide(&mut self) {
         let now = (self.clock)();
-        let due: Vec<RigKey> =
-            self.wakes.iter().filter(|(_, at)| **at <= now).map(|(rig, _)| rig.clone()).collect();
+        let due: Vec<RigKey> = self
+            .wakes
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(rig, _)| rig.clone())
+            .collect();
         self.dirty.extend(due);
         if self.dirty.is_empty() {
             return;
@@ -218,7 +248,8 @@ impl Turning {
         let dirty = std::mem::take(&mut self.dirty);
         let started = std::time::Instant::now();
         let plan = decide(&self.world, &dirty, now);
-        self.metrics.decided(dirty.len(), started.elapsed(), &self.world);
+        self.metrics
+            .decided(dirty.len(), started.elapsed(), &self.world);
         for rig in &dirty {
             self.wakes.remove(rig);
         }

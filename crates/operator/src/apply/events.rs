@@ -25,7 +25,11 @@ pub(super) fn event(about: &Key, uid: &Uid, notice: &Notice) -> Event {
             ..ObjectMeta::default()
         },
         involved_object: ObjectReference {
-            api_version: Some(if core { "v1".into() } else { format!("{}/{}", gastown_api::GROUP, gastown_api::VERSION) }),
+            api_version: Some(if core {
+                "v1".into()
+            } else {
+                format!("{}/{}", gastown_api::GROUP, gastown_api::VERSION)
+            }),
             kind: Some(format!("{:?}", about.kind)),
             name: Some(about.name.clone()),
             namespace: (!about.namespace.is_empty()).then(|| about.namespace.clone()),
@@ -35,7 +39,10 @@ pub(super) fn event(about: &Key, uid: &Uid, notice: &Notice) -> Event {
         type_: Some(if notice.warning { "Warning" } else { "Normal" }.into()),
         reason: Some(notice.because.code.to_owned()),
         message: Some(clipped(&notice.because.message)),
-        source: Some(EventSource { component: Some("gastown-operator".into()), host: None }),
+        source: Some(EventSource {
+            component: Some("gastown-operator".into()),
+            host: None,
+        }),
         first_timestamp: Some(now.clone()),
         last_timestamp: Some(now),
         count: Some(1),

@@ -42,8 +42,18 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    pub(crate) fn new(client: Client, leader: watch::Receiver<bool>, metrics: Arc<Metrics>, at_once: usize) -> Self {
-        Self { client, leader, metrics, slots: Arc::new(Semaphore::new(at_once)) }
+    pub(crate) fn new(
+        client: Client,
+        leader: watch::Receiver<bool>,
+        metrics: Arc<Metrics>,
+        at_once: usize,
+    ) -> Self {
+        Self {
+            client,
+            leader,
+            metrics,
+            slots: Arc::new(Semaphore::new(at_once)),
+        }
     }
 
     /// Does it, unless we are no longer the leader by the time its turn comes.
@@ -51,19 +61,33 @@ impl Applier {
         // The semaphore is never closed; were it, writing without a slot is still right.
         let _slot = self.slots.acquire().await.ok();
         if !*self.leader.borrow() {
-            return Applied { action, outcome: Outcome::Unknown };
+            return Applied {
+                action,
+                outcome: Outcome::Unknown,
+            };
         }
         let outcome = match tokio::time::timeout(DEADLINE, self.write(&action)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unknown,
         };
-        self.metrics.write(verb(&action), action.key().kind, &outcome);
+        self.metrics
+            .write(verb(&action), action.key().kind, &outcome);
         match &outcome {
-            Outcome::Denied { why } => tracing::warn!(object = %action.key(), why, "a write was refused"),
+            Outcome::Denied { why } => {
+                tracing::warn!(object = %action.key(), why, "a write was refused")
+            }
             Outcome::Done { .. } => {}
-            other => tracing::debug!(object = %action.key(), outcome = ?other, "a write did not go through"),
+            other => {
+                tracing::debug!(object = %action.key(), outcome = ?other, "a write did not go through")
+            }
         }
-        if let (Action::Publish { key, uid, notices, .. }, Outcome::Done { .. }) = (&action, &outcome) {
+        if let (
+            Action::Publish {
+                key, uid, notices, ..
+            },
+            Outcome::Done { .. },
+        ) = (&action, &outcome)
+        {
             self.tell(key, uid, notices);
         }
         Applied { action, outcome }
@@ -72,8 +96,12 @@ impl Applier {
     async fn write(&self, action: &Action) -> Outcome {
         match action {
             Action::Create { blueprint, .. } => self.create(blueprint).await,
-            Action::Delete { key, uid, grace, .. } => self.delete(key, uid, *grace).await,
-            Action::Publish { key, rev, from, to, .. } => self.publish(key, *rev, from, to).await,
+            Action::Delete {
+                key, uid, grace, ..
+            } => self.delete(key, uid, *grace).await,
+            Action::Publish {
+                key, rev, from, to, ..
+            } => self.publish(key, *rev, from, to).await,
             Action::Release { key, rev, keep, .. } => self.release(key, *rev, keep).await,
         }
     }
@@ -87,7 +115,9 @@ impl Applier {
         let api = api_of(&self.client, key);
         match api.create(&PostParams::default(), &object).await {
             Ok(made) => done(&made),
-            Err(kube::Error::Api(s)) if s.code == 409 && s.reason == "AlreadyExists" => existing(&api, key).await,
+            Err(kube::Error::Api(s)) if s.code == 409 && s.reason == "AlreadyExists" => {
+                existing(&api, key).await
+            }
             Err(kube::Error::Api(s)) if s.code == 404 => Outcome::Denied { why: s.message },
             Err(e) => refusal(e),
         }
@@ -96,11 +126,17 @@ impl Applier {
     async fn delete(&self, key: &Key, uid: &Uid, grace: Option<u32>) -> Outcome {
         let params = DeleteParams {
             grace_period_seconds: grace,
-            preconditions: Some(Preconditions { uid: Some(uid.0.clone()), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.0.clone()),
+                resource_version: None,
+            }),
             ..DeleteParams::default()
         };
         match api_of(&self.client, key).delete(&key.name, &params).await {
-            Ok(_) => Outcome::Done { rev: Rev::default(), uid: uid.clone() },
+            Ok(_) => Outcome::Done {
+                rev: Rev::default(),
+                uid: uid.clone(),
+            },
             // Another incarnation stands there: ours is gone.
             Err(kube::Error::Api(s)) if s.code == 409 => Outcome::Gone,
             Err(e) => refusal(e),
@@ -113,7 +149,10 @@ impl Applier {
             Err(e) => return Outcome::Denied { why: e.to_string() },
         };
         let params = PatchParams::default();
-        match api_of(&self.client, key).patch_status(&key.name, &params, &Patch::Merge(patch)).await {
+        match api_of(&self.client, key)
+            .patch_status(&key.name, &params, &Patch::Merge(patch))
+            .await
+        {
             Ok(object) => done(&object),
             Err(e) => refusal(e),
         }
@@ -121,7 +160,10 @@ impl Applier {
 
     async fn release(&self, key: &Key, rev: Rev, keep: &[String]) -> Outcome {
         let patch = serde_json::json!({"metadata": {"resourceVersion": rev.0.to_string(), "finalizers": keep}});
-        match api_of(&self.client, key).patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        match api_of(&self.client, key)
+            .patch(&key.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
             Ok(object) => done(&object),
             Err(e) => refusal(e),
         }
@@ -132,7 +174,10 @@ impl Applier {
         for notice in notices {
             let (client, event) = (self.client.clone(), events::event(key, uid, notice));
             tokio::spawn(async move {
-                let api = Api::namespaced(client, event.metadata.namespace.as_deref().unwrap_or("default"));
+                let api = Api::namespaced(
+                    client,
+                    event.metadata.namespace.as_deref().unwrap_or("default"),
+                );
                 if let Err(e) = api.create(&PostParams::default(), &event).await {
                     tracing::debug!(error = %e, "an event was not accepted");
                 }
@@ -142,7 +187,10 @@ impl Applier {
 }
 
 fn done(object: &DynamicObject) -> Outcome {
-    Outcome::Done { rev: rev_of(object), uid: Uid(object.uid().unwrap_or_default()) }
+    Outcome::Done {
+        rev: rev_of(object),
+        uid: Uid(object.uid().unwrap_or_default()),
+    }
 }
 
 /// Who holds the name we wanted.
@@ -171,7 +219,12 @@ fn refusal(error: kube::Error) -> Outcome {
             404 => Outcome::Gone,
             409 => Outcome::Stale,
             429 | 500 | 503 | 504 => Outcome::Later {
-                seconds: s.details.as_ref().and_then(|d| u64::try_from(d.retry_after_seconds).ok()).unwrap_or(1).max(1),
+                seconds: s
+                    .details
+                    .as_ref()
+                    .map(|d| u64::from(d.retry_after_seconds))
+                    .unwrap_or(1)
+                    .max(1),
             },
             _ => Outcome::Denied { why: s.message },
         },

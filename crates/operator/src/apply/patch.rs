@@ -22,7 +22,9 @@ pub(crate) fn status(from: &Status, to: &Status, rev: Rev) -> Result<Value, serd
 
 /// RFC 7386: what is new or changed, and null for what is gone. Lists are whole.
 fn difference(from: &Value, to: &Value) -> Value {
-    let (Value::Object(from), Value::Object(to)) = (from, to) else { return to.clone() };
+    let (Value::Object(from), Value::Object(to)) = (from, to) else {
+        return to.clone();
+    };
     let mut patch = Map::new();
     for (name, wanted) in to {
         match from.get(name) {
@@ -48,7 +50,8 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_sent_and_what_is_gone_is_null() {
-        let from = json!({"phase": "Working", "podName": "p", "sums": {"a": 1, "b": 2}, "list": [1, 2]});
+        let from =
+            json!({"phase": "Working", "podName": "p", "sums": {"a": 1, "b": 2}, "list": [1, 2]});
         let to = json!({"phase": "Done", "sums": {"a": 1, "c": 3}, "list": [1], "branch": "x"});
         assert_eq!(
             difference(&from, &to),

@@ -19,7 +19,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use pods::pod_row;
+use pods::pod_row;
+#[cfg(test)]
+pub(crate) use rows::meta;
 
 /// What a watch tells the loop.
 pub(crate) enum News {
@@ -39,18 +41,38 @@ pub(crate) struct Watched {
 
 /// Every kind we watch: our six, and our pods (never all pods, never a Secret).
 pub(crate) fn watched() -> Vec<Watched> {
-    let ours = |kind, resource| Watched { kind, resource, selector: None };
+    let ours = |kind, resource| Watched {
+        kind,
+        resource,
+        selector: None,
+    };
     vec![
         ours(Kind::Rig, ApiResource::erase::<gastown_api::Rig>(&())),
-        ours(Kind::Polecat, ApiResource::erase::<gastown_api::Polecat>(&())),
+        ours(
+            Kind::Polecat,
+            ApiResource::erase::<gastown_api::Polecat>(&()),
+        ),
         ours(Kind::Convoy, ApiResource::erase::<gastown_api::Convoy>(&())),
-        ours(Kind::Witness, ApiResource::erase::<gastown_api::Witness>(&())),
-        ours(Kind::Refinery, ApiResource::erase::<gastown_api::Refinery>(&())),
-        ours(Kind::BeadStore, ApiResource::erase::<gastown_api::BeadStore>(&())),
+        ours(
+            Kind::Witness,
+            ApiResource::erase::<gastown_api::Witness>(&()),
+        ),
+        ours(
+            Kind::Refinery,
+            ApiResource::erase::<gastown_api::Refinery>(&()),
+        ),
+        ours(
+            Kind::BeadStore,
+            ApiResource::erase::<gastown_api::BeadStore>(&()),
+        ),
         Watched {
             kind: Kind::Pod,
             resource: ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()),
-            selector: Some(format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE)),
+            selector: Some(format!(
+                "{}={}",
+                labels::MANAGED_BY,
+                labels::MANAGED_BY_VALUE
+            )),
         },
     ]
 }
@@ -81,7 +103,12 @@ pub(crate) async fn follow(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {
-    let follower = Follower { api: Api::all_with(client, &watched.resource), watched, out, metrics };
+    let follower = Follower {
+        api: Api::all_with(client, &watched.resource),
+        watched,
+        out,
+        metrics,
+    };
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = follower.forever() => {}
@@ -145,7 +172,11 @@ impl Follower {
 
     /// Lists everything; the list's revision, or none when the loop is gone.
     async fn list(&self) -> Result<Option<String>, kube::Error> {
-        let mut params = ListParams { label_selector: self.watched.selector.clone(), ..ListParams::default() }.limit(PAGE);
+        let mut params = ListParams {
+            label_selector: self.watched.selector.clone(),
+            ..ListParams::default()
+        }
+        .limit(PAGE);
         let mut keys = BTreeSet::new();
         loop {
             let page = self.api.list(&params).await?;
@@ -159,7 +190,11 @@ impl Follower {
             match page.metadata.continue_.filter(|c| !c.is_empty()) {
                 Some(more) => params.continue_token = Some(more),
                 None => {
-                    let listed = Fact::Listed { kind: self.watched.kind, keys, rev: rows::rev(&rev) };
+                    let listed = Fact::Listed {
+                        kind: self.watched.kind,
+                        keys,
+                        rev: rows::rev(&rev),
+                    };
                     let told = self.send(listed).await.is_ok()
                         && self.out.send(News::Synced(self.watched.kind)).await.is_ok();
                     return Ok(told.then_some(rev));
@@ -169,7 +204,10 @@ impl Follower {
     }
 
     async fn watch(&self, mut rev: String, backoff: &mut Backoff) -> (String, Ended) {
-        let params = WatchParams { label_selector: self.watched.selector.clone(), ..WatchParams::default() };
+        let params = WatchParams {
+            label_selector: self.watched.selector.clone(),
+            ..WatchParams::default()
+        };
         let stream = match self.api.watch(&params, &rev).await {
             Ok(stream) => stream,
             Err(kube::Error::Api(status)) if status.code == 410 => return (rev, Ended::Expired),
@@ -188,11 +226,18 @@ impl Follower {
                 }
                 Ok(WatchEvent::Deleted(o)) => {
                     rev = o.metadata.resource_version.clone().unwrap_or(rev);
-                    Fact::Vanished { key: rows::key(self.watched.kind, &o), rev: rows::rev(&rev) }
+                    Fact::Vanished {
+                        key: rows::key(self.watched.kind, &o),
+                        rev: rows::rev(&rev),
+                    }
                 }
-                Ok(WatchEvent::Error(status)) if status.code == 410 => return (rev, Ended::Expired),
+                Ok(WatchEvent::Error(status)) if status.code == 410 => {
+                    return (rev, Ended::Expired);
+                }
                 Ok(WatchEvent::Error(status)) => return (rev, Ended::Broken(status.to_string())),
-                Err(kube::Error::Api(status)) if status.code == 410 => return (rev, Ended::Expired),
+                Err(kube::Error::Api(status)) if status.code == 410 => {
+                    return (rev, Ended::Expired);
+                }
                 Err(e) => return (rev, Ended::Broken(e.to_string())),
             };
             backoff.reset();
@@ -205,7 +250,10 @@ impl Follower {
     }
 
     async fn send(&self, fact: Fact) -> Result<(), ()> {
-        self.out.send(News::Fact(Box::new(fact))).await.map_err(|_| ())
+        self.out
+            .send(News::Fact(Box::new(fact)))
+            .await
+            .map_err(|_| ())
     }
 }
 
@@ -234,7 +282,9 @@ struct Backoff(u32);
 
 impl Backoff {
     fn next(&mut self) -> Duration {
-        let wait = Duration::from_millis(200).saturating_mul(1 << self.0.min(8)).min(Duration::from_secs(30));
+        let wait = Duration::from_millis(200)
+            .saturating_mul(1 << self.0.min(8))
+            .min(Duration::from_secs(30));
         self.0 = self.0.saturating_add(1);
         wait
     }
@@ -268,5 +318,11 @@ pub(crate) fn api_of(client: &Client, key: &Key) -> Api<DynamicObject> {
 
 /// A revision as rules order it.
 pub(crate) fn rev_of(object: &impl Resource) -> Rev {
-    rows::rev(object.meta().resource_version.as_deref().unwrap_or_default())
+    rows::rev(
+        object
+            .meta()
+            .resource_version
+            .as_deref()
+            .unwrap_or_default(),
+    )
 }

@@ -76,16 +76,36 @@ struct Terminated {
 
 impl From<Terminated> for Ended {
     fn from(t: Terminated) -> Self {
-        Self { exit: t.exit_code, reason: t.reason, message: t.message, at: t.finished_at }
+        Self {
+            exit: t.exit_code,
+            reason: t.reason,
+            message: t.message,
+            at: t.finished_at,
+        }
     }
 }
 
 fn container(c: Container, init: bool) -> ContainerRow {
     let state = match c.state {
-        State { terminated: Some(t), .. } => ContainerState::Ended(t.into()),
-        State { running: Some(r), .. } => ContainerState::Running { since: r.started_at },
-        State { waiting: Some(w), .. } => ContainerState::Waiting { reason: w.reason, message: w.message },
-        State { .. } => ContainerState::Waiting { reason: String::new(), message: String::new() },
+        State {
+            terminated: Some(t),
+            ..
+        } => ContainerState::Ended(t.into()),
+        State {
+            running: Some(r), ..
+        } => ContainerState::Running {
+            since: r.started_at,
+        },
+        State {
+            waiting: Some(w), ..
+        } => ContainerState::Waiting {
+            reason: w.reason,
+            message: w.message,
+        },
+        State { .. } => ContainerState::Waiting {
+            reason: String::new(),
+            message: String::new(),
+        },
     };
     ContainerRow {
         name: c.name,
@@ -107,16 +127,27 @@ fn phase(text: &str) -> PodPhase {
     }
 }
 
-fn part<T: serde::de::DeserializeOwned + Default>(data: &mut serde_json::Value, name: &str) -> Result<T, String> {
-    match data.get_mut(name).map(serde_json::Value::take).filter(|v| !v.is_null()) {
+fn part<T: serde::de::DeserializeOwned + Default>(
+    data: &mut serde_json::Value,
+    name: &str,
+) -> Result<T, String> {
+    match data
+        .get_mut(name)
+        .map(serde_json::Value::take)
+        .filter(|v| !v.is_null())
+    {
         None => Ok(T::default()),
         Some(value) => serde_json::from_value(value).map_err(|e| format!("{name}: {e}")),
     }
 }
 
 fn orders<T: serde::de::DeserializeOwned>(text: Option<&String>) -> Result<Option<Box<T>>, String> {
-    text.map(|t| serde_json::from_str(t).map(Box::new).map_err(|e| format!("annotation {}: {e}", labels::ORDERS)))
-        .transpose()
+    text.map(|t| {
+        serde_json::from_str(t)
+            .map(Box::new)
+            .map_err(|e| format!("annotation {}: {e}", labels::ORDERS))
+    })
+    .transpose()
 }
 
 /// A pod of ours as rules see it.
@@ -126,16 +157,31 @@ pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
         Some("polecat") => PodRole::Polecat,
         Some("test") => PodRole::Test,
         Some("land") => PodRole::Land,
-        other => return Err(format!("label {}={other:?} is not polecat, test or land", labels::ROLE)),
+        other => {
+            return Err(format!(
+                "label {}={other:?} is not polecat, test or land",
+                labels::ROLE
+            ));
+        }
     };
     let spec: Spec = part(&mut object.data, "spec")?;
     let status: Status = part(&mut object.data, "status")?;
     let annotation = |name: &str| meta.annotations.get(name);
-    let number = |name: &str| annotation(name).and_then(|v| v.parse().ok()).unwrap_or_default();
-    let condition = |kind: &str, value: &str| {
-        status.conditions.iter().find(|c| c.r#type == kind && c.status == value)
+    let number = |name: &str| {
+        annotation(name)
+            .and_then(|v| v.parse().ok())
+            .unwrap_or_default()
     };
-    let rig = annotation(labels::RIG).or_else(|| meta.labels.get(labels::RIG)).cloned().unwrap_or_default();
+    let condition = |kind: &str, value: &str| {
+        status
+            .conditions
+            .iter()
+            .find(|c| c.r#type == kind && c.status == value)
+    };
+    let rig = annotation(labels::RIG)
+        .or_else(|| meta.labels.get(labels::RIG))
+        .cloned()
+        .unwrap_or_default();
     let owner = object
         .metadata
         .owner_references
@@ -149,8 +195,16 @@ pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
         owner,
         attempt: number(labels::ATTEMPT),
         round: number(labels::ROUND),
-        test: if role == PodRole::Test { orders(annotation(labels::ORDERS))? } else { None },
-        land: if role == PodRole::Land { orders(annotation(labels::ORDERS))? } else { None },
+        test: if role == PodRole::Test {
+            orders(annotation(labels::ORDERS))?
+        } else {
+            None
+        },
+        land: if role == PodRole::Land {
+            orders(annotation(labels::ORDERS))?
+        } else {
+            None
+        },
         node: spec.node_name,
         phase: phase(&status.phase),
         unschedulable: condition("PodScheduled", "False").map(|c| c.message.clone()),
@@ -162,8 +216,100 @@ pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
             .init_container_statuses
             .into_iter()
             .map(|c| container(c, true))
-            .chain(status.container_statuses.into_iter().map(|c| container(c, false)))
+            .chain(
+                status
+                    .container_statuses
+                    .into_iter()
+                    .map(|c| container(c, false)),
+            )
             .collect(),
         meta,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(role: &str, status: serde_json::Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "polecat-nux-2", "namespace": "town", "uid": "u1", "resourceVersion": "7",
+                "creationTimestamp": "2026-01-02T03:04:05Z",
+                "labels": {"gastown.io/role": role, "app": "x"},
+                "annotations": {"gastown.io/rig": "parts", "gastown.io/attempt": "2", "gastown.io/round": "3", "other": "y"},
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "X", "name": "x", "uid": "not-controlling"},
+                    {"apiVersion": "g", "kind": "Polecat", "name": "nux", "uid": "owner", "controller": true}],
+            },
+            "spec": {"nodeName": "n1", "containers": [{"name": "agent"}]},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_reads_as_what_its_kubelet_says() {
+        let row = pod_row(pod("polecat", json!({
+            "phase": "Running", "startTime": "2026-01-02T03:04:06Z",
+            "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}],
+            "initContainerStatuses": [{"name": "clone", "state": {"terminated": {"exitCode": 0, "message": "m"}}}],
+            "containerStatuses": [
+                {"name": "agent", "restartCount": 2, "ready": true, "state": {"running": {"startedAt": "2026-01-02T03:04:07Z"}},
+                 "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}},
+                {"name": "courier", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}}],
+        })))
+        .unwrap();
+        assert_eq!(
+            (row.role, row.rig.as_str(), row.attempt, row.round),
+            (PodRole::Polecat, "parts", 2, 3)
+        );
+        assert_eq!(row.owner, Some(Uid("owner".into())));
+        assert_eq!(
+            (row.phase, row.node.as_deref()),
+            (PodPhase::Running, Some("n1"))
+        );
+        assert_eq!(row.disrupted.as_deref(), Some("EvictionByEvictionAPI"));
+        let agent = row.container("agent").unwrap();
+        assert_eq!(
+            (agent.restarts, agent.last.as_ref().unwrap().exit),
+            (2, 137)
+        );
+        assert!(
+            matches!(&row.container("clone").unwrap().state, ContainerState::Ended(e) if e.message == "m")
+        );
+        assert!(
+            matches!(&row.container("courier").unwrap().state, ContainerState::Waiting { reason, .. } if reason == "ImagePullBackOff")
+        );
+        assert!(
+            !row.meta.labels.contains_key("app") && !row.meta.annotations.contains_key("other"),
+            "only ours are kept"
+        );
+    }
+
+    #[test]
+    fn a_pod_without_status_is_pending_and_one_of_no_role_of_ours_is_malformed() {
+        assert_eq!(
+            pod_row(pod("polecat", json!(null))).unwrap().phase,
+            PodPhase::Pending
+        );
+        assert!(
+            pod_row(pod("mayor", json!({})))
+                .unwrap_err()
+                .contains("gastown.io/role")
+        );
+    }
+
+    #[test]
+    fn orders_that_do_not_parse_make_the_pod_malformed_and_nothing_else() {
+        let mut odd = pod("test", json!({}));
+        odd.metadata
+            .annotations
+            .as_mut()
+            .unwrap()
+            .insert("gastown.io/orders".into(), "{".into());
+        assert!(pod_row(odd).unwrap_err().contains("gastown.io/orders"));
+    }
 }

@@ -31,7 +31,10 @@ pub(crate) fn meta(kind: Kind, metadata: &ObjectMeta) -> Meta {
         uid: Uid(metadata.uid.clone().unwrap_or_default()),
         rev: rev(metadata.resource_version.as_deref().unwrap_or_default()),
         generation: metadata.generation.unwrap_or_default(),
-        created: metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+        created: metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
         deleting: metadata.deletion_timestamp.as_ref().map(|t| t.0),
         finalizers: metadata.finalizers.clone().unwrap_or_default(),
         labels: ours(metadata.labels.as_ref()),
@@ -55,7 +58,11 @@ where
 {
     let meta = meta(kind, &object.metadata);
     let mut data = object.data;
-    let mut part = |name: &str| data.get_mut(name).map(serde_json::Value::take).filter(|v| !v.is_null());
+    let mut part = |name: &str| {
+        data.get_mut(name)
+            .map(serde_json::Value::take)
+            .filter(|v| !v.is_null())
+    };
     let spec = part("spec").unwrap_or_else(|| serde_json::json!({}));
     let spec = serde_json::from_value(spec).map_err(|e| format!("spec: {e}"))?;
     let status = match part("status") {

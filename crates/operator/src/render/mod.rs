@@ -40,7 +40,11 @@ pub(crate) fn object(blueprint: &Blueprint) -> Result<DynamicObject, serde_json:
                     name: Some(t.key.name.clone()),
                     namespace: Some(t.key.namespace.clone()),
                     labels: Some(parts::managed_by()),
-                    owner_references: Some(vec![owner_reference(Kind::Polecat, &t.owner.0, &t.owner.1.0)]),
+                    owner_references: Some(vec![owner_reference(
+                        Kind::Polecat,
+                        &t.owner.0,
+                        &t.owner.1.0,
+                    )]),
                     ..ObjectMeta::default()
                 },
                 data: Some(t.texts.clone()),
@@ -104,5 +108,207 @@ pub(crate) fn owner_reference(kind: Kind, name: &str, uid: &str) -> OwnerReferen
         uid: uid.to_owned(),
         controller: Some(true),
         block_owner_deletion: Some(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gastown_rules::{Credentials, Key, LandPod, PodCommon, PolecatPod, TestPod, Uid};
+    use gastown_wire as wire;
+
+    fn common(name: &str, owner: Kind) -> PodCommon {
+        PodCommon {
+            key: Key::new(Kind::Pod, "town", name),
+            owner: (owner, "owner".into(), Uid("owner-uid".into())),
+            labels: [("gastown.io/role".to_owned(), "x".to_owned())].into(),
+            annotations: [("gastown.io/rig".to_owned(), "parts".to_owned())].into(),
+            harness_image: "harness:1".into(),
+            credentials: Credentials {
+                git: Some("git-secret".into()),
+                known_hosts: Some("hosts".into()),
+                claude: None,
+                api_key: None,
+            },
+            deadline: Some(3600),
+            template: None,
+            local_remote: None,
+        }
+    }
+
+    fn paths() -> wire::Paths {
+        wire::Paths {
+            workspace: "/workspace/repo".into(),
+            home: "/gastown/home".into(),
+            shared: "/gastown/shared".into(),
+            courier: "/gastown/courier".into(),
+            pod_info: "/gastown/pod".into(),
+        }
+    }
+
+    fn remote() -> wire::RemoteOrders {
+        wire::RemoteOrders {
+            url: "https://example.com/parts.git".into(),
+            branch: "main".into(),
+            secret_dir: Some("/gastown/git".into()),
+            known_hosts: Some("/gastown/known-hosts/known_hosts".into()),
+        }
+    }
+
+    fn polecat_pod() -> PolecatPod {
+        let mut common = common("polecat-nux", Kind::Polecat);
+        common.credentials.claude = Some("claude-creds".into());
+        common.credentials.api_key = Some((
+            "keys".into(),
+            "anthropic".into(),
+            "ANTHROPIC_API_KEY".into(),
+        ));
+        PolecatPod {
+            common,
+            orders: wire::PolecatOrders {
+                version: 1,
+                remote: remote(),
+                paths: paths(),
+                ..wire::PolecatOrders::default()
+            },
+            container: "claude".into(),
+            image: "agent:1".into(),
+            env: Vec::new(),
+            config_map: Some("config".into()),
+            resources: None,
+            texts: Some("texts".into()),
+            probe_seconds: 10,
+        }
+    }
+
+    fn containers(pod: &Value) -> Vec<&Value> {
+        let list = |name: &str| pod["spec"][name].as_array().into_iter().flatten();
+        list("initContainers").chain(list("containers")).collect()
+    }
+
+    #[test]
+    fn the_three_pods_are_spelled_like_this() {
+        let test = TestPod {
+            common: common("test-parts-1-2-1", Kind::Refinery),
+            orders: wire::TestOrders {
+                version: 1,
+                remote: remote(),
+                paths: paths(),
+                ..wire::TestOrders::default()
+            },
+            image: "agent:1".into(),
+            command: "make test".into(),
+            resources: None,
+        };
+        let land = LandPod {
+            common: common("land-parts-1-1", Kind::Refinery),
+            orders: wire::LandOrders {
+                version: 1,
+                remote: remote(),
+                paths: paths(),
+                ..wire::LandOrders::default()
+            },
+        };
+        insta::assert_json_snapshot!(
+            "polecat",
+            pod_manifest(&Blueprint::PolecatPod(polecat_pod())).unwrap()
+        );
+        insta::assert_json_snapshot!("test", pod_manifest(&Blueprint::TestPod(test)).unwrap());
+        insta::assert_json_snapshot!("land", pod_manifest(&Blueprint::LandPod(land)).unwrap());
+    }
+
+    /// Invariant 9: who runs agent code mounts no git credential, and who holds one runs no agent code.
+    #[test]
+    fn the_agent_sees_no_git_credential_and_courier_no_model_credential() {
+        let mut blueprint = polecat_pod();
+        blueprint.common.local_remote = Some("/srv/parts.git".into());
+        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint)).unwrap();
+        for container in containers(&pod) {
+            let name = container["name"].as_str().unwrap();
+            let mounts: Vec<&str> = container["volumeMounts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|m| m["name"].as_str())
+                .collect();
+            let env: Vec<&str> = container["env"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|e| e["name"].as_str())
+                .collect();
+            let speaks_git = mounts.contains(&"git")
+                || mounts.contains(&"remote")
+                || mounts.contains(&"courier");
+            let knows_model = mounts.contains(&"claude") || env.contains(&"ANTHROPIC_API_KEY");
+            assert_eq!(speaks_git, name != "claude", "{name} mounts {mounts:?}");
+            assert_eq!(
+                knows_model,
+                name == "claude",
+                "{name} mounts {mounts:?} and has {env:?}"
+            );
+        }
+        assert_eq!(pod["spec"]["automountServiceAccountToken"], false);
+    }
+
+    #[test]
+    fn every_container_is_locked_down() {
+        let pod = pod_manifest(&Blueprint::PolecatPod(polecat_pod())).unwrap();
+        for container in containers(&pod) {
+            let security = &container["securityContext"];
+            assert_eq!(security["allowPrivilegeEscalation"], false);
+            assert_eq!(security["runAsNonRoot"], true);
+            assert_eq!(security["readOnlyRootFilesystem"], true);
+            assert_eq!(security["capabilities"]["drop"][0], "ALL");
+        }
+        for volume in pod["spec"]["volumes"].as_array().unwrap() {
+            if let Some(empty) = volume.get("emptyDir") {
+                assert!(empty.get("sizeLimit").is_some(), "{volume} is bounded");
+            }
+        }
+    }
+
+    #[test]
+    fn the_rigs_template_is_laid_over_and_the_containers_own_words_win() {
+        let mut blueprint = polecat_pod();
+        blueprint.env = vec![parts::env("HTTPS_PROXY", "mine")];
+        blueprint.common.template = Some(gastown_api::PodTemplate {
+            env: Some(vec![
+                parts::env("HTTPS_PROXY", "rig"),
+                parts::env("NO_PROXY", "local"),
+            ]),
+            run_as_user: Some(1000),
+            priority_class_name: Some("low".into()),
+            labels: Some(
+                [
+                    ("team".to_owned(), "x".to_owned()),
+                    ("gastown.io/role".to_owned(), "forged".to_owned()),
+                ]
+                .into(),
+            ),
+            ..gastown_api::PodTemplate::default()
+        });
+        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint)).unwrap();
+        assert_eq!(pod["metadata"]["labels"]["team"], "x");
+        assert_eq!(
+            pod["metadata"]["labels"]["gastown.io/role"], "x",
+            "ours are not overridden"
+        );
+        assert_eq!(pod["spec"]["securityContext"]["fsGroup"], 1000);
+        assert_eq!(pod["spec"]["priorityClassName"], "low");
+        let agent = containers(&pod)
+            .into_iter()
+            .find(|c| c["name"] == "claude")
+            .unwrap();
+        let value = |name: &str| {
+            let all = agent["env"].as_array().unwrap();
+            let found: Vec<_> = all.iter().filter(|e| e["name"] == name).collect();
+            assert_eq!(found.len(), 1, "{name}");
+            found[0]["value"].clone()
+        };
+        assert_eq!(
+            (value("HTTPS_PROXY"), value("NO_PROXY")),
+            ("mine".into(), "local".into())
+        );
     }
 }

@@ -20,39 +20,66 @@ pub(super) const WORK_SIZE: &str = "10Gi";
 const SMALL_SIZE: &str = "256Mi";
 
 pub(super) fn managed_by() -> BTreeMap<String, String> {
-    BTreeMap::from([(labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned())])
+    BTreeMap::from([(
+        labels::MANAGED_BY.to_owned(),
+        labels::MANAGED_BY_VALUE.to_owned(),
+    )])
 }
 
 /// A variable with a plain value.
 pub(super) fn env(name: &str, value: impl Into<String>) -> EnvVar {
-    EnvVar { name: name.to_owned(), value: Some(value.into()), ..EnvVar::default() }
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.into()),
+        ..EnvVar::default()
+    }
 }
 
 /// What every container that reads orders is given.
-pub(super) fn orders_env(orders: &wire::Orders, home: &str) -> Result<Vec<EnvVar>, serde_json::Error> {
+pub(super) fn orders_env(
+    orders: &wire::Orders,
+    home: &str,
+) -> Result<Vec<EnvVar>, serde_json::Error> {
     let uid = EnvVarSource {
-        field_ref: Some(ObjectFieldSelector { field_path: "metadata.uid".into(), ..ObjectFieldSelector::default() }),
+        field_ref: Some(ObjectFieldSelector {
+            field_path: "metadata.uid".into(),
+            ..ObjectFieldSelector::default()
+        }),
         ..EnvVarSource::default()
     };
     Ok(vec![
         env(wire::ORDERS_ENV, serde_json::to_string(orders)?),
-        EnvVar { name: wire::POD_UID_ENV.into(), value_from: Some(uid), ..EnvVar::default() },
+        EnvVar {
+            name: wire::POD_UID_ENV.into(),
+            value_from: Some(uid),
+            ..EnvVar::default()
+        },
         env("HOME", home),
     ])
 }
 
 pub(super) fn mount(name: &str, path: &str) -> VolumeMount {
-    VolumeMount { name: name.into(), mount_path: path.into(), ..VolumeMount::default() }
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        ..VolumeMount::default()
+    }
 }
 
 pub(super) fn read_only(name: &str, path: &str) -> VolumeMount {
-    VolumeMount { read_only: Some(true), ..mount(name, path) }
+    VolumeMount {
+        read_only: Some(true),
+        ..mount(name, path)
+    }
 }
 
 pub(super) fn empty_dir(name: &str, size: &str) -> Volume {
     Volume {
         name: name.into(),
-        empty_dir: Some(EmptyDirVolumeSource { size_limit: Some(Quantity(size.into())), ..EmptyDirVolumeSource::default() }),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity(size.into())),
+            ..EmptyDirVolumeSource::default()
+        }),
         ..Volume::default()
     }
 }
@@ -79,7 +106,11 @@ pub(super) fn secret(name: &str, secret: &str) -> Volume {
 pub(super) fn config_map(name: &str, map: &str) -> Volume {
     Volume {
         name: name.into(),
-        config_map: Some(ConfigMapVolumeSource { name: map.into(), optional: Some(true), ..ConfigMapVolumeSource::default() }),
+        config_map: Some(ConfigMapVolumeSource {
+            name: map.into(),
+            optional: Some(true),
+            ..ConfigMapVolumeSource::default()
+        }),
         ..Volume::default()
     }
 }
@@ -88,12 +119,18 @@ pub(super) fn config_map(name: &str, map: &str) -> Volume {
 pub(super) fn pod_info(name: &str) -> Volume {
     let file = DownwardAPIVolumeFile {
         path: wire::ANNOTATIONS_FILE.into(),
-        field_ref: Some(ObjectFieldSelector { field_path: "metadata.annotations".into(), ..ObjectFieldSelector::default() }),
+        field_ref: Some(ObjectFieldSelector {
+            field_path: "metadata.annotations".into(),
+            ..ObjectFieldSelector::default()
+        }),
         ..DownwardAPIVolumeFile::default()
     };
     Volume {
         name: name.into(),
-        downward_api: Some(DownwardAPIVolumeSource { items: Some(vec![file]), ..DownwardAPIVolumeSource::default() }),
+        downward_api: Some(DownwardAPIVolumeSource {
+            items: Some(vec![file]),
+            ..DownwardAPIVolumeSource::default()
+        }),
         ..Volume::default()
     }
 }
@@ -105,7 +142,9 @@ pub(super) fn remote_mounts(common: &PodCommon, remote: &wire::RemoteOrders) -> 
         mounts.push(read_only("git", dir));
     }
     if let (Some(_), Some(file)) = (&common.credentials.known_hosts, &remote.known_hosts) {
-        let dir = file.rsplit_once('/').map_or("/gastown/known-hosts", |(dir, _)| dir);
+        let dir = file
+            .rsplit_once('/')
+            .map_or("/gastown/known-hosts", |(dir, _)| dir);
         mounts.push(read_only("known-hosts", dir));
     }
     if let Some(path) = &common.local_remote {
@@ -126,7 +165,10 @@ pub(super) fn remote_volumes(common: &PodCommon) -> Vec<Volume> {
     if let Some(path) = &common.local_remote {
         volumes.push(Volume {
             name: "remote".into(),
-            host_path: Some(HostPathVolumeSource { path: path.clone(), type_: Some("Directory".into()) }),
+            host_path: Some(HostPathVolumeSource {
+                path: path.clone(),
+                type_: Some("Directory".into()),
+            }),
             ..Volume::default()
         });
     }
@@ -134,24 +176,44 @@ pub(super) fn remote_volumes(common: &PodCommon) -> Vec<Volume> {
 }
 
 /// A container that runs a step of the harness.
-pub(super) fn harness(name: &str, step: &str, image: &str, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) -> Container {
+pub(super) fn harness(
+    name: &str,
+    step: &str,
+    image: &str,
+    env: Vec<EnvVar>,
+    mounts: Vec<VolumeMount>,
+) -> Container {
     Container {
         name: name.into(),
         image: Some(image.into()),
         command: Some(vec!["gastown-harness".into(), step.into()]),
         env: Some(env),
         volume_mounts: Some(mounts),
-        resources: Some(resources(&[("cpu", "50m"), ("memory", "64Mi")], &[("memory", "1Gi")])),
+        resources: Some(resources(
+            &[("cpu", "50m"), ("memory", "64Mi")],
+            &[("memory", "1Gi")],
+        )),
         security_context: Some(locked(true)),
         ..Container::default()
     }
 }
 
-pub(super) fn resources(requests: &[(&str, &str)], limits: &[(&str, &str)]) -> ResourceRequirements {
+pub(super) fn resources(
+    requests: &[(&str, &str)],
+    limits: &[(&str, &str)],
+) -> ResourceRequirements {
     let map = |list: &[(&str, &str)]| {
-        Some(list.iter().map(|(k, v)| ((*k).to_owned(), Quantity((*v).to_owned()))).collect::<BTreeMap<_, _>>())
+        Some(
+            list.iter()
+                .map(|(k, v)| ((*k).to_owned(), Quantity((*v).to_owned())))
+                .collect::<BTreeMap<_, _>>(),
+        )
     };
-    ResourceRequirements { requests: map(requests), limits: map(limits), ..ResourceRequirements::default() }
+    ResourceRequirements {
+        requests: map(requests),
+        limits: map(limits),
+        ..ResourceRequirements::default()
+    }
 }
 
 /// No privilege, no capability; the root filesystem read-only where asked.
@@ -160,8 +222,14 @@ pub(super) fn locked(read_only_root: bool) -> SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(read_only_root),
         run_as_non_root: Some(true),
-        capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
-        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".into()]),
+            add: None,
+        }),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".into(),
+            localhost_profile: None,
+        }),
         ..SecurityContext::default()
     }
 }
@@ -180,7 +248,10 @@ pub(super) fn pod(common: &PodCommon, spec: PodSpec) -> Pod {
             run_as_group: Some(user),
             fs_group: Some(user),
             fs_group_change_policy: Some("OnRootMismatch".into()),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".into(),
+                localhost_profile: None,
+            }),
             ..PodSecurityContext::default()
         }),
         ..spec
@@ -217,7 +288,12 @@ fn overlay(spec: &mut PodSpec, template: &PodTemplate) {
     if let Some(map) = &template.ca_bundle_config_map_ref {
         volumes.push(config_map("ca-bundle", &map.name));
         mounts.push(read_only("ca-bundle", "/gastown/ca"));
-        for name in ["SSL_CERT_FILE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"] {
+        for name in [
+            "SSL_CERT_FILE",
+            "GIT_SSL_CAINFO",
+            "NODE_EXTRA_CA_CERTS",
+            "REQUESTS_CA_BUNDLE",
+        ] {
             variables.push(env(name, "/gastown/ca/ca.crt"));
         }
     }
@@ -227,18 +303,34 @@ fn overlay(spec: &mut PodSpec, template: &PodTemplate) {
         volumes.push(match &cache.claim_name {
             Some(claim) => Volume {
                 name,
-                persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource { claim_name: claim.clone(), read_only: None }),
+                persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                    claim_name: claim.clone(),
+                    read_only: None,
+                }),
                 ..Volume::default()
             },
             None => empty_dir(&name, WORK_SIZE),
         });
     }
     spec.volumes.get_or_insert_default().extend(volumes);
-    for container in spec.init_containers.iter_mut().flatten().chain(spec.containers.iter_mut()) {
-        container.volume_mounts.get_or_insert_default().extend(mounts.clone());
+    for container in spec
+        .init_containers
+        .iter_mut()
+        .flatten()
+        .chain(spec.containers.iter_mut())
+    {
+        container
+            .volume_mounts
+            .get_or_insert_default()
+            .extend(mounts.clone());
         let env = container.env.get_or_insert_default();
         // What the container says itself wins over the rig's.
         let held: Vec<String> = env.iter().map(|e| e.name.clone()).collect();
-        env.extend(variables.iter().filter(|v| !held.contains(&v.name)).cloned());
+        env.extend(
+            variables
+                .iter()
+                .filter(|v| !held.contains(&v.name))
+                .cloned(),
+        );
     }
 }

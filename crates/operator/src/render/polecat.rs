@@ -4,7 +4,8 @@ use super::parts;
 use gastown_rules::PolecatPod;
 use gastown_wire as wire;
 use k8s_openapi::api::core::v1::{
-    Container, EnvVar, EnvVarSource, ExecAction, Pod, PodSpec, Probe, SecretKeySelector, Volume, VolumeMount,
+    Container, EnvVar, EnvVarSource, ExecAction, Pod, PodSpec, Probe, SecretKeySelector, Volume,
+    VolumeMount,
 };
 
 /// SIGTERM to SIGKILL: the agent's grace, the snapshot, the last push.
@@ -45,7 +46,9 @@ pub(super) fn pod(p: &PolecatPod) -> Result<Pod, serde_json::Error> {
     let clone = parts::harness("clone", "clone", image, env.clone(), clone_mounts);
     let mut courier = parts::harness("courier", "courier", image, env.clone(), courier_mounts);
     courier.readiness_probe = Some(Probe {
-        exec: Some(ExecAction { command: Some(vec!["gastown-harness".into(), "ready".into()]) }),
+        exec: Some(ExecAction {
+            command: Some(vec!["gastown-harness".into(), "ready".into()]),
+        }),
         period_seconds: Some(p.probe_seconds),
         timeout_seconds: Some(5),
         ..Probe::default()
@@ -112,22 +115,37 @@ fn agent(p: &PolecatPod, mut env: Vec<EnvVar>) -> Container {
         env.push(EnvVar {
             name: variable.clone(),
             value_from: Some(EnvVarSource {
-                secret_key_ref: Some(SecretKeySelector { name: secret.clone(), key: key.clone(), optional: Some(true) }),
+                secret_key_ref: Some(SecretKeySelector {
+                    name: secret.clone(),
+                    key: key.clone(),
+                    optional: Some(true),
+                }),
                 ..EnvVarSource::default()
             }),
             ..EnvVar::default()
         });
     }
     env.extend(p.env.iter().cloned());
-    let read_only_root = p.common.template.as_ref().and_then(|t| t.read_only_root_filesystem).unwrap_or(true);
+    let read_only_root = p
+        .common
+        .template
+        .as_ref()
+        .and_then(|t| t.read_only_root_filesystem)
+        .unwrap_or(true);
     Container {
         name: p.container.clone(),
         image: Some(p.image.clone()),
-        command: Some(vec![format!("{}/bin/gastown-harness", paths.shared), "run".into()]),
+        command: Some(vec![
+            format!("{}/bin/gastown-harness", paths.shared),
+            "run".into(),
+        ]),
         env: Some(env),
         volume_mounts: Some(mounts),
         resources: Some(p.resources.clone().unwrap_or_else(|| {
-            parts::resources(&[("cpu", "500m"), ("memory", "1Gi")], &[("cpu", "2"), ("memory", "4Gi")])
+            parts::resources(
+                &[("cpu", "500m"), ("memory", "1Gi")],
+                &[("cpu", "2"), ("memory", "4Gi")],
+            )
         })),
         security_context: Some(parts::locked(read_only_root)),
         ..Container::default()

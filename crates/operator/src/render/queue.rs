@@ -11,7 +11,11 @@ const HOME: &str = "/gastown/home";
 pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
     let paths = &p.orders.paths;
     let orders = wire::Orders::Test(Box::new(p.orders.clone()));
-    let work = paths.workspace.rsplit_once('/').map_or("/workspace", |(parent, _)| parent).to_owned();
+    let work = paths
+        .workspace
+        .rsplit_once('/')
+        .map_or("/workspace", |(parent, _)| parent)
+        .to_owned();
     let mut mounts = vec![
         parts::mount("workspace", &work),
         parts::mount("courier", &paths.courier),
@@ -19,8 +23,19 @@ pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
     ];
     mounts.extend(parts::remote_mounts(&p.common, &p.orders.remote));
     let env = parts::orders_env(&orders, &paths.courier)?;
-    let candidate = parts::harness("candidate", "candidate", &p.common.harness_image, env, mounts);
-    let read_only_root = p.common.template.as_ref().and_then(|t| t.read_only_root_filesystem).unwrap_or(true);
+    let candidate = parts::harness(
+        "candidate",
+        "candidate",
+        &p.common.harness_image,
+        env,
+        mounts,
+    );
+    let read_only_root = p
+        .common
+        .template
+        .as_ref()
+        .and_then(|t| t.read_only_root_filesystem)
+        .unwrap_or(true);
     // The verdict is this container's exit code: nothing here holds a credential or a way to the remote.
     let test = Container {
         name: "test".into(),
@@ -34,7 +49,10 @@ pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
             parts::mount("tmp", "/tmp"),
         ]),
         resources: Some(p.resources.clone().unwrap_or_else(|| {
-            parts::resources(&[("cpu", "500m"), ("memory", "1Gi")], &[("cpu", "2"), ("memory", "4Gi")])
+            parts::resources(
+                &[("cpu", "500m"), ("memory", "1Gi")],
+                &[("cpu", "2"), ("memory", "4Gi")],
+            )
         })),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         security_context: Some(parts::locked(read_only_root)),
@@ -62,16 +80,28 @@ pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
 pub(super) fn land_pod(p: &LandPod) -> Result<Pod, serde_json::Error> {
     let paths = &p.orders.paths;
     let orders = wire::Orders::Land(Box::new(p.orders.clone()));
-    let mut mounts = vec![parts::mount("courier", &paths.courier), parts::mount("tmp", "/tmp")];
+    let mut mounts = vec![
+        parts::mount("courier", &paths.courier),
+        parts::mount("tmp", "/tmp"),
+    ];
     mounts.extend(parts::remote_mounts(&p.common, &p.orders.remote));
     let env = parts::orders_env(&orders, &paths.courier)?;
-    let mut volumes = vec![parts::empty_dir("courier", parts::WORK_SIZE), parts::small_dir("tmp")];
+    let mut volumes = vec![
+        parts::empty_dir("courier", parts::WORK_SIZE),
+        parts::small_dir("tmp"),
+    ];
     volumes.extend(parts::remote_volumes(&p.common));
     let spec = PodSpec {
         restart_policy: Some("Never".into()),
         // A push under way is finished, not cut off.
         termination_grace_period_seconds: Some(30),
-        containers: vec![parts::harness("land", "land", &p.common.harness_image, env, mounts)],
+        containers: vec![parts::harness(
+            "land",
+            "land",
+            &p.common.harness_image,
+            env,
+            mounts,
+        )],
         volumes: Some(volumes),
         ..PodSpec::default()
     };
