@@ -333,7 +333,7 @@ async fn a_town_at_rest_writes_nothing() {
         lines
             .into_iter()
             .filter(|l| !l.contains("convoy"))
-            .collect::<Vec<_>>()
+            .collect::<BTreeSet<_>>()
     };
     assert_eq!(
         others(writes()),
