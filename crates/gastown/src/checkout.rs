@@ -163,7 +163,6 @@ async fn make_rig(
     let spec = RigSpec {
         git_url: place.bare().to_string_lossy().into_owned(),
         beads_prefix: prefix(name),
-        local_path: Some(top.to_string_lossy().into_owned()),
         target_branch: Some(branch.to_string()),
         test_command: Some(test.clone()),
         settings: Some(RigSettings {

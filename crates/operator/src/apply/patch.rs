@@ -16,8 +16,21 @@ fn value(status: &Status) -> Result<Value, serde_json::Error> {
 
 /// A merge patch of the status subresource that names the revision it was decided on.
 pub(crate) fn status(from: &Status, to: &Status, rev: Rev) -> Result<Value, serde_json::Error> {
-    let patch = difference(&value(from)?, &value(to)?);
+    // A status that was never written reads as the default: then everything is news, zeros and first phases too.
+    let held = if unwritten(from) { json!({}) } else { value(from)? };
+    let patch = difference(&held, &value(to)?);
     Ok(json!({"metadata": {"resourceVersion": rev.0.to_string()}, "status": patch}))
+}
+
+fn unwritten(status: &Status) -> bool {
+    match status {
+        Status::Rig(s) => **s == Default::default(),
+        Status::Polecat(s) => **s == Default::default(),
+        Status::Convoy(s) => **s == Default::default(),
+        Status::Witness(s) => **s == Default::default(),
+        Status::Refinery(s) => **s == Default::default(),
+        Status::BeadStore(s) => **s == Default::default(),
+    }
 }
 
 /// RFC 7386: what is new or changed, and null for what is gone. Lists are whole.
@@ -46,6 +59,7 @@ fn difference(from: &Value, to: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::difference;
+    use gastown_rules::{Rev, Status};
     use serde_json::json;
 
     #[test]
@@ -57,6 +71,16 @@ mod tests {
             difference(&from, &to),
             json!({"phase": "Done", "podName": null, "sums": {"c": 3, "b": null}, "list": [1], "branch": "x"})
         );
+    }
+
+    #[test]
+    fn the_first_write_says_everything_also_what_is_zero() {
+        let from = Status::Rig(Box::default());
+        let to = gastown_api::RigStatus { message: Some("new".into()), ..Default::default() };
+        let patch = super::status(&from, &Status::Rig(Box::new(to)), Rev(7)).unwrap();
+        assert_eq!(patch["status"]["phase"], "Initializing");
+        assert_eq!(patch["status"]["polecatCount"], 0);
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
     }
 
     #[test]

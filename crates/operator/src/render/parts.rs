@@ -115,6 +115,15 @@ pub(super) fn config_map(name: &str, map: &str) -> Volume {
     }
 }
 
+/// Like [`config_map`], but what is in it may be run: agents bring their programs this way.
+pub(super) fn programs(name: &str, map: &str) -> Volume {
+    let mut volume = config_map(name, map);
+    if let Some(source) = volume.config_map.as_mut() {
+        source.default_mode = Some(0o555);
+    }
+    volume
+}
+
 /// The pod's annotations as a file: how a nudge gets in.
 pub(super) fn pod_info(name: &str) -> Volume {
     let file = DownwardAPIVolumeFile {

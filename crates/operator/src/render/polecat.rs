@@ -90,7 +90,7 @@ fn volumes(p: &PolecatPod) -> Vec<Volume> {
         volumes.push(parts::secret("claude", secret));
     }
     if let Some(map) = &p.config_map {
-        volumes.push(parts::config_map("agent-config", map));
+        volumes.push(parts::programs("agent-config", map));
     }
     volumes
 }
