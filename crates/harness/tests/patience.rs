@@ -23,16 +23,15 @@ fn start(pod: &Pod, patience: Patience) -> tokio::task::JoinHandle<i32> {
     tokio::spawn(courier::run(pod, patience))
 }
 
-fn short() -> Patience {
-    let soon = Duration::from_millis(300);
+/// Patient, but not when it comes to goodbye.
+fn patient() -> Patience {
     Patience {
-        first: soon,
-        again: Some(soon),
-        push: soon,
-        stop: soon,
         farewell: Duration::from_millis(10),
+        ..Patience::default()
     }
 }
+
+const SHORT: Duration = Duration::from_millis(300);
 
 /// Joins like `run`.
 async fn join(pod: &Pod) -> Line<FromCourier> {
@@ -55,7 +54,18 @@ async fn an_agent_that_never_comes_is_lost() {
     let town = Town::new();
     let pod = town.pod("");
     pod.cloned();
-    assert_eq!(start(&pod, short()).await.unwrap(), 0);
+    assert_eq!(
+        start(
+            &pod,
+            Patience {
+                first: SHORT,
+                ..patient()
+            }
+        )
+        .await
+        .unwrap(),
+        0
+    );
     assert_eq!(outcome(&pod), CourierOutcome::AgentLost);
 }
 
@@ -64,7 +74,13 @@ async fn an_agent_that_goes_and_does_not_come_back_is_lost_and_its_work_is_not()
     let town = Town::new();
     let pod = town.pod("");
     pod.cloned();
-    let courier = start(&pod, short());
+    let courier = start(
+        &pod,
+        Patience {
+            again: Some(SHORT),
+            ..patient()
+        },
+    );
     let mut run = join(&pod).await;
     assert_eq!(run.next().await, Some(FromCourier::Go));
     fs::write(pod.workspace().join("b.txt"), "b").unwrap();
@@ -84,7 +100,13 @@ async fn a_remote_that_stays_away_is_a_push_that_failed_and_done_is_not_said() {
     let town = Town::new();
     let pod = town.pod("");
     pod.cloned();
-    let courier = start(&pod, short());
+    let courier = start(
+        &pod,
+        Patience {
+            push: SHORT,
+            ..patient()
+        },
+    );
     let mut run = join(&pod).await;
     assert_eq!(run.next().await, Some(FromCourier::Go));
     fs::rename(&town.remote, town.dir.path().join("away.git")).unwrap();
@@ -107,7 +129,13 @@ async fn a_failure_with_nothing_to_push_is_told_even_while_the_remote_is_away() 
     let town = Town::new();
     let pod = town.pod("");
     pod.cloned();
-    let courier = start(&pod, short());
+    let courier = start(
+        &pod,
+        Patience {
+            push: SHORT,
+            ..patient()
+        },
+    );
     let mut run = join(&pod).await;
     assert_eq!(run.next().await, Some(FromCourier::Go));
     fs::rename(&town.remote, town.dir.path().join("away.git")).unwrap();

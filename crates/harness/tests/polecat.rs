@@ -301,7 +301,7 @@ fn an_attempt_that_comes_back_is_fenced_and_writes_nothing() {
     );
     let new_up = new.cloned().up();
     until("the new attempt has pushed", || !town.work().is_empty());
-    let (work, record) = (town.work(), town.tip(&record_ref(UID)));
+    let work = town.work();
 
     fs::write(old.path("work/go"), "").unwrap();
     let (run, courier, report) = up.codes();
@@ -312,10 +312,14 @@ fn an_attempt_that_comes_back_is_fenced_and_writes_nothing() {
         old.logs()
     );
     assert_eq!(report.unwrap().outcome, CourierOutcome::Fenced);
-    assert_eq!(
-        (town.work(), town.tip(&record_ref(UID))),
-        (work, record),
+    let stale = git(&old.workspace(), &["rev-parse", "HEAD"]);
+    assert!(
+        !try_git(&town.remote, &["cat-file", "-e", &stale]).0,
         "the old attempt wrote something"
+    );
+    assert_eq!(
+        (town.work(), town.record()["podUID"].clone()),
+        (work, "pod-2".into())
     );
 
     // Nor can it start again, in whatever container.

@@ -9,7 +9,7 @@ use gastown_git::{AgentRepo, Expect, Fault, FetchOptions, GitError, Oid, RefName
 use gastown_wire::{CourierOutcome, RecordLevel};
 
 use crate::{
-    courier::verdict::{Proof, judge, word},
+    courier::verdict::{self, Proof},
     ledger::{Heads, Ledger, LedgerError},
     link::Ended,
     record::{Record, WORKING},
@@ -172,20 +172,25 @@ impl Carrier {
         Ok(Carried::Level)
     }
 
-    /// The end: brings the last work to the remote, with a record that says how it ended.
-    pub(crate) async fn settle(&mut self, ended: &Ended) -> Result<Settled, LedgerError> {
+    /// Looks at what the agent left, now that nothing changes it any more, and judges. Asks no remote.
+    pub(crate) async fn judge(&mut self, ended: &Ended) -> Result<CourierOutcome, LedgerError> {
         let mut ended = ended.clone();
-        match self.fetch().await {
-            Err(LedgerError::Workspace(error)) => {
-                // What cannot be read was not left in order. What was carried before stands.
-                tracing::error!("the agent's repository cannot be read: {error}");
-                self.unreadable = Some(format!("the agent's repository cannot be read: {error}"));
-                ended.dirty = ended.dirty.max(1);
-            }
-            other => other?,
+        if let Err(error) = self.fetch().await {
+            // What cannot be read was not left in order. What was carried before stands.
+            tracing::error!("{error}");
+            self.unreadable = Some(error.to_string());
+            ended.dirty = ended.dirty.max(1);
         }
-        let outcome = judge(&ended, &self.proof().await?, &self.pod.orders.work_branch);
-        if self.push_record(word(&outcome)).await? == Carried::Fenced {
+        let proof = self.proof().await?;
+        Ok(verdict::judge(&ended, &proof, &self.pod.orders.work_branch))
+    }
+
+    /// Brings the last work to the remote, with a record that says how it ended, and looks whether it is there.
+    pub(crate) async fn settle(
+        &mut self,
+        outcome: &CourierOutcome,
+    ) -> Result<Settled, LedgerError> {
+        if self.push_record(verdict::word(outcome)).await? == Carried::Fenced {
             return Ok(Settled::Fenced);
         }
         if self.snapshot_is_new() {
@@ -200,17 +205,8 @@ impl Carrier {
         }
         match outcome {
             CourierOutcome::Done if !self.stands().await? => Ok(Settled::Unproven),
-            outcome => Ok(Settled::As(outcome)),
+            outcome => Ok(Settled::As(outcome.clone())),
         }
-    }
-
-    /// How it ended by what is known now, for the case that the remote cannot be reached.
-    pub(crate) async fn judged(&self, ended: &Ended) -> Result<CourierOutcome, LedgerError> {
-        Ok(judge(
-            ended,
-            &self.proof().await?,
-            &self.pod.orders.work_branch,
-        ))
     }
 
     async fn proof(&self) -> Result<Proof, LedgerError> {

@@ -36,6 +36,8 @@ const BROKEN: i32 = 1;
 /// How long courier waits for what. Every wait has an end.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
+    /// For the remote to say who holds the record.
+    pub open: Duration,
     /// For the agent's container to start: its image may be large.
     pub first: Duration,
     /// For it to come back after it went away; none: as long as an agent may be silent.
@@ -51,6 +53,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
+            open: Duration::from_secs(10 * 60),
             first: Duration::from_secs(30 * 60),
             again: None,
             push: Duration::from_secs(10 * 60),
@@ -123,7 +126,7 @@ impl End {
 enum Over {
     Ended(Box<Carrier>, Ended),
     Fenced,
-    /// The pod is being deleted and the remote hangs.
+    /// A push hangs for longer than there is time.
     Cut,
 }
 
@@ -151,16 +154,23 @@ impl Courier {
         match self.serve(carrier).await {
             Over::Ended(carrier, ended) => self.settle(carrier, ended).await,
             Over::Fenced => fenced(),
-            Over::Cut => self.last_known(
-                CourierOutcome::Stopped,
-                "the remote did not answer before the pod had to go",
-            ),
+            Over::Cut => {
+                let outcome = match self.stopping {
+                    true => CourierOutcome::Stopped,
+                    false => CourierOutcome::PushFailed,
+                };
+                End {
+                    outcome,
+                    commit: self.record.commit.clone(),
+                    detail: "the remote did not answer in time".into(),
+                }
+            }
         }
     }
 
     /// Reads the record, however long the remote is away.
     async fn open(&mut self) -> Result<Opened, End> {
-        let deadline = Instant::now() + self.patience.push;
+        let deadline = Instant::now() + self.patience.open;
         let mut backoff = self.interval();
         loop {
             let error = tokio::select! {
@@ -270,7 +280,7 @@ impl Courier {
 
     /// Gets the carrier back from a push that may hang.
     async fn regain(
-        &self,
+        &mut self,
         idle: Option<Box<Carrier>>,
         busy: Option<Carrying>,
         ended: Ended,
@@ -278,16 +288,48 @@ impl Courier {
         if let Some(carrier) = idle {
             return Over::Ended(carrier, ended);
         }
-        let Some(busy) = busy else { return Over::Cut };
-        let limit = if self.stopping {
-            self.patience.stop
-        } else {
-            self.patience.push
+        let Some(mut busy) = busy else {
+            return Over::Cut;
         };
-        match timeout(limit, busy).await {
-            Ok(Ok((_, Ok(Carried::Fenced)))) => Over::Fenced,
-            Ok(Ok((carrier, _))) => Over::Ended(carrier, ended),
-            Ok(Err(_)) | Err(_) => Over::Cut,
+        let mut deadline = self.deadline();
+        let regained = self.in_time(&mut deadline, &mut busy).await;
+        match regained {
+            Some(Ok((_, Ok(Carried::Fenced)))) => Over::Fenced,
+            Some(Ok((carrier, _))) => Over::Ended(carrier, ended),
+            Some(Err(_)) => Over::Cut,
+            None => {
+                busy.abort();
+                Over::Cut
+            }
+        }
+    }
+
+    /// When the last push must have ended.
+    fn deadline(&self) -> Instant {
+        Instant::now()
+            + if self.stopping {
+                self.patience.stop
+            } else {
+                self.patience.push
+            }
+    }
+
+    /// Waits for something until a deadline, which is nearer as soon as the pod is told to go.
+    async fn in_time<T>(
+        &mut self,
+        deadline: &mut Instant,
+        what: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::pin!(what);
+        loop {
+            tokio::select! {
+                done = &mut what => return Some(done),
+                () = sleep_until(*deadline) => return None,
+                _ = self.term.recv(), if !self.stopping => {
+                    self.stopping = true;
+                    *deadline = (*deadline).min(self.deadline());
+                }
+            }
         }
     }
 
@@ -309,26 +351,27 @@ impl Courier {
         }
     }
 
-    /// The last push and the judgement, for as long as it takes and is allowed.
+    /// The judgement and the last push, for as long as it takes and is allowed.
     async fn settle(&mut self, mut carrier: Box<Carrier>, ended: Ended) -> End {
-        let limit = if self.stopping {
-            self.patience.stop
-        } else {
-            self.patience.push
+        let outcome = match carrier.judge(&ended).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                return self.concluded(&carrier, CourierOutcome::PushFailed, error.to_string());
+            }
         };
-        let mut deadline = Instant::now() + limit;
+        let mut deadline = self.deadline();
         let mut backoff = self.interval();
         let mut trouble = String::from("the remote did not answer");
-        while Instant::now() < deadline {
-            match timeout_at(deadline, carrier.settle(&ended)).await {
-                Ok(Ok(Settled::As(outcome))) => {
+        loop {
+            match self.in_time(&mut deadline, carrier.settle(&outcome)).await {
+                Some(Ok(Settled::As(outcome))) => {
                     return self.concluded(&carrier, outcome, ended.detail);
                 }
-                Ok(Ok(Settled::Fenced)) => return fenced(),
-                Ok(Ok(Settled::Unproven)) => {
+                Some(Ok(Settled::Fenced)) => return fenced(),
+                Some(Ok(Settled::Unproven)) => {
                     "the branch is not where it was pushed to".clone_into(&mut trouble)
                 }
-                Ok(Err(LedgerError::Refused { name, why })) => {
+                Some(Err(LedgerError::Refused { name, why })) => {
                     let why = format!("{name}: {why}");
                     return self.concluded(
                         &carrier,
@@ -336,24 +379,24 @@ impl Courier {
                         String::new(),
                     );
                 }
-                Ok(Err(error)) => trouble = error.to_string(),
-                Err(_) => break,
+                Some(Err(error)) => trouble = error.to_string(),
+                None => break,
             }
             tracing::warn!("the last work cannot be pushed now: {trouble}");
-            tokio::select! {
-                () = tokio::time::sleep(backoff) => {}
-                _ = self.term.recv(), if !self.stopping => {
-                    self.stopping = true;
-                    deadline = deadline.min(Instant::now() + self.patience.stop);
-                }
+            if self
+                .in_time(&mut deadline, tokio::time::sleep(backoff))
+                .await
+                .is_none()
+            {
+                break;
             }
             backoff = (backoff * 2).min(MOST_BACKOFF);
         }
         // A failure that leaves nothing behind on this machine is told as what it is.
-        let outcome = match carrier.judged(&ended).await {
-            Ok(CourierOutcome::Done) | Err(_) => CourierOutcome::PushFailed,
-            Ok(_) if carrier.is_behind() => CourierOutcome::PushFailed,
-            Ok(outcome) => outcome,
+        let outcome = match outcome {
+            CourierOutcome::Done => CourierOutcome::PushFailed,
+            _ if carrier.is_behind() => CourierOutcome::PushFailed,
+            outcome => outcome,
         };
         self.concluded(&carrier, outcome, trouble)
     }
@@ -367,14 +410,6 @@ impl Courier {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             detail,
-        }
-    }
-
-    fn last_known(&self, outcome: CourierOutcome, detail: &str) -> End {
-        End {
-            outcome,
-            commit: self.record.commit.clone(),
-            detail: detail.into(),
         }
     }
 
