@@ -307,10 +307,7 @@ type Started = (crate::launcher::Launched, OutputPipes, LogWriter, Inside);
 /// The user a container asks for; else 65532 where it must not be root; else ours.
 fn user(pod: &Pod, container: &Container) -> (u32, u32) {
     let own = container.security_context.as_ref();
-    let common = pod
-        .spec
-        .as_ref()
-        .and_then(|s| s.security_context.as_ref());
+    let common = pod.spec.as_ref().and_then(|s| s.security_context.as_ref());
     let id = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok());
     let uid = id(own
         .and_then(|s| s.run_as_user)

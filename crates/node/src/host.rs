@@ -16,12 +16,47 @@ const SYSTEM: &[&str] = &[
 
 /// What programs need of `/etc`. Everything else there (shadow, host keys) stays out.
 const ETC: &[&str] = &[
-    "alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies",
-    "debian_version", "environment", "fonts", "gai.conf", "gitconfig", "host.conf", "hosts", "inputrc",
-    "java", "java-11-openjdk", "java-17-openjdk", "java-21-openjdk", "ld.so.cache", "ld.so.conf",
-    "ld.so.conf.d", "localtime", "locale.alias", "locale.conf", "mime.types", "nsswitch.conf",
-    "openssl", "os-release", "perl", "pki", "profile", "profile.d", "protocols", "python3",
-    "resolv.conf", "services", "ssl", "static", "terminfo", "timezone", "vulkan", "xdg",
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "debian_version",
+    "environment",
+    "fonts",
+    "gai.conf",
+    "gitconfig",
+    "host.conf",
+    "hosts",
+    "inputrc",
+    "java",
+    "java-11-openjdk",
+    "java-17-openjdk",
+    "java-21-openjdk",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "locale.alias",
+    "locale.conf",
+    "mime.types",
+    "nsswitch.conf",
+    "openssl",
+    "os-release",
+    "perl",
+    "pki",
+    "profile",
+    "profile.d",
+    "protocols",
+    "python3",
+    "resolv.conf",
+    "services",
+    "ssl",
+    "static",
+    "terminfo",
+    "timezone",
+    "vulkan",
+    "xdg",
 ];
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -78,7 +113,9 @@ impl HostView {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut extra = Vec::new();
         for dir in std::env::split_paths(&path) {
-            let Ok(real) = dir.canonicalize() else { continue };
+            let Ok(real) = dir.canonicalize() else {
+                continue;
+            };
             if !dir.is_absolute() || hidden(&real) || hidden(&dir) {
                 continue;
             }
@@ -137,7 +174,8 @@ impl HostView {
                 make_dir(parent)?;
             }
             if at.symlink_metadata().is_err() {
-                std::os::unix::fs::symlink(to, &at).map_err(|e| format!("{}: {e}", at.display()))?;
+                std::os::unix::fs::symlink(to, &at)
+                    .map_err(|e| format!("{}: {e}", at.display()))?;
             }
         }
         let mounted = |path: &Path| request.mounts.iter().any(|m| path.starts_with(&m.target));
@@ -356,8 +394,17 @@ mod tests {
         let mounts = [mount("/w", volume.path())];
         let view = HostView::default();
         let real = Some(volume.path().join("real"));
-        assert_eq!(view.locate(Path::new("/w/link"), root.path(), &mounts), real);
-        assert_eq!(view.locate(Path::new("/w/none"), root.path(), &mounts), None);
-        assert_eq!(view.locate(Path::new("/etc/shadow"), root.path(), &mounts), None);
+        assert_eq!(
+            view.locate(Path::new("/w/link"), root.path(), &mounts),
+            real
+        );
+        assert_eq!(
+            view.locate(Path::new("/w/none"), root.path(), &mounts),
+            None
+        );
+        assert_eq!(
+            view.locate(Path::new("/etc/shadow"), root.path(), &mounts),
+            None
+        );
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::namespaces::{self, Rootfs};
-use crate::processes::{MARK, Process, ProcessRecord, kill_tree};
+use crate::processes::{MARK, Process, ProcessRecord, sweep};
 
 /// Everything that starting a container takes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ fn run_unconfined(spec: &LaunchSpec, report: &mut dyn FnMut(Progress)) -> Result
         own_pid_namespace: false,
     }));
     let status = child.wait().map_err(|e| format!("wait: {e}"))?;
-    kill_tree(main, &spec.mark);
+    sweep(main, &spec.mark);
     let signalled = status.signal().map(|signal| 128 + signal);
     Ok(Exit {
         code: status.code().or(signalled).unwrap_or(255),
@@ -163,7 +163,7 @@ pub fn launcher_main() {
     // The node is gone, or has let go of us: nothing may outlive it.
     let running = running.lock().unwrap_or_else(PoisonError::into_inner);
     for record in running.values() {
-        record.kill();
+        record.kill_leftovers();
     }
     std::process::exit(0);
 }

@@ -218,7 +218,7 @@ async fn end_leftovers(pods: &Path) {
         }
     }
     let killed = tokio::task::spawn_blocking(move || {
-        records.iter().for_each(ProcessRecord::kill);
+        records.iter().for_each(ProcessRecord::kill_leftovers);
         records
     });
     let Ok(records) = killed.await else { return };
@@ -432,7 +432,10 @@ async fn try_container_in(dir: &Path) -> Result<(), String> {
     let launched = launcher
         .launch(LaunchSpec {
             program: "/bin/sh".to_owned(),
-            args: vec!["-c".to_owned(), "test $$ = 1 && test -e /proc/1/stat".to_owned()],
+            args: vec![
+                "-c".to_owned(),
+                "test $$ = 1 && test -e /proc/1/stat".to_owned(),
+            ],
             env: Vec::new(),
             workdir: "/".into(),
             stdout: "/dev/null".into(),

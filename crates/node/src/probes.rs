@@ -65,8 +65,16 @@ async fn ready(probe: &Probe, container: &Container, inside: &Inside, tell: &imp
     loop {
         let result = check(probe, timing.timeout, container, inside).await;
         // Counts in the direction that would change what is.
-        run = if result.is_ok() == is_ready { 0 } else { run + 1 };
-        let needed = if is_ready { timing.failures } else { timing.successes };
+        run = if result.is_ok() == is_ready {
+            0
+        } else {
+            run + 1
+        };
+        let needed = if is_ready {
+            timing.failures
+        } else {
+            timing.successes
+        };
         if run >= needed {
             is_ready = !is_ready;
             run = 0;
@@ -257,7 +265,10 @@ async fn http_get(action: &HTTPGetAction, port: u16) -> Result<(), String> {
     let host = action.host.as_deref();
     let mut stream = connect(host, port).await?;
     let path = action.path.as_deref().unwrap_or("/");
-    let mut request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n", host.unwrap_or("localhost"));
+    let mut request = format!(
+        "GET {path} HTTP/1.0\r\nHost: {}\r\n",
+        host.unwrap_or("localhost")
+    );
     for header in action.http_headers.iter().flatten() {
         request.push_str(&format!("{}: {}\r\n", header.name, header.value));
     }

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -84,50 +85,79 @@ fn all() -> Vec<i32> {
         .collect()
 }
 
-fn carries(pid: i32, mark: &[u8]) -> bool {
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environ| environ.split(|b| *b == 0).any(|var| var == mark))
+/// An unconfined container that is being swept away.
+struct Condemned {
+    leader: Process,
+    mark: Vec<u8>,
 }
 
-/// Kills a whole unconfined container: its process group, its descendants, and whoever carries its
-/// mark in the environment. Repeats until a pass finds nobody, since the dying may still fork.
-pub(crate) fn kill_tree(leader: Process, mark: &str) {
-    let mark = format!("{MARK}={mark}").into_bytes();
-    let me = i32::try_from(std::process::id()).unwrap_or(0);
-    for _ in 0..10 {
-        if leader.is_alive() {
-            let _ = killpg(Pid::from_raw(leader.pid), Signal::SIGKILL);
-        }
-        let stats: HashMap<i32, Stat> = all()
-            .into_iter()
-            .filter_map(|p| Some((p, stat(p)?)))
-            .collect();
-        let mut doomed: HashSet<i32> = stats
+/// One pass over all processes: kills those that carry a mark, the leaders, and their descendants.
+/// Says whether there were any.
+fn kill_pass(all_condemned: &[Condemned]) -> bool {
+    // Who is older than the containers is not of them, which spares reading most environments.
+    let oldest = all_condemned.iter().map(|c| c.leader.started).min();
+    let stats: HashMap<i32, Stat> = all()
+        .into_iter()
+        .filter_map(|pid| Some((pid, stat(pid)?)))
+        .filter(|(_, stat)| !stat.zombie && Some(stat.started) >= oldest)
+        .collect();
+    let of_one = |pid: i32, stat: &Stat| {
+        let leads = |c: &Condemned| c.leader.pid == pid && c.leader.started == stat.started;
+        all_condemned.iter().any(leads) || carries(pid, all_condemned)
+    };
+    let mut doomed: HashSet<i32> = stats
+        .iter()
+        .filter(|(pid, stat)| of_one(**pid, stat))
+        .map(|(pid, _)| *pid)
+        .collect();
+    loop {
+        let more: Vec<i32> = stats
             .iter()
-            .filter(|(pid, s)| !s.zombie && **pid != me && carries(**pid, &mark))
+            .filter(|(pid, stat)| doomed.contains(&stat.parent) && !doomed.contains(pid))
             .map(|(pid, _)| *pid)
             .collect();
-        if leader.is_alive() {
-            doomed.insert(leader.pid);
+        if more.is_empty() {
+            break;
         }
-        loop {
-            let more: Vec<i32> = stats
-                .iter()
-                .filter(|(pid, s)| !s.zombie && doomed.contains(&s.parent) && !doomed.contains(pid))
-                .map(|(pid, _)| *pid)
-                .collect();
-            if more.is_empty() {
-                break;
-            }
-            doomed.extend(more);
-        }
-        if doomed.is_empty() {
+        doomed.extend(more);
+    }
+    for pid in &doomed {
+        // Gone between the look and the signal is gone.
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    }
+    !doomed.is_empty()
+}
+
+fn carries(pid: i32, all_condemned: &[Condemned]) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+        environ
+            .split(|b| *b == 0)
+            .any(|var| all_condemned.iter().any(|c| var == c.mark))
+    })
+}
+
+/// Containers that wait for a sweep. A look at every process is dear, and one serves all of them.
+static WAITING: Mutex<Vec<Condemned>> = Mutex::new(Vec::new());
+static SWEEP: Mutex<()> = Mutex::new(());
+
+/// Kills what is left of an unconfined container, also what left its process group: descendants, and
+/// whoever carries its mark in the environment. Passes until one finds nobody, since the dying may
+/// still fork.
+pub(crate) fn sweep(leader: Process, mark: &str) {
+    let mark = format!("{MARK}={mark}").into_bytes();
+    lock(&WAITING).push(Condemned { leader, mark });
+    let _sweeping = lock(&SWEEP);
+    let condemned = std::mem::take(&mut *lock(&WAITING));
+    // Empty where the sweep before ours took ours along.
+    for _ in 0..10 {
+        if condemned.is_empty() || !kill_pass(&condemned) {
             return;
         }
-        for pid in doomed {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is written beside a running container so that the next node can end what this one left.
@@ -144,18 +174,29 @@ pub(crate) struct ProcessRecord {
 }
 
 impl ProcessRecord {
-    /// Ends the container and everything in it, without grace.
+    /// Ends the container without grace. Of an unconfined one this is the process group; whoever made
+    /// it sweeps up the rest when the leader has ended.
     pub(crate) fn kill(&self) {
-        if self.own_pid_namespace {
-            self.main.signal(Signal::SIGKILL);
-            if let Some(keeper) = self.keeper {
-                // It reports the end of `main` and goes by itself; without `main` it is a leftover.
-                if !self.main.is_alive() {
-                    keeper.signal(Signal::SIGKILL);
-                }
+        if !self.own_pid_namespace {
+            if self.main.is_alive() {
+                let _ = killpg(Pid::from_raw(self.main.pid), Signal::SIGKILL);
             }
-        } else {
-            kill_tree(self.main, &self.mark);
+            return;
+        }
+        self.main.signal(Signal::SIGKILL);
+        if let Some(keeper) = self.keeper {
+            // It reports the end of `main` and goes by itself; without `main` it is a leftover.
+            if !self.main.is_alive() {
+                keeper.signal(Signal::SIGKILL);
+            }
+        }
+    }
+
+    /// Ends everything that an unwatched container may have left.
+    pub(crate) fn kill_leftovers(&self) {
+        self.kill();
+        if !self.own_pid_namespace {
+            sweep(self.main, &self.mark);
         }
     }
 

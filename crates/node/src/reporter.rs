@@ -95,10 +95,15 @@ impl Worker {
                     delay = RETRY_FIRST;
                     self.written.send_replace(wanted);
                 }
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                     // Gone, or another pod by now: a conflict can only be the UID's.
                     tracing::debug!(pod = self.pod.name, %status, "status not taken");
                     return;
+                }
+                Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => {
+                    // It would be refused again; the next change may not be.
+                    tracing::error!(pod = self.pod.name, %status, "status refused");
+                    self.written.send_replace(wanted);
                 }
                 Err(error) => {
                     tracing::warn!(pod = self.pod.name, %error, "status not written, again soon");

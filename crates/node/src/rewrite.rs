@@ -50,9 +50,8 @@ impl Rewriter {
 }
 
 fn leads(text: &str, mount: &str) -> bool {
-    text.strip_prefix(mount).is_some_and(|tail| {
-        tail.starts_with('/') || !tail.chars().next().is_some_and(in_path)
-    })
+    text.strip_prefix(mount)
+        .is_some_and(|tail| tail.starts_with('/') || !tail.chars().next().is_some_and(in_path))
 }
 
 fn in_path(c: char) -> bool {
@@ -78,7 +77,10 @@ mod tests {
             ("/workspace2", "/workspace2"),
             ("/a/workspace", "/a/workspace"),
             ("--dir=/workspace", "--dir=/d/w"),
-            (r#"{"a":"/workspace/x","b":"/tmp"}"#, r#"{"a":"/d/w/x","b":"/d/tmp"}"#),
+            (
+                r#"{"a":"/workspace/x","b":"/tmp"}"#,
+                r#"{"a":"/d/w/x","b":"/d/tmp"}"#,
+            ),
             ("/usr/bin:/workspace/bin:/tmp", "/usr/bin:/d/w/bin:/d/tmp"),
             ("file:///workspace/r.git", "file:///d/w/r.git"),
             ("https://tmp/x", "https://tmp/x"),

@@ -58,10 +58,7 @@ impl View<'_> {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        let all_ended = self
-            .slots
-            .iter()
-            .all(|s| s.run.is_none() && !s.running());
+        let all_ended = self.slots.iter().all(|s| s.run.is_none() && !s.running());
         if self.verdict.is_some() && all_ended {
             return Phase::Failed;
         }
@@ -73,17 +70,27 @@ impl View<'_> {
         }
         if self.stopping && all_ended {
             let succeeded = self.mains().all(Slot::succeeded);
-            return if succeeded { Phase::Succeeded } else { Phase::Failed };
+            return if succeeded {
+                Phase::Succeeded
+            } else {
+                Phase::Failed
+            };
         }
         if !self.initialized() {
             return Phase::Pending;
         }
         let ended = |s: &Slot| {
-            s.run.is_none() && s.terminated().is_some_and(|e| !self.policy.restarts(e.code))
+            s.run.is_none()
+                && s.terminated()
+                    .is_some_and(|e| !self.policy.restarts(e.code))
         };
         if self.mains().all(ended) {
             let succeeded = self.mains().all(Slot::succeeded);
-            return if succeeded { Phase::Succeeded } else { Phase::Failed };
+            return if succeeded {
+                Phase::Succeeded
+            } else {
+                Phase::Failed
+            };
         }
         let never_ran = |s: &Slot| matches!(s.state, State::Waiting { .. }) && s.last.is_none();
         if self.mains().any(never_ran) {

@@ -27,7 +27,11 @@ fn end(slot: &mut Slot, code: i32, policy: RestartPolicy) {
         code,
         failure: None,
     };
-    slot.end(Ended::of(&exit, Timestamp::UNIX_EPOCH, None), policy, Instant::now());
+    slot.end(
+        Ended::of(&exit, Timestamp::UNIX_EPOCH, None),
+        policy,
+        Instant::now(),
+    );
 }
 
 fn view(slots: &[Slot], policy: RestartPolicy) -> View<'_> {
@@ -55,12 +59,20 @@ fn phases_follow_the_containers() {
     end(&mut slots[0], 0, OnFailure);
     assert_eq!(phase(&slots, OnFailure), Phase::Pending, "none has started");
     run(&mut slots[1]);
-    assert_eq!(phase(&slots, OnFailure), Phase::Pending, "one has not started");
+    assert_eq!(
+        phase(&slots, OnFailure),
+        Phase::Pending,
+        "one has not started"
+    );
     run(&mut slots[2]);
     assert_eq!(phase(&slots, OnFailure), Phase::Running);
     end(&mut slots[1], 0, OnFailure);
     end(&mut slots[2], 2, OnFailure);
-    assert_eq!(phase(&slots, OnFailure), Phase::Running, "one will start again");
+    assert_eq!(
+        phase(&slots, OnFailure),
+        Phase::Running,
+        "one will start again"
+    );
     assert_eq!(phase(&slots, Never), Phase::Failed);
     end(&mut slots[2], 0, OnFailure);
     assert_eq!(phase(&slots, OnFailure), Phase::Succeeded);

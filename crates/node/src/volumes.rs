@@ -93,13 +93,7 @@ impl VolumeMaker<'_> {
             let name = v.secret_name.as_deref().unwrap_or_default();
             let optional = v.optional == Some(true);
             let values = self.sources.secret(name, optional).await?;
-            let items = Items::of(
-                "Secret",
-                name,
-                v.items.as_deref(),
-                optional,
-                v.default_mode,
-            );
+            let items = Items::of("Secret", name, v.items.as_deref(), optional, v.default_mode);
             items.select(volume, values, &mut files)?;
         } else if let Some(v) = &volume.config_map {
             let optional = v.optional == Some(true);
@@ -304,7 +298,9 @@ pub(crate) fn mounts(container: &Container, volumes: &Volumes) -> Result<Vec<Mou
             || target == Path::new("/")
             || target.components().any(|c| c == Component::ParentDir)
         {
-            return Err(why("its mountPath must be absolute, below / and without .."));
+            return Err(why(
+                "its mountPath must be absolute, below / and without ..",
+            ));
         }
         let source = match mount.sub_path.as_deref() {
             None | Some("") => volume.clone(),

@@ -6,7 +6,10 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on fails"
 )]
-#![cfg_attr(test, allow(dead_code, reason = "the other tests use the rest of `town`"))]
+#![cfg_attr(
+    test,
+    allow(dead_code, reason = "the other tests use the rest of `town`")
+)]
 
 mod town;
 
@@ -66,7 +69,9 @@ fn killed(name: &str) {
         .spawn()
         .unwrap();
     let mut path = String::new();
-    BufReader::new(node.stdout.as_mut().unwrap()).read_line(&mut path).unwrap();
+    BufReader::new(node.stdout.as_mut().unwrap())
+        .read_line(&mut path)
+        .unwrap();
     let path = std::path::PathBuf::from(path.trim());
     // Opens when the container does; ends when nobody holds it any more.
     let mut pipe = std::fs::File::open(&path).unwrap();

@@ -194,21 +194,18 @@ scenarios! {
     }
 
     async fn who_does_not_listen_is_killed_with_all_children(town: &mut Town) {
-        let deaf = "trap '' TERM; (trap '' TERM; while :; do echo x > /w/alive; sleep 0.05; done) & wait; sleep 1000";
+        let mut pipe = town.pipe();
+        let deaf = "trap '' TERM; exec 3>/w/pipe; (trap '' TERM; sleep 1000) & setsid sleep 1000 & echo up >&3; sleep 1000";
         town.pod("p", json!({
             "terminationGracePeriodSeconds": 1,
             "volumes": [{ "name": "w", "hostPath": { "path": town.shared() } }],
             "containers": [sh_with("main", deaf, json!({ "volumeMounts": [{ "name": "w", "mountPath": "/w" }] }))],
         })).await;
-        let alive = town.shared().join("alive");
-        until_file(&alive, |text| text == "x\n").await;
+        pipe.until_up().await;
         town.delete("p").await;
         town.until_gone("p").await;
-        // A child that still lived would write it again.
-        std::fs::remove_file(&alive).unwrap();
-        town.pod("q", json!({ "restartPolicy": "Never", "containers": [sh("main", "sleep 0.3")] })).await;
-        town.until_phase("q", "Succeeded").await;
-        assert!(!alive.exists());
+        // Ends only when no process has it open any more.
+        pipe.until_closed().await;
     }
 
     async fn readiness_follows_the_probe(town: &mut Town) {
@@ -271,13 +268,18 @@ scenarios! {
     }
 
     async fn a_lost_pod_reports_nothing(town: &mut Town) {
+        let mut pipe = town.pipe();
+        // Whoever is lost has no time for a last word.
+        let script = "trap 'echo said > /w/word' TERM; exec 3>/w/pipe; echo up >&3; while :; do sleep 0.1; done";
         let pod = town.pod("p", json!({
-            "volumes": [{ "name": "w", "emptyDir": {} }],
-            "containers": [sh_with("main", "trap '' TERM; touch /w/x; while :; do sleep 0.1; done",
-                json!({ "volumeMounts": [{ "name": "w", "mountPath": "/w" }] }))],
+            "volumes": [{ "name": "w", "hostPath": { "path": town.shared() } }, { "name": "e", "emptyDir": {} }],
+            "containers": [sh_with("main", script, json!({ "volumeMounts": [{ "name": "w", "mountPath": "/w" }] }))],
         })).await;
         town.until_phase("p", "Running").await;
+        pipe.until_up().await;
         town.node.as_ref().unwrap().lose("default", "p").await.unwrap();
+        pipe.until_closed().await;
+        assert!(!town.shared().join("word").exists());
         assert!(town.pods().get_opt("p").await.unwrap().is_none());
         assert!(!town.data().join("pods").join(pod.metadata.uid.unwrap()).exists());
         let unknown = town.node.as_ref().unwrap().lose("default", "p").await;
@@ -316,12 +318,16 @@ scenarios! {
     }
 
     async fn a_quiet_pod_writes_nothing(town: &mut Town) {
-        let probe = json!({ "readinessProbe": { "exec": { "command": ["true"] }, "periodSeconds": 1 } });
-        town.pod("p", json!({ "containers": [sh_with("main", "sleep 1000", probe)] })).await;
+        let probe = json!({
+            "readinessProbe": { "exec": { "command": ["/bin/sh", "-c", "echo probed >> /w/probes"] }, "periodSeconds": 1 },
+            "volumeMounts": [{ "name": "w", "mountPath": "/w" }],
+        });
+        town.pod("p", json!({
+            "volumes": [{ "name": "w", "hostPath": { "path": town.shared() } }],
+            "containers": [sh_with("main", "sleep 1000", probe)],
+        })).await;
         let ready = town.until("p", is_ready).await;
-        // Other pods come and go meanwhile, and the probe runs at least once more.
-        town.pod("q", json!({ "restartPolicy": "Never", "containers": [sh("main", "sleep 1.2")] })).await;
-        town.until_phase("q", "Succeeded").await;
+        until_file(&town.shared().join("probes"), |text| text.lines().count() >= 3).await;
         let later = town.pods().get("p").await.unwrap();
         assert_eq!(later.metadata.resource_version, ready.metadata.resource_version);
     }
@@ -358,22 +364,31 @@ async fn a_container_sees_only_what_it_was_given() {
         secret = secret.display(),
         data = town.data().display(),
     );
-    town.pod("p", json!({
-        "restartPolicy": "Never",
-        "securityContext": { "runAsUser": 65532, "fsGroup": 65532 },
-        "volumes": [{ "name": "w", "emptyDir": {} }],
-        "containers": [sh_with("main", &script, json!({ "volumeMounts": [
-            { "name": "w", "mountPath": "/w" },
-            { "name": "w", "mountPath": "/ro", "readOnly": true },
-            { "name": "w", "mountPath": "/usr/share/not-there-before", "subPath": "s" },
-        ], "env": [{ "name": "HIDDEN", "value": std::env::current_dir().unwrap() }] }))],
-    })).await;
-    let pod = town.until("p", |p| ["Succeeded", "Failed"].contains(&phase_of(p))).await;
+    town.pod(
+        "p",
+        json!({
+            "restartPolicy": "Never",
+            "securityContext": { "runAsUser": 65532, "fsGroup": 65532 },
+            "volumes": [{ "name": "w", "emptyDir": {} }],
+            "containers": [sh_with("main", &script, json!({ "volumeMounts": [
+                { "name": "w", "mountPath": "/w" },
+                { "name": "w", "mountPath": "/ro", "readOnly": true },
+                { "name": "w", "mountPath": "/usr/share/not-there-before", "subPath": "s" },
+            ], "env": [{ "name": "HIDDEN", "value": std::env::current_dir().unwrap() }] }))],
+        }),
+    )
+    .await;
+    let pod = town
+        .until("p", |p| ["Succeeded", "Failed"].contains(&phase_of(p)))
+        .await;
     let log = town.log("p", "main").await;
     assert_eq!(ended(&pod, "main").exit_code, 0, "{log}{pod:#?}");
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines[..3], ["65532", "user", "1"], "{log}");
-    assert!(lines[3].parse::<u32>().unwrap() < 6, "it sees its own processes only: {log}");
+    assert!(
+        lines[3].parse::<u32>().unwrap() < 6,
+        "it sees its own processes only: {log}"
+    );
     assert_eq!(lines[4], "p", "{log}");
     assert!(!std::path::Path::new("/usr/share/not-there-before").exists());
 }

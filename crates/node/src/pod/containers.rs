@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::ending::{ask, kill};
+use super::ending::ask;
 use super::{Inner, PodActor, VolumeState};
 use crate::container::{Inside, RunEvent, RunRequest};
 use crate::probes::{self, Finding};
@@ -42,15 +42,9 @@ impl PodActor {
         }
     }
 
-    pub(super) fn started(
-        &mut self,
-        index: usize,
-        number: u64,
-        inside: Inside,
-        since: Timestamp,
-    ) {
+    pub(super) fn started(&mut self, index: usize, number: u64, inside: Inside, since: Timestamp) {
         self.refusals = 0;
-        let stopping = self.stop.is_some();
+        let stop = self.stop.as_ref().map(|s| s.gentle);
         let inner = self.inner.clone();
         let Some(slot) = self.slots.get_mut(index) else {
             return;
@@ -58,8 +52,10 @@ impl PodActor {
         slot.state = State::Running { since };
         let Some(run) = &mut slot.run else { return };
         run.process = Some(inside.record.clone());
-        if stopping && !self.stop.as_ref().is_some_and(|s| s.killed) {
-            ask(run);
+        match (stop, &run.process) {
+            (Some(true), _) => ask(run),
+            (Some(false), Some(process)) => process.kill(),
+            _ => {}
         }
         if slot.init {
             return;
@@ -94,7 +90,7 @@ impl PodActor {
                     if let Some(process) = run.process.clone() {
                         let kill = async move {
                             tokio::time::sleep(grace).await;
-                            kill(process);
+                            process.kill();
                         };
                         let cancel = run.cancel.clone();
                         tokio::spawn(async move { cancel.run_until_cancelled(kill).await });

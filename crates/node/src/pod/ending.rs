@@ -9,6 +9,9 @@ use super::{PodActor, Stop, Why};
 use crate::processes::{self, ProcessRecord};
 use crate::slot::Run;
 
+/// How long a killed container may take to be gone before it is killed again.
+const KILL_AGAIN: Duration = Duration::from_secs(2);
+
 impl PodActor {
     /// How long its containers have when the pod itself ends them.
     pub(super) fn grace(&self) -> Duration {
@@ -29,12 +32,16 @@ impl PodActor {
         if let Some(stop) = &mut self.stop
             && stop.kill_at <= now
         {
-            // Again for a container whose start was already under way.
-            stop.killed = true;
-            for slot in &self.slots {
-                if let Some(process) = slot.run.as_ref().and_then(|r| r.process.clone()) {
-                    kill(process);
-                }
+            // Again later, for one whose start was under way.
+            stop.kill_at = now + KILL_AGAIN;
+            self.kill_all();
+        }
+    }
+
+    fn kill_all(&self) {
+        for slot in &self.slots {
+            if let Some(process) = slot.run.as_ref().and_then(|r| r.process.as_ref()) {
+                process.kill();
             }
         }
     }
@@ -47,16 +54,13 @@ impl PodActor {
                 if !matches!(stop.why, Why::Lost | Why::Gone) {
                     stop.why = why;
                 }
-                if kill_at < stop.kill_at {
-                    stop.kill_at = kill_at;
-                    stop.killed = false;
-                }
+                stop.kill_at = stop.kill_at.min(kill_at);
             }
             none => {
                 *none = Some(Stop {
                     why,
                     kill_at,
-                    killed: false,
+                    gentle: !grace.is_zero(),
                 });
             }
         }
@@ -95,9 +99,4 @@ async fn terminate(process: ProcessRecord) {
         }
     }
     process.main.signal(Signal::SIGTERM);
-}
-
-pub(super) fn kill(process: ProcessRecord) {
-    // Reads all of /proc for an unconfined container.
-    tokio::task::spawn_blocking(move || process.kill());
 }

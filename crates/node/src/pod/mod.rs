@@ -49,7 +49,8 @@ enum Why {
 struct Stop {
     why: Why,
     kill_at: Instant,
-    killed: bool,
+    /// Containers that are still being started are asked before they are killed.
+    gentle: bool,
 }
 
 enum VolumeState {
@@ -190,7 +191,11 @@ impl PodActor {
         let names = self.slots.iter().map(|s| s.spec.name.clone()).collect();
         let annotations = self.pod.metadata.annotations.as_ref();
         let default = annotations.and_then(|a| a.get("kubectl.kubernetes.io/default-container"));
-        if let Err(error) = self.shared.logs.prepare(&self.name, names, default.cloned()) {
+        if let Err(error) = self
+            .shared
+            .logs
+            .prepare(&self.name, names, default.cloned())
+        {
             tracing::warn!(%error, pod = self.name.name, "the folder of a pod's logs");
         }
         let mut images: Vec<&str> = self
@@ -229,7 +234,12 @@ impl PodActor {
     }
 
     async fn see(&mut self, pod: Arc<Pod>) {
-        let fields = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+        let fields = |pod: &Pod| {
+            (
+                pod.metadata.labels.clone(),
+                pod.metadata.annotations.clone(),
+            )
+        };
         let changed = fields(&pod) != fields(&self.pod);
         self.pod = pod;
         if changed && matches!(self.volumes, VolumeState::Made(_)) {
@@ -353,13 +363,7 @@ impl PodActor {
 
     fn next_wake(&self) -> Option<Instant> {
         let stop = self.stop.as_ref();
-        let kill = stop.map(|s| {
-            if s.killed {
-                Instant::now() + Duration::from_millis(200)
-            } else {
-                s.kill_at
-            }
-        });
+        let kill = stop.map(|s| s.kill_at);
         let kill = kill.filter(|_| !self.idle());
         let deadline = self.deadline.filter(|_| stop.is_none() && !self.terminal);
         let volumes = match &self.volumes {

@@ -79,6 +79,13 @@ impl Town {
         self.dir.path().join("shared")
     }
 
+    /// A named pipe in the folder that pods may mount.
+    pub(crate) fn pipe(&self) -> Pipe {
+        let path = self.shared().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        Pipe::read(path)
+    }
+
     /// A folder that they may not see.
     pub(crate) fn secret(&self) -> PathBuf {
         self.dir.path().join("secret")
@@ -114,7 +121,10 @@ impl Town {
             "spec": spec,
         });
         let pod: Pod = serde_json::from_value(object).unwrap();
-        self.pods().create(&PostParams::default(), &pod).await.unwrap()
+        self.pods()
+            .create(&PostParams::default(), &pod)
+            .await
+            .unwrap()
     }
 
     /// Waits until the pod is as wanted.
@@ -141,7 +151,10 @@ impl Town {
     }
 
     pub(crate) async fn delete(&self, name: &str) {
-        self.pods().delete(name, &DeleteParams::default()).await.unwrap();
+        self.pods()
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn log(&self, pod: &str, container: &str) -> String {
@@ -165,6 +178,41 @@ pub(crate) async fn read(logs: &NodeLogs, query: LogQuery) -> String {
     String::from_utf8(chunks.concat()).unwrap()
 }
 
+/// A named pipe that containers hold open.
+pub(crate) struct Pipe {
+    first: tokio::sync::oneshot::Receiver<[u8; 3]>,
+    closed: tokio::sync::oneshot::Receiver<()>,
+}
+
+impl Pipe {
+    /// Reads in a thread of its own: opening waits for a writer, and the end for the last of them.
+    fn read(path: PathBuf) -> Self {
+        let (tell_first, first) = tokio::sync::oneshot::channel();
+        let (tell_closed, closed) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut pipe = std::fs::File::open(path).unwrap();
+            let mut word = [0; 3];
+            std::io::Read::read_exact(&mut pipe, &mut word).unwrap();
+            let _ = tell_first.send(word);
+            std::io::copy(&mut pipe, &mut std::io::sink()).unwrap();
+            let _ = tell_closed.send(());
+        });
+        Self { first, closed }
+    }
+
+    /// Waits for the first word, `up`.
+    pub(crate) async fn until_up(&mut self) {
+        let word = tokio::time::timeout(PATIENCE, &mut self.first).await;
+        assert_eq!(word.expect("nobody wrote").unwrap(), *b"up\n");
+    }
+
+    /// Waits until no process has it open any more.
+    pub(crate) async fn until_closed(self) {
+        let closed = tokio::time::timeout(PATIENCE, self.closed).await;
+        closed.expect("somebody still has it open").unwrap();
+    }
+}
+
 /// Waits for something on disk. Files tell nobody when they change, so this looks again.
 pub(crate) async fn until_file(path: &std::path::Path, wanted: impl Fn(&str) -> bool) {
     let look = async {
@@ -177,7 +225,10 @@ pub(crate) async fn until_file(path: &std::path::Path, wanted: impl Fn(&str) -> 
 }
 
 pub(crate) fn phase_of(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or_default()
+    pod.status
+        .as_ref()
+        .and_then(|s| s.phase.as_deref())
+        .unwrap_or_default()
 }
 
 pub(crate) fn container<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStatus {
@@ -198,7 +249,11 @@ pub(crate) fn ended<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStateTerminate
 
 pub(crate) fn waiting(pod: &Pod, name: &str) -> Option<String> {
     let status = pod.status.as_ref()?;
-    let found = status.container_statuses.iter().flatten().find(|c| c.name == name)?;
+    let found = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find(|c| c.name == name)?;
     found.state.as_ref()?.waiting.as_ref()?.reason.clone()
 }
 
