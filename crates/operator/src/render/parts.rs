@@ -54,6 +54,8 @@ pub(super) fn orders_env(
             value_from: Some(uid),
             ..EnvVar::default()
         },
+        // Said, not assumed: a node without mount namespaces rewrites paths where it finds them.
+        env(wire::TERMINATION_ENV, wire::TERMINATION_PATH),
         env("HOME", home),
     ])
 }
