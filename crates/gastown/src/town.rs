@@ -129,12 +129,9 @@ async fn isolation(unconfined: bool) -> Result<(Isolation, String), Failure> {
             Isolation::Unconfined,
             "none (--unconfined): agents can do what you can".to_owned(),
         )),
-        Err(e) if unconfined => Ok((
+        Err(_) if unconfined => Ok((
             Isolation::Unconfined,
-            format!(
-                "none (--unconfined; {}): agents can do what you can",
-                e.reason
-            ),
+            "none (this system forbids user namespaces): agents can do what you can".to_owned(),
         )),
         Err(e) => Err(Failure::new(
             exit::REFUSED,
