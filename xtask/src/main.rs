@@ -1,2 +1,57 @@
-//! xtask
-fn main() {}
+//! Generators of what is made from code, and the gate that what is committed is what they make.
+
+mod crds;
+mod generated;
+mod reference;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// Tasks of the repository that need its code.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Write the definitions and their reference page.
+    Generate,
+    /// Fail where a generated file is not what `generate` writes.
+    Check,
+}
+
+fn main() -> Result<()> {
+    let root = root()?;
+    let crds = gastown_api::crds();
+    let mut files = crds::files(&crds)?;
+    files.push(reference::page(&crds)?);
+    match Arguments::parse().task {
+        Task::Generate => generated::write(&root, &files)?
+            .iter()
+            .for_each(|path| println!("wrote {path}")),
+        Task::Check => {
+            let drifted = generated::drifted(&root, &files)?;
+            if !drifted.is_empty() {
+                let names: Vec<&str> = drifted.iter().map(|file| file.path.as_str()).collect();
+                bail!(
+                    "not what the code generates: {}\nrun make generate",
+                    names.join(", ")
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The repository: the folder above this package.
+fn root() -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .context("run it as `cargo run -p xtask -- generate`")?;
+    Path::new(&package)
+        .parent()
+        .map(Path::to_owned)
+        .context("the package has no parent folder")
+}

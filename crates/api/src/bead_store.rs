@@ -31,15 +31,15 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct BeadStoreSpec {
-    /// The Rig.
+    /// The Rig whose issues these are.
     pub rig_ref: String,
     /// Prefix of its issues, with the dash.
     #[schemars(regex(pattern = r"^[a-z]+-$"))]
     pub prefix: String,
-    /// Secret with the git credential.
+    /// Secret with the git credential. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_secret_ref: Option<SecretReference>,
-    /// How often it is read. Go duration, default 5m.
+    /// How often it is read. Go duration. Default 5m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_interval: Option<String>,
 }

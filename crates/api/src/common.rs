@@ -1,7 +1,6 @@
 //! What several kinds share.
 
-use k8s_openapi::api::core::v1::EnvVar;
-use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements, Toleration};
+use k8s_openapi::api::core::v1::{EnvVar, LocalObjectReference, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,6 +68,7 @@ pub struct ModelProvider {
 pub struct AgentConfig {
     /// Who serves the model. Default litellm.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Provider")]
     pub provider: Option<Provider>,
     /// Name of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,11 +145,13 @@ pub enum RecordLevel {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RecordSpec {
-    /// How much is kept.
+    /// How much is kept. Unset: commits in a cluster, conversation on one machine.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RecordLevel")]
     pub level: Option<RecordLevel>,
-    /// A repository of its own for records, so that readers of the code cannot read conversations.
+    /// A repository of its own for records, so that readers of the code cannot read conversations. Unset: the rig's own repository.
     #[serde(rename = "gitURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub git_url: Option<String>,
 }
 
@@ -158,10 +160,12 @@ pub struct RecordSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct CacheVolume {
     /// Its name.
+    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"), length(max = 50))]
     pub name: String,
     /// Where it is mounted.
+    #[schemars(regex(pattern = r"^/[^:]*$"), length(max = 1024))]
     pub mount_path: String,
-    /// The PersistentVolumeClaim behind it; none: an emptyDir a pod.
+    /// The PersistentVolumeClaim behind it. Unset: an emptyDir a pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim_name: Option<String>,
 }
@@ -187,15 +191,18 @@ pub struct PodTemplate {
     pub runtime_class_name: Option<String>,
     /// Environment of every container; proxies, for example.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
     pub env: Option<Vec<EnvVar>>,
     /// ConfigMap whose key `ca.crt` every container trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle_config_map_ref: Option<LocalObjectReference>,
     /// Caches mounted into every container.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
     pub cache_volumes: Option<Vec<CacheVolume>>,
     /// More labels.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 64))]
     pub labels: Option<BTreeMap<String, String>>,
     /// More annotations.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -69,3 +69,50 @@ pub fn set(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_transition_time_moves_with_the_status_only() {
+        let mut all = Vec::new();
+        set(&mut all, READY, false, "Starting", "one", 1, at(10));
+        set(&mut all, READY, false, "Waiting", "two", 2, at(20));
+        let held = get(&all, READY).unwrap();
+        assert_eq!(
+            (held.reason.as_str(), held.message.as_str()),
+            ("Waiting", "two")
+        );
+        assert_eq!(
+            (held.observed_generation, held.last_transition_time.0),
+            (Some(2), at(10))
+        );
+
+        set(&mut all, READY, true, "Running", "three", 2, at(30));
+        assert!(is_true(&all, READY));
+        assert_eq!(get(&all, READY).unwrap().last_transition_time.0, at(30));
+        assert_eq!(all.len(), 1);
+    }
+
+    #[test]
+    fn what_has_not_changed_is_equal() {
+        let mut all = Vec::new();
+        set(&mut all, READY, true, "Running", "text", 1, at(10));
+        let before = all.clone();
+        set(&mut all, READY, true, "Running", "text", 1, at(99));
+        assert_eq!(all, before);
+    }
+
+    #[test]
+    fn a_message_is_cut_between_characters() {
+        let mut all = Vec::new();
+        let long = format!("a{}", "ä".repeat(LONGEST));
+        set(&mut all, READY, true, "Running", &long, 1, at(10));
+        assert_eq!(all[0].message.len(), LONGEST - 1);
+    }
+}

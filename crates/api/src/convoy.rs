@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
     plural = "convoys",
     namespaced,
     status = "ConvoyStatus",
+    shortname = "cv",
     category = "gastown",
     derive = "PartialEq",
     derive = "Default",
@@ -32,16 +33,16 @@ pub struct ConvoySpec {
     #[schemars(length(min = 1))]
     pub description: String,
     /// The beads; one named twice counts once.
-    #[schemars(length(min = 1, max = 1000))]
+    #[schemars(length(min = 1))]
     pub tracked_beads: Vec<String>,
-    /// Most of its polecats with a live pod; 0: no limit of its own.
+    /// Most of its polecats with a live pod; 0: no limit of its own. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub parallelism: Option<i32>,
     /// The Rig. With one the convoy makes polecats for beads that have none; without, it only counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rig_ref: Option<String>,
-    /// Whom to notify when it is complete (v0.1.2): an address or webhook.
+    /// Whom to notify when it is complete (v0.1.2): an address, `mayor/` for example, or a webhook's URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify_on_complete: Option<String>,
 }

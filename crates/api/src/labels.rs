@@ -45,3 +45,20 @@ pub fn legal_label_value(text: &str) -> bool {
             && text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.ends_with(|c: char| c.is_ascii_alphanumeric()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::legal_label_value;
+
+    #[test]
+    fn label_values_as_kubernetes_takes_them() {
+        let longest = "a".repeat(63);
+        for legal in ["", "a", "MP-1_x.y", "0", longest.as_str()] {
+            assert!(legal_label_value(legal), "{legal}");
+        }
+        let too_long = "a".repeat(64);
+        for illegal in ["-a", "a-", ".", "a b", "a/b", "ä", too_long.as_str()] {
+            assert!(!legal_label_value(illegal), "{illegal}");
+        }
+    }
+}

@@ -1,6 +1,11 @@
 //! The six resources of `gastown.gastown.io/v1alpha1` and nothing else: types, schema, conditions, labels, names.
 //! No client, no I/O.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "every printer column names its type; clippy reads them as one list"
+)]
+
 mod bead_store;
 mod common;
 pub mod conditions;

@@ -1,33 +1,52 @@
 //! Names that are made, and the hash that keeps them within Kubernetes' bounds.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use sha2::{Digest, Sha256};
 
 /// Longest name we make: also legal as a label's value and a host name.
 pub const LONGEST_NAME: usize = 63;
 
-/// Eight hex digits over the parts. Stable across processes and builds: SipHash with fixed keys.
+/// Longest name Kubernetes takes for our own kinds. A rig's children keep the predecessor's names up to here.
+const LONGEST_OBJECT_NAME: usize = 253;
+
+/// The first eight hex digits of a SHA-256 over the parts and their lengths: the same in every process and release,
+/// because names made from it must be found again after an upgrade.
 #[must_use]
 pub fn short_hash(parts: &[&str]) -> String {
-    let mut hasher = DefaultHasher::new();
-    parts.hash(&mut hasher);
-    format!("{:08x}", hasher.finish() & 0xffff_ffff)
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize()
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
-/// `name` cut to fit, its tail replaced by a hash of the whole where it was too long.
+/// `name` cut to fit 63 bytes, its tail replaced by a hash of the whole where it was too long.
 #[must_use]
 pub fn bounded(name: &str) -> String {
-    if name.len() <= LONGEST_NAME {
+    bounded_to(name, LONGEST_NAME)
+}
+
+fn bounded_to(name: &str, longest: usize) -> String {
+    if name.len() <= longest {
         return name.to_owned();
     }
-    let mut end = LONGEST_NAME - 9;
-    while !name.is_char_boundary(end) {
+    let hash = short_hash(&[name]);
+    format!("{}-{hash}", head(name, longest - hash.len() - 1))
+}
+
+/// The first bytes of `text`, whole characters only, without a separator at the end.
+fn head(text: &str, longest: usize) -> &str {
+    let mut end = text.len().min(longest);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let head = name
-        .get(..end)
+    text.get(..end)
         .unwrap_or_default()
-        .trim_end_matches(['-', '.']);
-    format!("{head}-{}", short_hash(&[name]))
+        .trim_end_matches(['-', '.'])
 }
 
 /// Name of an attempt's pod: `polecat-<name>`, later ones with their number and a hash of UID and number.
@@ -37,29 +56,20 @@ pub fn pod_name(polecat: &str, uid: &str, attempt: u32) -> String {
         return bounded(&format!("polecat-{polecat}"));
     }
     let tail = format!("-{attempt}-{}", short_hash(&[uid, &attempt.to_string()]));
-    let mut end = polecat
-        .len()
-        .min(LONGEST_NAME.saturating_sub(tail.len() + "polecat-".len()));
-    while !polecat.is_char_boundary(end) {
-        end -= 1;
-    }
-    let head = polecat
-        .get(..end)
-        .unwrap_or_default()
-        .trim_end_matches(['-', '.']);
-    format!("polecat-{head}{tail}")
+    let room = LONGEST_NAME.saturating_sub(tail.len() + "polecat-".len());
+    format!("polecat-{}{tail}", head(polecat, room))
 }
 
 /// Name of a rig's Witness.
 #[must_use]
 pub fn witness_name(rig: &str) -> String {
-    format!("{rig}-witness")
+    bounded_to(&format!("{rig}-witness"), LONGEST_OBJECT_NAME)
 }
 
 /// Name of a rig's Refinery.
 #[must_use]
 pub fn refinery_name(rig: &str) -> String {
-    format!("{rig}-refinery")
+    bounded_to(&format!("{rig}-refinery"), LONGEST_OBJECT_NAME)
 }
 
 /// A text as a Kubernetes name: lower case, dashes for what is not allowed.
@@ -90,9 +100,19 @@ mod tests {
     }
 
     #[test]
-    fn hashes_do_not_change_between_builds() {
-        assert_eq!(short_hash(&["a", "b"]), short_hash(&["a", "b"]));
+    fn hashes_never_change() {
+        // The value is the contract: pods named by an older release are found by it.
+        assert_eq!(short_hash(&["uid", "2"]), "2f4ee3f1");
         assert_ne!(short_hash(&["ab"]), short_hash(&["a", "b"]));
+    }
+
+    #[test]
+    fn children_keep_the_predecessors_names_while_they_fit() {
+        let long = "r".repeat(240);
+        assert_eq!(refinery_name(&long), format!("{long}-refinery"));
+        let longest = "r".repeat(253);
+        assert!(refinery_name(&longest).len() <= 253);
+        assert_ne!(refinery_name(&longest), witness_name(&longest));
     }
 
     #[test]

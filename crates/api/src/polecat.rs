@@ -52,46 +52,46 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolecatSpec {
-    /// Name of the Rig, or `standalone`.
+    /// Name of the Rig whose settings it inherits and whose branch it lands on. `standalone`: none.
     pub rig: String,
-    /// What is wanted: Idle stops and keeps the work, Working works, Terminated ends it.
+    /// What is wanted: Idle stops and keeps the work, Working works, Terminated ends it. Default Idle.
     pub desired_state: DesiredState,
     /// The bead (issue) it works on.
     #[serde(rename = "beadID", skip_serializing_if = "Option::is_none")]
     pub bead_id: Option<String>,
-    /// The task.
+    /// The task, as the predecessor's README writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
     /// The task as v0.4.2's schema spelled it. `task.description` wins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_description: Option<String>,
-    /// Where it runs. `local` is served by one machine (`gastown up`) only.
+    /// Where it runs. `local` is served by one machine (`gastown up`) only. Unset: wherever the operator is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ExecutionMode")]
     pub execution_mode: Option<ExecutionMode>,
     /// Which coding agent. Unset: the Rig's; else claude-code when Claude credentials or an Anthropic key are named; else opencode.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "AgentKind")]
     pub agent: Option<AgentKind>,
-    /// How the agent is set up.
+    /// How the agent is set up. Unset parts are the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_config: Option<AgentConfig>,
     /// Repository, credentials and pod settings. Unset parts are the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesSpec>,
-    /// Resources of the agent's container; `kubernetes.resources` wins.
+    /// Resources of the agent's container; `kubernetes.resources` wins. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
-    /// Seconds after which a finished pod is deleted. Branch and record stay.
+    /// Seconds after which a finished pod is deleted. Branch and record stay. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
     pub ttl_seconds_after_finished: Option<i32>,
-    /// Seconds without activity after which the agent is stopped.
+    /// Seconds without activity after which the agent is stopped. Unset: never.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
     pub max_idle_seconds: Option<i32>,
     /// Higher is dispatched and merged first. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
-    /// When failed work is tried again.
+    /// When failed work is tried again. Unset parts are the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 }
@@ -124,6 +124,7 @@ pub enum ExecutionMode {
 pub struct Task {
     /// What is to be done, in plain words.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 262144))]
     pub description: Option<String>,
 }
 
@@ -131,47 +132,44 @@ pub struct Task {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KubernetesSpec {
-    /// URL of the repository. Unset: the Rig's.
+    /// URL of the repository: https, ssh, `git@host:path`; on one machine a path too. Never with a password in it. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        regex(
-            pattern = r"^(git@[a-zA-Z0-9._-]+:|(https?|ssh)://([a-zA-Z0-9._-]+@)?[a-zA-Z0-9._-]+(:[0-9]+)?/|file:///|/)[a-zA-Z0-9._/~+@-]+$"
-        ),
-        length(max = 1024)
-    )]
+    #[schemars(regex(
+        pattern = r"^(([a-zA-Z0-9][a-zA-Z0-9._-]*@[a-zA-Z0-9._-]+:|(https?|ssh)://([a-zA-Z0-9][a-zA-Z0-9._-]*@)?[a-zA-Z0-9._-]+(:[0-9]+)?/)[a-zA-Z0-9._/~+@%-]+|(file://)?/[^\x00-\x1f]+)$"
+    ))]
     pub git_repository: Option<String>,
     /// Branch the work starts from and lands on. Unset: the Rig's, else main.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[a-zA-Z0-9._/-]+$"), length(max = 200))]
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9._/-]+$"))]
     pub git_branch: Option<String>,
     /// Branch the work is pushed to. Unset: `feature/<beadID>`, or `polecat/<name>`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[a-zA-Z0-9._/-]+$"), length(max = 200))]
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9._/-]+$"))]
     pub work_branch: Option<String>,
-    /// Secret with the git credential.
+    /// Secret with the git credential. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_secret_ref: Option<SecretReference>,
-    /// Secret with Claude's OAuth credentials.
+    /// Secret with Claude's OAuth credentials. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claude_creds_secret_ref: Option<SecretReference>,
-    /// Key of a Secret with an Anthropic API key.
+    /// Key of a Secret with an Anthropic API key. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key_secret_ref: Option<SecretKeyRef>,
-    /// Image of the agent's container.
+    /// Image of the agent's container. Unset: `agentConfig.image`, else the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Resources of the agent's container.
+    /// Resources of the agent's container. Unset: `resources` beside this block.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
-    /// Longest one attempt may take. Seconds. Default 3600.
+    /// Longest one attempt may take. Seconds. Unset: the Rig's, else 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
     pub active_deadline_seconds: Option<i64>,
-    /// ConfigMap with key `known_hosts`.
+    /// ConfigMap with key `known_hosts`. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_known_hosts_config_map_ref: Option<LocalObjectReference>,
-    /// Host keys are always checked.
+    /// Host keys are always checked. Default yes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "StrictHostKeyChecking")]
     pub ssh_strict_host_key_checking: Option<StrictHostKeyChecking>,
 }
 

@@ -31,27 +31,26 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct RefinerySpec {
-    /// The Rig.
+    /// The Rig whose work it lands.
     pub rig_ref: String,
-    /// The branch it lands on.
+    /// The branch it lands on. Unset: the Rig's, else main.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[a-zA-Z0-9._/-]+$"), length(max = 200))]
     pub target_branch: Option<String>,
-    /// Shell text that judges a candidate.
+    /// Shell text that judges a candidate. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 8192))]
     pub test_command: Option<String>,
     /// Test pods at once. Default 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub parallelism: Option<i32>,
-    /// Secret with the git credential.
+    /// Secret with the git credential. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_secret_ref: Option<SecretReference>,
-    /// How a change becomes commits.
+    /// How a change becomes commits. Unset: the Rig's, else rebase.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MergeStyle")]
     pub merge_style: Option<MergeStyle>,
-    /// Lands nothing new while true.
+    /// Lands nothing new while true. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
 }

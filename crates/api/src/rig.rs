@@ -59,9 +59,8 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct RigSpec {
-    /// URL of the repository: https, ssh, `git@host:path`; on one machine a path too.
+    /// URL of the repository: https, ssh, `git@host:path`; on one machine a path too. Never with a password in it.
     #[serde(rename = "gitURL")]
-    #[schemars(length(max = 1024))]
     pub git_url: String,
     /// Prefix of the rig's bead IDs.
     #[schemars(regex(pattern = r"^[a-z]{2,10}$"))]
@@ -86,9 +85,11 @@ pub struct RigSpec {
     pub test_timeout_seconds: Option<i64>,
     /// How a change becomes commits. Default rebase.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MergeStyle")]
     pub merge_style: Option<MergeStyle>,
     /// How a tested change reaches the branch. Default direct.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MergeStrategy")]
     pub merge_strategy: Option<MergeStrategy>,
     /// Secret with the git credential.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,8 +103,9 @@ pub struct RigSpec {
     /// Key of a Secret with an Anthropic API key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key_secret_ref: Option<SecretKeyRef>,
-    /// Which coding agent its polecats run.
+    /// Which coding agent its polecats run. Unset: claude-code when Claude credentials or an Anthropic key are named, else opencode.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "AgentKind")]
     pub agent: Option<AgentKind>,
     /// How the agent is set up.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +113,7 @@ pub struct RigSpec {
     /// Image of the agent's container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Image of the test container. Default the agent's.
+    /// Image of the test container. Unset: the agent's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_image: Option<String>,
     /// Resources of the agent's and the test's container.
@@ -124,15 +126,15 @@ pub struct RigSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub active_deadline_seconds: Option<i64>,
-    /// Seconds after which a finished pod is deleted.
+    /// Seconds after which a finished pod is deleted. Unset: at once where the work has landed, else after an hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ttl_seconds_after_finished: Option<i32>,
-    /// Without activity for this long an agent counts as stuck. Go duration, default 15m.
+    /// Without activity for this long an agent counts as stuck. Go duration. Default 15m.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
     pub stuck_threshold: Option<String>,
-    /// How often new commits are pushed. Seconds.
+    /// How often new commits are pushed. Seconds. Unset: 15 in a cluster, 1 on one machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub push_interval_seconds: Option<i32>,
@@ -142,7 +144,7 @@ pub struct RigSpec {
     /// Laid over every pod of this rig.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
-    /// Dispatches and lands nothing new while true.
+    /// Dispatches and lands nothing new while true. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
 }

@@ -41,3 +41,22 @@ pub const THEMES: [Theme; 3] = [
 pub fn theme(name: &str) -> Option<&'static Theme> {
     THEMES.iter().find(|t| t.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_distinct_and_legal_within_a_theme() {
+        for theme in &THEMES {
+            let distinct: BTreeSet<_> = theme.names.iter().collect();
+            assert_eq!(distinct.len(), theme.names.len(), "{}", theme.name);
+            for name in theme.names {
+                assert_eq!(*name, crate::names::legalized(name));
+            }
+        }
+        assert_eq!(theme("mad-max").unwrap().names.len(), 23);
+        assert!(theme("unknown").is_none());
+    }
+}

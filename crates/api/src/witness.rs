@@ -38,12 +38,12 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct WitnessSpec {
-    /// The Rig.
+    /// The Rig whose polecats it watches.
     pub rig_ref: String,
-    /// How often health is judged. Go duration, default 30s.
+    /// How often health is judged. Go duration. Default 30s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check_interval: Option<String>,
-    /// Without activity for this long a polecat counts as stuck. Go duration, default 15m.
+    /// Without activity for this long a polecat counts as stuck. Go duration. Unset: the Rig's, else 15m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck_threshold: Option<String>,
     /// Who is told: mayor, slack, email, or a webhook's URL. Default mayor.
@@ -67,7 +67,7 @@ pub enum WitnessPhase {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolecatsSummary {
-    /// All.
+    /// All the rig has.
     pub total: i32,
     /// Working.
     pub running: i32,

@@ -1,0 +1,66 @@
+//! Names hold for any input, not only for the ones we thought of.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a scene that cannot go on should say where"
+)]
+
+use gastown_api::labels::legal_label_value;
+use gastown_api::names::{bounded, legalized, pod_name, refinery_name, witness_name};
+use proptest::prelude::*;
+
+/// What Kubernetes takes as the name of a pod or of one of our objects.
+fn legal_object_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 253
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'))
+        && name.split('.').all(|part| {
+            part.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && part.ends_with(|c: char| c.is_ascii_alphanumeric())
+        })
+}
+
+fn object_name() -> impl Strategy<Value = String> {
+    "[a-z0-9]([a-z0-9-]{0,250}[a-z0-9])?"
+}
+
+proptest! {
+    #[test]
+    fn pod_names_are_legal_and_stand_in_labels(polecat in object_name(), uid in "[0-9a-f-]{36}", attempt in 0_u32..) {
+        let name = pod_name(&polecat, &uid, attempt);
+        prop_assert!(legal_object_name(&name), "{name}");
+        prop_assert!(legal_label_value(&name), "{name}");
+        prop_assert_eq!(&name, &pod_name(&polecat, &uid, attempt));
+    }
+
+    #[test]
+    fn attempts_and_lives_never_share_a_pod_name(
+        polecat in object_name(), one in "[0-9a-f]{8}", other in "[0-9a-f]{8}", attempt in 2_u32..1000,
+    ) {
+        let name = pod_name(&polecat, &one, attempt);
+        prop_assert_ne!(&name, &pod_name(&polecat, &one, attempt + 1));
+        if one != other {
+            prop_assert_ne!(&name, &pod_name(&polecat, &other, attempt));
+        }
+    }
+
+    #[test]
+    fn children_have_legal_names_of_their_own(rig in object_name()) {
+        prop_assert!(legal_object_name(&witness_name(&rig)));
+        prop_assert!(legal_object_name(&refinery_name(&rig)));
+        prop_assert_ne!(witness_name(&rig), refinery_name(&rig));
+    }
+
+    #[test]
+    fn any_text_becomes_a_legal_name_or_none(text in "\\PC{0,200}") {
+        let name = legalized(&text);
+        prop_assert!(name.is_empty() || (legal_object_name(&name) && name.len() <= 63), "{name}");
+    }
+
+    #[test]
+    fn long_names_that_differ_anywhere_stay_different(head in "[a-z]{80}", one in "[a-z]{5}", other in "[a-z]{5}") {
+        prop_assume!(one != other);
+        prop_assert_ne!(bounded(&format!("{head}{one}")), bounded(&format!("{head}{other}")));
+    }
+}

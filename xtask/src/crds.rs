@@ -1,0 +1,58 @@
+//! The six definitions as Helm's `crds/` folder holds them.
+
+use anyhow::{Context, Result};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::Value;
+
+use crate::generated::Generated;
+
+const FOLDER: &str = "charts/gastown-operator/crds";
+const HEADER: &str = "# Generated from crates/api by `make generate`. Do not edit.\n";
+
+/// One file a kind.
+pub(crate) fn files(crds: &[CustomResourceDefinition]) -> Result<Vec<Generated>> {
+    crds.iter().map(file).collect()
+}
+
+fn file(crd: &CustomResourceDefinition) -> Result<Generated> {
+    let name = format!("{}.{}", crd.spec.names.plural, crd.spec.group);
+    let mut definition = serde_json::to_value(crd).with_context(|| format!("{name} as JSON"))?;
+    whole_numbers(&mut definition);
+    let yaml = serde_saphyr::to_string(&definition).with_context(|| format!("{name} as YAML"))?;
+    Ok(Generated {
+        path: format!("{FOLDER}/{name}.yaml"),
+        text: format!("{HEADER}---\n{yaml}"),
+    })
+}
+
+/// Bounds are floating point in the schema's type and whole numbers in what people read: `1`, not `1.0`.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64()
+                && float.fract() == 0.0
+                && float.abs() < 9e15
+            {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a cluster reads from the file is what the code says, whatever YAML makes of quotes, folds and `yes`.
+    #[test]
+    fn yaml_reads_back_as_the_definition() {
+        for crd in gastown_api::crds() {
+            let read: CustomResourceDefinition =
+                serde_saphyr::from_str(&file(&crd).unwrap().text).unwrap();
+            assert_eq!(read, crd);
+        }
+    }
+}
