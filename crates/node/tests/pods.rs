@@ -358,7 +358,7 @@ async fn a_container_sees_only_what_it_was_given() {
     let secret = town.secret();
     let script = format!(
         "test ! -e {secret}; test ! -e {data}; test ! -e /etc/shadow; test ! -e \"$HIDDEN\"
-         test ! -e /work; test -r /etc/passwd; id -u; id -un; test -w /tmp; echo $$$$; ls /proc | grep -c '^[0-9]'
+         test ! -e /work; test ! -w /proc/sys/kernel/core_pattern; test -r /etc/passwd; id -u; id -un; test -w /tmp; echo $$$$; ls /proc | grep -c '^[0-9]'
          touch /ro/x 2>/dev/null && exit 9; touch /usr/bin/x 2>/dev/null && exit 8
          git init -q /w/repo && git -C /w/repo status --short && hostname",
         secret = secret.display(),
