@@ -306,8 +306,8 @@ impl Up<'_> {
     }
 
     /// Waits for both.
-    pub(crate) fn codes(self) -> (i32, i32, Result<CourierReport, ReportError>) {
-        let (run, courier) = (end(self.run), end(self.courier));
+    pub(crate) fn codes(mut self) -> (i32, i32, Result<CourierReport, ReportError>) {
+        let (run, courier) = (end(&mut self.run), end(&mut self.courier));
         (
             run,
             courier,
@@ -327,6 +327,18 @@ impl Up<'_> {
     pub(crate) fn terminate(&self) {
         for child in [&self.run, &self.courier] {
             signal(child.id(), "TERM");
+        }
+    }
+}
+
+impl Drop for Up<'_> {
+    /// A test that failed leaves nobody behind.
+    fn drop(&mut self) {
+        for child in [&mut self.run, &mut self.courier] {
+            if matches!(child.try_wait(), Ok(None)) {
+                kill_tree(child.id());
+                let _ = child.wait();
+            }
         }
     }
 }
@@ -362,7 +374,8 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
 }
 
 /// Waits for a process, at most a minute.
-pub(crate) fn end(mut child: Child) -> i32 {
+pub(crate) fn end(mut child: impl std::borrow::BorrowMut<Child>) -> i32 {
+    let child = child.borrow_mut();
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
