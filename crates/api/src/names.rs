@@ -1,4 +1,4 @@
-//! Names that are made, and the hash that keeps them within Kubernetes' bounds.
+//! Names that are made, and the hash that keeps them within Kubernetes' bounds. Pods are named by who decides on them.
 
 use sha2::{Digest, Sha256};
 
@@ -49,17 +49,6 @@ fn head(text: &str, longest: usize) -> &str {
         .trim_end_matches(['-', '.'])
 }
 
-/// Name of an attempt's pod: `polecat-<name>`, later ones with their number and a hash of UID and number.
-#[must_use]
-pub fn pod_name(polecat: &str, uid: &str, attempt: u32) -> String {
-    if attempt <= 1 {
-        return bounded(&format!("polecat-{polecat}"));
-    }
-    let tail = format!("-{attempt}-{}", short_hash(&[uid, &attempt.to_string()]));
-    let room = LONGEST_NAME.saturating_sub(tail.len() + "polecat-".len());
-    format!("polecat-{}{tail}", head(polecat, room))
-}
-
 /// Name of a rig's Witness.
 #[must_use]
 pub fn witness_name(rig: &str) -> String {
@@ -86,18 +75,6 @@ pub fn legalized(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pod_names_fit_and_tell_attempts_apart() {
-        assert_eq!(pod_name("furiosa", "u", 1), "polecat-furiosa");
-        let long = "x".repeat(63);
-        for attempt in [1, 2, 3, 1_000_000] {
-            let name = pod_name(&long, "uid", attempt);
-            assert!(name.len() <= LONGEST_NAME, "{name}");
-            assert_ne!(name, pod_name(&long, "uid", attempt + 1));
-        }
-        assert_ne!(pod_name("nux", "uid-1", 2), pod_name("nux", "uid-2", 2));
-    }
 
     #[test]
     fn hashes_never_change() {

@@ -5,7 +5,7 @@
 )]
 
 use gastown_api::labels::legal_label_value;
-use gastown_api::names::{bounded, legalized, pod_name, refinery_name, witness_name};
+use gastown_api::names::{bounded, legalized, refinery_name, witness_name};
 use proptest::prelude::*;
 
 /// What Kubernetes takes as the name of a pod or of one of our objects.
@@ -27,25 +27,6 @@ fn object_name() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn pod_names_are_legal_and_stand_in_labels(polecat in object_name(), uid in "[0-9a-f-]{36}", attempt in 0_u32..) {
-        let name = pod_name(&polecat, &uid, attempt);
-        prop_assert!(legal_object_name(&name), "{name}");
-        prop_assert!(legal_label_value(&name), "{name}");
-        prop_assert_eq!(&name, &pod_name(&polecat, &uid, attempt));
-    }
-
-    #[test]
-    fn attempts_and_lives_never_share_a_pod_name(
-        polecat in object_name(), one in "[0-9a-f]{8}", other in "[0-9a-f]{8}", attempt in 2_u32..1000,
-    ) {
-        let name = pod_name(&polecat, &one, attempt);
-        prop_assert_ne!(&name, &pod_name(&polecat, &one, attempt + 1));
-        if one != other {
-            prop_assert_ne!(&name, &pod_name(&polecat, &other, attempt));
-        }
-    }
-
-    #[test]
     fn children_have_legal_names_of_their_own(rig in object_name()) {
         prop_assert!(legal_object_name(&witness_name(&rig)));
         prop_assert!(legal_object_name(&refinery_name(&rig)));
@@ -56,6 +37,11 @@ proptest! {
     fn any_text_becomes_a_legal_name_or_none(text in "\\PC{0,200}") {
         let name = legalized(&text);
         prop_assert!(name.is_empty() || (legal_object_name(&name) && name.len() <= 63), "{name}");
+    }
+
+    #[test]
+    fn what_is_bounded_stands_in_a_label(name in object_name()) {
+        prop_assert!(legal_label_value(&bounded(&name)), "{name}");
     }
 
     #[test]
