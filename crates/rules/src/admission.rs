@@ -37,7 +37,8 @@ impl Admission {
     /// then what one rig is told does not depend on which others are looked at.
     pub(crate) fn judge(census: &Census<'_>) -> Self {
         let mut room = Room::measure(census);
-        let mut asking: Vec<&PolecatRow> = census.all_polecats().filter(|p| asks(census, p)).collect();
+        let mut asking: Vec<&PolecatRow> =
+            census.all_polecats().filter(|p| asks(census, p)).collect();
         asking.sort_by(|a, b| order(a).cmp(&order(b)));
         let mut verdicts = Self::default();
         for row in asking {
@@ -62,13 +63,19 @@ impl Admission {
 
 /// Priority first, then age, then name.
 fn order(row: &PolecatRow) -> impl Ord + '_ {
-    (std::cmp::Reverse(row.spec.priority.unwrap_or(0)), row.meta.created, &row.meta.key)
+    (
+        std::cmp::Reverse(row.spec.priority.unwrap_or(0)),
+        row.meta.created,
+        &row.meta.key,
+    )
 }
 
 /// Whether a polecat asks to start now. One whose writes are refused does not: it must not keep others out.
 fn asks(census: &Census<'_>, row: &PolecatRow) -> bool {
-    !matches!(census.world.blocked(&row.meta.key, census.now), Some(Blocked::Until(_)))
-        && polecat::wants_attempt(census, row)
+    !matches!(
+        census.world.blocked(&row.meta.key, census.now),
+        Some(Blocked::Until(_))
+    ) && polecat::wants_attempt(census, row)
 }
 
 /// Whether a polecat has its place: reserved, being reserved, or still filled by a pod.
@@ -77,7 +84,9 @@ fn holds(census: &Census<'_>, row: &PolecatRow) -> bool {
         Some(Status::Polecat(status)) => status.phase == PolecatPhase::Working,
         _ => false,
     };
-    pending || polecat::reserved(&row.status) || census.pods(row).iter().any(|pod| occupies(pod, census.now))
+    pending
+        || polecat::reserved(&row.status)
+        || census.pods(row).iter().any(|pod| occupies(pod, census.now))
 }
 
 /// Places taken, by rig and by convoy.
@@ -113,7 +122,10 @@ impl Room {
         let name = &row.spec.rig;
         let rig = census.rig(name).map(|r| &r.spec);
         if rig.is_some_and(|r| r.paused == Some(true)) {
-            return Err(Reason::new("Queued", format!("Rig {name} is paused: set spec.paused to false to go on")));
+            return Err(Reason::new(
+                "Queued",
+                format!("Rig {name} is paused: set spec.paused to false to go on"),
+            ));
         }
         let taken = self.rigs.get(name).copied().unwrap_or_default() + census.strays(name);
         let most = rig
@@ -125,7 +137,9 @@ impl Room {
         if name != STANDALONE && taken >= most {
             return Err(Reason::new(
                 "Queued",
-                format!("waits for a place: Rig {name} runs {most} polecats at once (settings.maxPolecats)"),
+                format!(
+                    "waits for a place: Rig {name} runs {most} polecats at once (settings.maxPolecats)"
+                ),
             ));
         }
         for convoy in census.limits(row) {
@@ -134,7 +148,10 @@ impl Room {
             if let Some(most) = limit(convoy).filter(|most| taken >= *most) {
                 return Err(Reason::new(
                     "Queued",
-                    format!("waits for a place: Convoy {} runs {most} polecats at once (parallelism)", key.name),
+                    format!(
+                        "waits for a place: Convoy {} runs {most} polecats at once (parallelism)",
+                        key.name
+                    ),
                 ));
             }
         }

@@ -36,7 +36,10 @@ static CLAUDE_CODE: Agent = Agent {
     ],
     model_flag: Some("--model"),
     model_prefix: |_| "",
-    env: &[("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"), ("IS_SANDBOX", "1")],
+    env: &[
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        ("IS_SANDBOX", "1"),
+    ],
     endpoint_env: Some("ANTHROPIC_BASE_URL"),
     // It speaks one wire format; a gateway's key is sent the same way.
     key_env: |_| "ANTHROPIC_API_KEY",
@@ -49,7 +52,10 @@ static OPENCODE: Agent = Agent {
     model_flag: Some("--model"),
     model_prefix: provider_prefix,
     env: &[
-        ("OPENCODE_CONFIG_CONTENT", r#"{"permission":"allow","autoupdate":false,"share":"disabled"}"#),
+        (
+            "OPENCODE_CONFIG_CONTENT",
+            r#"{"permission":"allow","autoupdate":false,"share":"disabled"}"#,
+        ),
         ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
         ("OPENCODE_DISABLE_MODELS_FETCH", "1"),
     ],

@@ -14,17 +14,43 @@ pub(crate) fn decide(census: &Census<'_>, row: &BeadStoreRow, out: &mut Draft<'_
     }
     let rig = &row.spec.rig_ref;
     let because = if census.rig(rig).is_none() {
-        Reason::new("RigNotFound", format!("there is no Rig {rig:?}: create it or correct spec.rigRef"))
+        Reason::new(
+            "RigNotFound",
+            format!("there is no Rig {rig:?}: create it or correct spec.rigRef"),
+        )
     } else {
-        Reason::new("NotYet", "issues are not read yet: give polecats their task with spec.task.description")
+        Reason::new(
+            "NotYet",
+            "issues are not read yet: give polecats their task with spec.task.description",
+        )
     };
     let mut to = row.status.clone();
-    to.phase = if because.code == "RigNotFound" { BeadStorePhase::Error } else { BeadStorePhase::Pending };
+    to.phase = if because.code == "RigNotFound" {
+        BeadStorePhase::Error
+    } else {
+        BeadStorePhase::Pending
+    };
     to.message = Some(because.message.clone());
     to.observed_generation = Some(row.meta.generation);
     let generation = row.meta.generation;
-    conditions::set(&mut to.conditions, READY, false, because.code, &because.message, generation, census.now);
+    conditions::set(
+        &mut to.conditions,
+        READY,
+        false,
+        because.code,
+        &because.message,
+        generation,
+        census.now,
+    );
     let message = "accepted and not served yet: prefix, gitSecretRef, syncInterval";
-    conditions::set(&mut to.conditions, FIELDS_HONOURED, false, "NotYet", message, generation, census.now);
+    conditions::set(
+        &mut to.conditions,
+        FIELDS_HONOURED,
+        false,
+        "NotYet",
+        message,
+        generation,
+        census.now,
+    );
     out.publish_bead_store(row, to, because, Vec::new());
 }

@@ -112,6 +112,7 @@ pub struct TextMap {
 }
 
 /// Everything we create.
+#[expect(clippy::large_enum_variant, reason = "actions box it whole")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Blueprint {
     /// An attempt.

@@ -51,27 +51,56 @@ pub(crate) fn decide<'w>(census: &Census<'w>, row: &'w ConvoyRow, out: &mut Draf
 /// Every bead once, in the order of the spec.
 fn beads<'w>(census: &Census<'w>, row: &'w ConvoyRow) -> Vec<(&'w str, Bead)> {
     let mut by_bead: BTreeMap<&str, Vec<&PolecatRow>> = BTreeMap::new();
-    for polecat in census.namespace(&row.meta.key.namespace).filter(|p| counts(row, p)) {
-        by_bead.entry(polecat.spec.bead_id.as_deref().unwrap_or_default()).or_default().push(polecat);
+    for polecat in census
+        .namespace(&row.meta.key.namespace)
+        .filter(|p| counts(row, p))
+    {
+        by_bead
+            .entry(polecat.spec.bead_id.as_deref().unwrap_or_default())
+            .or_default()
+            .push(polecat);
     }
     let mut seen = BTreeSet::new();
-    let tracked = row.spec.tracked_beads.iter().map(String::as_str).filter(|bead| seen.insert(*bead));
-    tracked.map(|bead| (bead, standing(row, bead, by_bead.get(bead).map_or(&[], Vec::as_slice)))).collect()
+    let tracked = row
+        .spec
+        .tracked_beads
+        .iter()
+        .map(String::as_str)
+        .filter(|bead| seen.insert(*bead));
+    tracked
+        .map(|bead| {
+            (
+                bead,
+                standing(row, bead, by_bead.get(bead).map_or(&[], Vec::as_slice)),
+            )
+        })
+        .collect()
 }
 
 fn standing(row: &ConvoyRow, bead: &str, polecats: &[&PolecatRow]) -> Bead {
     // What was counted stays counted, also when its polecat is deleted.
-    if row.status.completed_beads.iter().any(|b| b == bead) || polecats.iter().any(|p| polecat::landed(&p.status)) {
+    if row.status.completed_beads.iter().any(|b| b == bead)
+        || polecats.iter().any(|p| polecat::landed(&p.status))
+    {
         return Bead::Landed;
     }
     let alive = |p: &&&PolecatRow| {
         p.meta.deleting.is_none()
             && p.spec.desired_state != DesiredState::Terminated
-            && !matches!(p.status.phase, PolecatPhase::Stuck | PolecatPhase::Terminated)
+            && !matches!(
+                p.status.phase,
+                PolecatPhase::Stuck | PolecatPhase::Terminated
+            )
     };
     // The oldest live one has it; others of the same bead change nothing.
-    match polecats.iter().filter(alive).min_by_key(|p| (p.meta.created, &p.meta.key)) {
-        Some(p) => Bead::Under { active: p.status.phase != PolecatPhase::Done },
+    match polecats
+        .iter()
+        .filter(alive)
+        .min_by_key(|p| (p.meta.created, &p.meta.key))
+    {
+        Some(p) => Bead::Under {
+            active: p.status.phase != PolecatPhase::Done,
+        },
         None if polecats.is_empty() => Bead::Free,
         None => Bead::Failed,
     }
@@ -80,9 +109,16 @@ fn standing(row: &ConvoyRow, bead: &str, polecats: &[&PolecatRow]) -> Bead {
 /// Makes polecats for free beads, as many as may run.
 fn dispatch(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], out: &mut Draft<'_>) {
     let Some(rig) = &row.spec.rig_ref else { return };
-    let active = beads.iter().filter(|(_, bead)| *bead == Bead::Under { active: true }).count();
+    let active = beads
+        .iter()
+        .filter(|(_, bead)| *bead == Bead::Under { active: true })
+        .count();
     let room = limit(row).map_or(usize::MAX, |most| most.saturating_sub(active));
-    for (bead, _) in beads.iter().filter(|(_, bead)| *bead == Bead::Free).take(room) {
+    for (bead, _) in beads
+        .iter()
+        .filter(|(_, bead)| *bead == Bead::Free)
+        .take(room)
+    {
         let key = polecat_key(row, bead);
         // The name is somebody else's: said in the status, and left to a person.
         if census.world.polecats.contains_key(&key) {
@@ -98,8 +134,14 @@ fn dispatch(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], out: &
             },
             labels: convoy_labels(row),
         };
-        let because = Reason::new("Dispatched", format!("Convoy {} tracks {bead}", row.meta.key.name));
-        out.push(Action::Create { blueprint: Box::new(Blueprint::Polecat(blueprint)), because });
+        let because = Reason::new(
+            "Dispatched",
+            format!("Convoy {} tracks {bead}", row.meta.key.name),
+        );
+        out.push(Action::Create {
+            blueprint: Box::new(Blueprint::Polecat(blueprint)),
+            because,
+        });
     }
 }
 
@@ -117,7 +159,11 @@ fn convoy_labels(row: &ConvoyRow) -> BTreeMap<String, String> {
 fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> ConvoyStatus {
     let now = census.now;
     let names = |pick: fn(Bead) -> bool| -> Vec<String> {
-        beads.iter().filter(|(_, bead)| pick(*bead)).map(|(name, _)| (*name).to_owned()).collect()
+        beads
+            .iter()
+            .filter(|(_, bead)| pick(*bead))
+            .map(|(name, _)| (*name).to_owned())
+            .collect()
     };
     let mut to = row.status.clone();
     to.completed_beads = names(|b| b == Bead::Landed);
@@ -142,7 +188,15 @@ fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> Convoy
     to.message = Some(because.message.clone());
     let phase = to.phase;
     let mut set = |kind: &str, on: bool, code: &str, message: &str| {
-        conditions::set(&mut to.conditions, kind, on, code, message, row.meta.generation, now);
+        conditions::set(
+            &mut to.conditions,
+            kind,
+            on,
+            code,
+            message,
+            row.meta.generation,
+            now,
+        );
     };
     set(READY, ready, because.code, &because.message);
     match phase {
@@ -151,7 +205,12 @@ fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> Convoy
         ConvoyPhase::Pending | ConvoyPhase::InProgress => set(COMPLETE, false, "InProgress", ""),
     }
     if row.spec.notify_on_complete.is_some() {
-        set(FIELDS_HONOURED, false, "NotYet", "accepted and not served yet: notifyOnComplete");
+        set(
+            FIELDS_HONOURED,
+            false,
+            "NotYet",
+            "accepted and not served yet: notifyOnComplete",
+        );
     } else {
         to.conditions.retain(|c| c.type_ != FIELDS_HONOURED);
     }
@@ -159,19 +218,40 @@ fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> Convoy
 }
 
 /// Why it is where it is, and what to do.
-fn judge(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], to: &ConvoyStatus) -> (bool, Reason) {
-    let free: Vec<&str> = beads.iter().filter(|(_, b)| *b == Bead::Free).map(|(name, _)| *name).collect();
+fn judge(
+    census: &Census<'_>,
+    row: &ConvoyRow,
+    beads: &[(&str, Bead)],
+    to: &ConvoyStatus,
+) -> (bool, Reason) {
+    let free: Vec<&str> = beads
+        .iter()
+        .filter(|(_, b)| *b == Bead::Free)
+        .map(|(name, _)| *name)
+        .collect();
     if to.phase == ConvoyPhase::Complete {
-        return (true, Reason::new("Complete", format!("all {} landed", beads.len())));
+        return (
+            true,
+            Reason::new("Complete", format!("all {} landed", beads.len())),
+        );
     }
-    if let Some(rig) = row.spec.rig_ref.as_ref().filter(|name| census.rig(name).is_none()) {
+    if let Some(rig) = row
+        .spec
+        .rig_ref
+        .as_ref()
+        .filter(|name| census.rig(name).is_none())
+    {
         let fix = format!("there is no Rig {rig:?}: create it or correct spec.rigRef");
         return (false, Reason::new("RigNotFound", fix));
     }
-    let taken = free.iter().find(|bead| census.world.polecats.contains_key(&polecat_key(row, bead)));
+    let taken = free
+        .iter()
+        .find(|bead| census.world.polecats.contains_key(&polecat_key(row, bead)));
     if let Some(bead) = taken {
         let name = polecat_key(row, bead).name;
-        let fix = format!("Polecat {name} works on something else, so {bead} gets none: rename or delete it");
+        let fix = format!(
+            "Polecat {name} works on something else, so {bead} gets none: rename or delete it"
+        );
         return (false, Reason::new("NameTaken", fix));
     }
     let stuck = match to.failed_beads.as_slice() {
@@ -190,7 +270,16 @@ fn judge(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], to: &Conv
         );
         return (true, Reason::new("Synced", message));
     }
-    (true, Reason::new("Synced", format!("{} landed{stuck}", to.progress.as_deref().unwrap_or_default())))
+    (
+        true,
+        Reason::new(
+            "Synced",
+            format!(
+                "{} landed{stuck}",
+                to.progress.as_deref().unwrap_or_default()
+            ),
+        ),
+    )
 }
 
 fn shortened<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
@@ -209,10 +298,15 @@ fn publish(row: &ConvoyRow, to: ConvoyStatus, out: &mut Draft<'_>) {
     }
     let because = Reason::new("Synced", to.message.clone().unwrap_or_default());
     let mut notices = Vec::new();
-    if to.phase != row.status.phase && matches!(to.phase, ConvoyPhase::Complete | ConvoyPhase::Failed) {
+    if to.phase != row.status.phase
+        && matches!(to.phase, ConvoyPhase::Complete | ConvoyPhase::Failed)
+    {
         let failed = to.phase == ConvoyPhase::Failed;
         let code = if failed { "Failed" } else { "Complete" };
-        notices.push(Notice { warning: failed, because: Reason::new(code, because.message.clone()) });
+        notices.push(Notice {
+            warning: failed,
+            because: Reason::new(code, because.message.clone()),
+        });
     }
     out.publish_convoy(row, to, because, notices);
 }

@@ -3,9 +3,7 @@
 use crate::key::{Key, RigKey};
 use crate::plan::{Action, Notice, Plan, Status};
 use crate::reason::Reason;
-use crate::row::{
-    BeadStoreRow, ConvoyRow, Meta, PolecatRow, RefineryRow, RigRow, WitnessRow,
-};
+use crate::row::{BeadStoreRow, ConvoyRow, Meta, PolecatRow, RefineryRow, RigRow, WitnessRow};
 use crate::world::{Blocked, World};
 use gastown_api as api;
 use jiff::{SignedDuration, Timestamp};
@@ -28,7 +26,13 @@ pub(crate) struct Draft<'w> {
 impl<'w> Draft<'w> {
     /// An empty draft.
     pub(crate) fn new(world: &'w World, now: Timestamp) -> Self {
-        Self { world, now, rig: RigKey::default(), actions: BTreeMap::new(), wakes: BTreeMap::new() }
+        Self {
+            world,
+            now,
+            rig: RigKey::default(),
+            actions: BTreeMap::new(),
+            wakes: BTreeMap::new(),
+        }
     }
 
     /// From here on, blocked writes wake this rig.
@@ -65,7 +69,11 @@ impl<'w> Draft<'w> {
     /// Whether an object's status may be written again; if not, its rig is woken when it may. For sums, which
     /// change with every member.
     pub(crate) fn paced(&mut self, key: &Key, pace: SignedDuration) -> bool {
-        let next = self.world.written(key).map(|at| at + pace).filter(|at| *at > self.now);
+        let next = self
+            .world
+            .written(key)
+            .map(|at| at + pace)
+            .filter(|at| *at > self.now);
         if let Some(at) = next {
             let rig = self.rig.clone();
             self.wake_at(&rig, at);
@@ -84,7 +92,10 @@ impl<'w> Draft<'w> {
         if to == row.status {
             return false;
         }
-        let (from, to) = (Status::Polecat(Box::new(row.status.clone())), Status::Polecat(Box::new(to)));
+        let (from, to) = (
+            Status::Polecat(Box::new(row.status.clone())),
+            Status::Polecat(Box::new(to)),
+        );
         self.publish(&row.meta, from, to, because, notices)
     }
 
@@ -99,7 +110,10 @@ impl<'w> Draft<'w> {
         if to == row.status {
             return false;
         }
-        let (from, to) = (Status::Refinery(Box::new(row.status.clone())), Status::Refinery(Box::new(to)));
+        let (from, to) = (
+            Status::Refinery(Box::new(row.status.clone())),
+            Status::Refinery(Box::new(to)),
+        );
         self.publish(&row.meta, from, to, because, notices)
     }
 
@@ -114,7 +128,10 @@ impl<'w> Draft<'w> {
         if to == row.status {
             return false;
         }
-        let (from, to) = (Status::Rig(Box::new(row.status.clone())), Status::Rig(Box::new(to)));
+        let (from, to) = (
+            Status::Rig(Box::new(row.status.clone())),
+            Status::Rig(Box::new(to)),
+        );
         self.publish(&row.meta, from, to, because, notices)
     }
 
@@ -129,7 +146,10 @@ impl<'w> Draft<'w> {
         if to == row.status {
             return false;
         }
-        let (from, to) = (Status::Convoy(Box::new(row.status.clone())), Status::Convoy(Box::new(to)));
+        let (from, to) = (
+            Status::Convoy(Box::new(row.status.clone())),
+            Status::Convoy(Box::new(to)),
+        );
         self.publish(&row.meta, from, to, because, notices)
     }
 
@@ -144,7 +164,10 @@ impl<'w> Draft<'w> {
         if to == row.status {
             return false;
         }
-        let (from, to) = (Status::Witness(Box::new(row.status.clone())), Status::Witness(Box::new(to)));
+        let (from, to) = (
+            Status::Witness(Box::new(row.status.clone())),
+            Status::Witness(Box::new(to)),
+        );
         self.publish(&row.meta, from, to, because, notices)
     }
 
@@ -159,7 +182,10 @@ impl<'w> Draft<'w> {
         if to == row.status {
             return false;
         }
-        let (from, to) = (Status::BeadStore(Box::new(row.status.clone())), Status::BeadStore(Box::new(to)));
+        let (from, to) = (
+            Status::BeadStore(Box::new(row.status.clone())),
+            Status::BeadStore(Box::new(to)),
+        );
         self.publish(&row.meta, from, to, because, notices)
     }
 
@@ -186,7 +212,10 @@ impl<'w> Draft<'w> {
     pub(crate) fn finish(self) -> Plan {
         let mut actions: Vec<Action> = self.actions.into_values().collect();
         actions.sort_by_key(rank);
-        Plan { actions, wakes: self.wakes }
+        Plan {
+            actions,
+            wakes: self.wakes,
+        }
     }
 }
 

@@ -7,13 +7,13 @@
 //! The whole world is the specification, dirty rigs are the execution: `decide(w, all)` restricted to a rig equals
 //! `decide(w, {that rig})`. A settled world gives an empty plan.
 
+mod admission;
+mod agents;
 mod bead_store;
 mod blueprint;
 mod census;
 mod convoy;
 mod decide;
-mod admission;
-mod agents;
 mod draft;
 mod duration;
 mod fact;

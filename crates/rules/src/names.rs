@@ -12,7 +12,11 @@ pub(crate) fn short_hash(parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A legal object name from any text: lower case, digits, dashes. A text that had to change or did not fit
@@ -20,7 +24,13 @@ pub(crate) fn short_hash(parts: &[&str]) -> String {
 pub(crate) fn object_name(text: &str, limit: usize) -> String {
     let mapped: String = text
         .chars()
-        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     let trimmed = mapped.trim_matches('-');
     if trimmed == text && text.len() <= limit {
@@ -50,7 +60,10 @@ pub(crate) fn polecat_pod(polecat: &str, uid: &str, attempt: u32) -> String {
 /// Name of the ConfigMap with a polecat's long texts; another text is another map.
 pub(crate) fn polecat_texts(polecat: &str, uid: &str, text: &str) -> String {
     let tail = format!("-texts-{}", short_hash(&[uid, text]));
-    let head: String = format!("polecat-{polecat}").chars().take(253_usize.saturating_sub(tail.len())).collect();
+    let head: String = format!("polecat-{polecat}")
+        .chars()
+        .take(253_usize.saturating_sub(tail.len()))
+        .collect();
     format!("{}{tail}", head.trim_end_matches(['-', '.']))
 }
 
@@ -66,18 +79,33 @@ pub(crate) fn branch(text: &str) -> String {
     }
     let mapped: String = text
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '-') { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '-') {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(120)
         .collect();
-    let parts: Vec<&str> =
-        mapped.split('/').map(|part| part.trim_matches('-')).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = mapped
+        .split('/')
+        .map(|part| part.trim_matches('-'))
+        .filter(|part| !part.is_empty())
+        .collect();
     format!("{}-{}", parts.join("/"), short_hash(&[text]))
 }
 
 /// A repository's URL without what two spellings of it differ in.
 pub(crate) fn repository(url: &str) -> &str {
-    let url = url.trim().strip_prefix("file://").unwrap_or(url.trim()).trim_end_matches('/');
-    url.strip_suffix(".git").unwrap_or(url).trim_end_matches('/')
+    let url = url
+        .trim()
+        .strip_prefix("file://")
+        .unwrap_or(url.trim())
+        .trim_end_matches('/');
+    url.strip_suffix(".git")
+        .unwrap_or(url)
+        .trim_end_matches('/')
 }
 
 /// Whether git takes a text as a branch, and nothing takes it for an option.
@@ -89,7 +117,9 @@ pub(crate) fn legal_branch(text: &str) -> bool {
         && !text.starts_with('-')
         && !text.ends_with('.')
         && !text.contains("..")
-        && text.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+        && text
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
 }
 
 #[cfg(test)]
@@ -98,10 +128,25 @@ mod tests {
 
     #[test]
     fn branches_are_legal_and_distinct() {
-        for (text, want) in [("mp-123", true), ("a/b", true), ("a b", false), ("-x", false), ("a..b", false), ("", false)] {
+        for (text, want) in [
+            ("mp-123", true),
+            ("a/b", true),
+            ("a b", false),
+            ("-x", false),
+            ("a..b", false),
+            ("", false),
+        ] {
             assert_eq!(legal_branch(text), want, "{text}");
         }
-        for text in ["feature/mp 1", "feature/ü", "feature/../x", "feature/-", "feature/.a", "feature/a.lock", "x~1"] {
+        for text in [
+            "feature/mp 1",
+            "feature/ü",
+            "feature/../x",
+            "feature/-",
+            "feature/.a",
+            "feature/a.lock",
+            "x~1",
+        ] {
             assert!(legal_branch(&branch(text)), "{text} -> {}", branch(text));
         }
         assert_ne!(branch("feature/a b"), branch("feature/a?b"));

@@ -102,9 +102,10 @@ impl Action {
             Self::Create { because, .. }
             | Self::Delete { because, .. }
             | Self::Publish { because, .. } => because.clone(),
-            Self::Release { .. } => {
-                Reason::new("PredecessorFinalizer", "no finalizer of ours holds anything")
-            }
+            Self::Release { .. } => Reason::new(
+                "PredecessorFinalizer",
+                "no finalizer of ours holds anything",
+            ),
         }
     }
 }

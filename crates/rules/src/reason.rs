@@ -14,7 +14,10 @@ pub struct Reason {
 impl Reason {
     /// A reason from its parts.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }
 

@@ -31,8 +31,16 @@ pub(crate) fn decide(census: &Census<'_>, row: &RigRow, out: &mut Draft<'_>) {
     }
     let because = Reason::new("Summed", to.message.clone().unwrap_or_default());
     let degraded = to.phase == RigPhase::Degraded && row.status.phase != RigPhase::Degraded;
-    let notice = Notice { warning: true, because: because.clone() };
-    out.publish_rig(row, to, because, degraded.then_some(notice).into_iter().collect());
+    let notice = Notice {
+        warning: true,
+        because: because.clone(),
+    };
+    out.publish_rig(
+        row,
+        to,
+        because,
+        degraded.then_some(notice).into_iter().collect(),
+    );
 }
 
 /// Witness and Refinery, in the operator's namespace.
@@ -51,11 +59,16 @@ impl Children {
             let name = names::object_name(&format!("{}-{suffix}", row.meta.key.name), 253);
             Key::new(kind, &world.town.namespace, name)
         };
-        let (witness, refinery) = (key(Kind::Witness, "witness"), key(Kind::Refinery, "refinery"));
+        let (witness, refinery) = (
+            key(Kind::Witness, "witness"),
+            key(Kind::Refinery, "refinery"),
+        );
         let refusal = |key| world.refusal(key).and_then(|r| r.why.clone());
         Self {
-            witness_is_there: world.witnesses.contains_key(&witness) || world.malformed.contains_key(&witness),
-            refinery_is_there: world.refineries.contains_key(&refinery) || world.malformed.contains_key(&refinery),
+            witness_is_there: world.witnesses.contains_key(&witness)
+                || world.malformed.contains_key(&witness),
+            refinery_is_there: world.refineries.contains_key(&refinery)
+                || world.malformed.contains_key(&refinery),
             refused: refusal(&witness).or_else(|| refusal(&refinery)),
             witness,
             refinery,
@@ -66,16 +79,39 @@ impl Children {
     fn make(&self, row: &RigRow, out: &mut Draft<'_>) {
         let owner = (row.meta.key.name.clone(), row.meta.uid.clone());
         let rig_ref = row.meta.key.name.clone();
-        let because = Reason::new("ChildMissing", format!("Rig {rig_ref} has a Witness and a Refinery"));
+        let because = Reason::new(
+            "ChildMissing",
+            format!("Rig {rig_ref} has a Witness and a Refinery"),
+        );
         if !self.witness_is_there {
-            let spec = api::WitnessSpec { rig_ref: rig_ref.clone(), ..api::WitnessSpec::default() };
-            let blueprint = Blueprint::Witness { key: self.witness.clone(), owner: owner.clone(), spec };
-            out.push(Action::Create { blueprint: Box::new(blueprint), because: because.clone() });
+            let spec = api::WitnessSpec {
+                rig_ref: rig_ref.clone(),
+                ..api::WitnessSpec::default()
+            };
+            let blueprint = Blueprint::Witness {
+                key: self.witness.clone(),
+                owner: owner.clone(),
+                spec,
+            };
+            out.push(Action::Create {
+                blueprint: Box::new(blueprint),
+                because: because.clone(),
+            });
         }
         if !self.refinery_is_there {
-            let spec = api::RefinerySpec { rig_ref, ..api::RefinerySpec::default() };
-            let blueprint = Blueprint::Refinery { key: self.refinery.clone(), owner, spec };
-            out.push(Action::Create { blueprint: Box::new(blueprint), because });
+            let spec = api::RefinerySpec {
+                rig_ref,
+                ..api::RefinerySpec::default()
+            };
+            let blueprint = Blueprint::Refinery {
+                key: self.refinery.clone(),
+                owner,
+                spec,
+            };
+            out.push(Action::Create {
+                blueprint: Box::new(blueprint),
+                because,
+            });
         }
     }
 }
@@ -93,7 +129,10 @@ fn sum(census: &Census<'_>, row: &RigRow, children: &Children) -> RigStatus {
     to.merged = count(&|p| polecat::landed(&p.status));
     to.done = count(&|p| p.status.phase == PolecatPhase::Done && !polecat::landed(&p.status));
     to.stuck = count(&|p| p.status.phase == PolecatPhase::Stuck);
-    let convoys = census.convoys_of(name).filter(|c| c.status.phase == ConvoyPhase::InProgress).count();
+    let convoys = census
+        .convoys_of(name)
+        .filter(|c| c.status.phase == ConvoyPhase::InProgress)
+        .count();
     to.active_convoys = i32::try_from(convoys).unwrap_or(i32::MAX);
     to.witness_created = children.witness_is_there;
     to.refinery_created = children.refinery_is_there;
@@ -104,38 +143,69 @@ fn sum(census: &Census<'_>, row: &RigRow, children: &Children) -> RigStatus {
     to.message = Some(because.message.clone());
     let ready = phase == RigPhase::Ready;
     let mut set = |kind: &str, on: bool, code: &str, message: &str| {
-        conditions::set(&mut to.conditions, kind, on, code, message, row.meta.generation, census.now);
+        conditions::set(
+            &mut to.conditions,
+            kind,
+            on,
+            code,
+            message,
+            row.meta.generation,
+            census.now,
+        );
     };
     set(READY, ready, because.code, &because.message);
     let fields = not_served(&row.spec);
     if fields.is_empty() {
         to.conditions.retain(|c| c.type_ != FIELDS_HONOURED);
     } else {
-        set(FIELDS_HONOURED, false, "NotYet", &format!("accepted and not served yet: {}", fields.join(", ")));
+        set(
+            FIELDS_HONOURED,
+            false,
+            "NotYet",
+            &format!("accepted and not served yet: {}", fields.join(", ")),
+        );
     }
     to
 }
 
 fn is_queued(polecat: &PolecatRow) -> bool {
     polecat.status.phase == PolecatPhase::Idle
-        && conditions::get(&polecat.status.conditions, PROGRESSING).is_some_and(|c| c.reason == "Queued")
+        && conditions::get(&polecat.status.conditions, PROGRESSING)
+            .is_some_and(|c| c.reason == "Queued")
 }
 
-fn judge(census: &Census<'_>, row: &RigRow, children: &Children, to: &RigStatus) -> (RigPhase, Reason) {
+fn judge(
+    census: &Census<'_>,
+    row: &RigRow,
+    children: &Children,
+    to: &RigStatus,
+) -> (RigPhase, Reason) {
     let name = &row.meta.key.name;
     if let Some(why) = &children.refused {
         let message = format!("Witness or Refinery of {name} cannot be created: {why}");
-        return (RigPhase::Degraded, Reason::new("ChildCreationFailed", message));
+        return (
+            RigPhase::Degraded,
+            Reason::new("ChildCreationFailed", message),
+        );
     }
     if row.spec.git_url.is_empty() {
         let message = "no repository is named: set spec.gitURL";
-        return (RigPhase::Degraded, Reason::new("MissingRepository", message));
+        return (
+            RigPhase::Degraded,
+            Reason::new("MissingRepository", message),
+        );
     }
     if !children.witness_is_there || !children.refinery_is_there {
-        return (RigPhase::Initializing, Reason::new("Initializing", "its Witness and Refinery are being made"));
+        return (
+            RigPhase::Initializing,
+            Reason::new("Initializing", "its Witness and Refinery are being made"),
+        );
     }
     if row.spec.paused == Some(true) {
-        return (RigPhase::Ready, Reason::new("Paused", "dispatches and lands nothing new: spec.paused"));
+        return (
+            RigPhase::Ready,
+            Reason::new("Paused", "dispatches and lands nothing new: spec.paused"),
+        );
     }
     if let Some(why) = refinery::closed(census.world, name).filter(|why| why.code != "Paused") {
         return (RigPhase::Degraded, why);

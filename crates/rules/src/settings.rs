@@ -64,7 +64,10 @@ pub(crate) struct Target {
 impl Target {
     /// The path on the host that the repository is, where it is one.
     pub(crate) fn local_path(&self) -> Option<String> {
-        let path = self.repository.strip_prefix("file://").unwrap_or(&self.repository);
+        let path = self
+            .repository
+            .strip_prefix("file://")
+            .unwrap_or(&self.repository);
         path.starts_with('/').then(|| path.to_owned())
     }
 }
@@ -112,7 +115,8 @@ pub(crate) fn deadline(polecat: &PolecatRow, rig: Option<&RigRow>) -> i64 {
 pub(crate) fn retry(polecat: &PolecatRow, rig: Option<&RigRow>) -> Retry {
     let own = polecat.spec.retry.as_ref();
     let inherited = rig.and_then(|r| r.spec.retry.as_ref());
-    let pick = |f: fn(&api::Retry) -> Option<i32>| own.and_then(f).or_else(|| inherited.and_then(f));
+    let pick =
+        |f: fn(&api::Retry) -> Option<i32>| own.and_then(f).or_else(|| inherited.and_then(f));
     Retry {
         limit: pick(|r| r.limit).unwrap_or(2).max(0).into(),
         backoff: pick(|r| r.backoff_seconds).unwrap_or(10).max(0).into(),
@@ -132,7 +136,11 @@ pub(crate) fn ttl(polecat: &PolecatRow, rig: Option<&RigRow>) -> Option<i64> {
 ///
 /// # Errors
 /// What is missing or wrong, with what to do about it.
-pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Result<Settings, Reason> {
+pub(crate) fn resolve(
+    world: &World,
+    polecat: &PolecatRow,
+    rig: Option<&RigRow>,
+) -> Result<Settings, Reason> {
     let spec = &polecat.spec;
     rig_is_there(world, polecat, rig)?;
     if spec.execution_mode == Some(api::ExecutionMode::Local) && !world.town.one_machine {
@@ -142,12 +150,18 @@ pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>)
         ));
     }
     let target = target(polecat, rig).ok_or_else(|| {
-        Reason::new("MissingRepository", "no repository is named: set spec.kubernetes.gitRepository")
+        Reason::new(
+            "MissingRepository",
+            "no repository is named: set spec.kubernetes.gitRepository",
+        )
     })?;
     if target.local_path().is_some() && !world.town.one_machine {
         return Err(Reason::new(
             "LocalRepository",
-            format!("{} is a path, which pods of a cluster cannot reach: name an https or ssh URL", target.repository),
+            format!(
+                "{} is a path, which pods of a cluster cannot reach: name an https or ssh URL",
+                target.repository
+            ),
         ));
     }
     let work_branch = work_branch(polecat, &target)?;
@@ -180,7 +194,11 @@ fn rig_is_there(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Re
     if rig.is_some() || name == STANDALONE {
         return Ok(());
     }
-    if world.malformed.keys().any(|k| k.kind == Kind::Rig && k.name == *name) {
+    if world
+        .malformed
+        .keys()
+        .any(|k| k.kind == Kind::Rig && k.name == *name)
+    {
         return Err(Reason::new(
             "RigUnreadable",
             format!("Rig {name} cannot be read: see kubectl get rig {name} -o yaml"),
@@ -193,7 +211,11 @@ fn rig_is_there(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Re
 }
 
 fn work_branch(polecat: &PolecatRow, target: &Target) -> Result<String, Reason> {
-    let given = polecat.spec.kubernetes.as_ref().and_then(|k| named(k.work_branch.as_ref()));
+    let given = polecat
+        .spec
+        .kubernetes
+        .as_ref()
+        .and_then(|k| named(k.work_branch.as_ref()));
     let work_branch = given.unwrap_or_else(|| match named(polecat.spec.bead_id.as_ref()) {
         Some(bead) => names::branch(&format!("feature/{bead}")),
         None => names::branch(&format!("polecat/{}", polecat.meta.key.name)),
@@ -209,7 +231,9 @@ fn work_branch(polecat: &PolecatRow, target: &Target) -> Result<String, Reason> 
     if work_branch == target.branch {
         return Err(Reason::new(
             "InvalidBranch",
-            format!("{work_branch} is the branch work lands on: set another spec.kubernetes.workBranch"),
+            format!(
+                "{work_branch} is the branch work lands on: set another spec.kubernetes.workBranch"
+            ),
         ));
     }
     Ok(work_branch)
@@ -218,12 +242,18 @@ fn work_branch(polecat: &PolecatRow, target: &Target) -> Result<String, Reason> 
 /// The task's text: the description, else the bead's name.
 fn task(polecat: &PolecatRow, kind: AgentKind) -> Result<String, Reason> {
     let spec = &polecat.spec;
-    let text = spec.task.as_ref().and_then(|t| t.description.as_ref()).or(spec.task_description.as_ref());
+    let text = spec
+        .task
+        .as_ref()
+        .and_then(|t| t.description.as_ref())
+        .or(spec.task_description.as_ref());
     if let Some(text) = text.filter(|t| !t.trim().is_empty()) {
         return Ok(text.clone());
     }
     match (named(spec.bead_id.as_ref()), kind) {
-        (Some(bead), _) => Ok(format!("Work on issue {bead} of this repository until it is resolved.")),
+        (Some(bead), _) => Ok(format!(
+            "Work on issue {bead} of this repository until it is resolved."
+        )),
         // A program of the user's own may know what to do.
         (None, AgentKind::Custom) => Ok(String::new()),
         (None, _) => Err(Reason::new(
@@ -234,8 +264,17 @@ fn task(polecat: &PolecatRow, kind: AgentKind) -> Result<String, Reason> {
 }
 
 fn agent_kind(polecat: &PolecatRow, rig: Option<&RigRow>) -> AgentKind {
-    let named = polecat.spec.agent.or_else(|| rig.and_then(|r| r.spec.agent));
-    named.unwrap_or_else(|| if speaks_to_claude(polecat, rig) { AgentKind::ClaudeCode } else { AgentKind::Opencode })
+    let named = polecat
+        .spec
+        .agent
+        .or_else(|| rig.and_then(|r| r.spec.agent));
+    named.unwrap_or_else(|| {
+        if speaks_to_claude(polecat, rig) {
+            AgentKind::ClaudeCode
+        } else {
+            AgentKind::Opencode
+        }
+    })
 }
 
 fn speaks_to_claude(polecat: &PolecatRow, rig: Option<&RigRow>) -> bool {
@@ -243,11 +282,15 @@ fn speaks_to_claude(polecat: &PolecatRow, rig: Option<&RigRow>) -> bool {
     let anthropic = |c: Option<&api::AgentConfig>| {
         c.is_some_and(|c| {
             c.provider == Some(api::Provider::Anthropic)
-                && c.model_provider.as_ref().is_some_and(|m| m.api_key_secret_ref.is_some())
+                && c.model_provider
+                    .as_ref()
+                    .is_some_and(|m| m.api_key_secret_ref.is_some())
         })
     };
     own.is_some_and(|k| k.claude_creds_secret_ref.is_some() || k.api_key_secret_ref.is_some())
-        || rig.is_some_and(|r| r.spec.claude_creds_secret_ref.is_some() || r.spec.api_key_secret_ref.is_some())
+        || rig.is_some_and(|r| {
+            r.spec.claude_creds_secret_ref.is_some() || r.spec.api_key_secret_ref.is_some()
+        })
         || anthropic(polecat.spec.agent_config.as_ref())
         || anthropic(rig.and_then(|r| r.spec.agent_config.as_ref()))
 }
@@ -274,8 +317,13 @@ impl Setup {
             .filter(|r| r.spec.agent.is_none_or(|agent| agent == kind))
             .and_then(|r| r.spec.agent_config.clone())
             .unwrap_or_default();
-        let endpoint = |c: &api::AgentConfig| c.model_provider.as_ref().and_then(|m| m.endpoint.clone());
-        let key = |c: &api::AgentConfig| c.model_provider.as_ref().and_then(|m| m.api_key_secret_ref.clone());
+        let endpoint =
+            |c: &api::AgentConfig| c.model_provider.as_ref().and_then(|m| m.endpoint.clone());
+        let key = |c: &api::AgentConfig| {
+            c.model_provider
+                .as_ref()
+                .and_then(|m| m.api_key_secret_ref.clone())
+        };
         // Command and arguments belong together: naming a command drops the rig's arguments.
         let command = match (own.command.is_empty(), own.args.is_empty()) {
             (false, _) => [own.command.clone(), own.args.clone()].concat(),
@@ -296,7 +344,11 @@ impl Setup {
             own_image: named(own.image.as_ref()),
             rig_image: named(rigs.image.as_ref()),
             command,
-            config_map: own.config_map_ref.or(rigs.config_map_ref).map(|r| r.name).filter(|n| !n.is_empty()),
+            config_map: own
+                .config_map_ref
+                .or(rigs.config_map_ref)
+                .map(|r| r.name)
+                .filter(|n| !n.is_empty()),
             env,
         }
     }
@@ -318,7 +370,11 @@ fn command(agent: &Agent, setup: &Setup) -> Result<Vec<String>, Reason> {
     }
     let mut command: Vec<String> = agent.command.iter().map(|&word| word.to_owned()).collect();
     if let (Some(flag), Some(model)) = (agent.model_flag, &setup.model) {
-        let prefix = if model.contains('/') { "" } else { (agent.model_prefix)(setup.provider()) };
+        let prefix = if model.contains('/') {
+            ""
+        } else {
+            (agent.model_prefix)(setup.provider())
+        };
         command.extend([flag.to_owned(), format!("{prefix}{model}")]);
     }
     command.extend(setup.command.iter().cloned());
@@ -327,11 +383,18 @@ fn command(agent: &Agent, setup: &Setup) -> Result<Vec<String>, Reason> {
 
 /// `args` without `command` are more flags for a known agent.
 fn only_arguments(setup: &Setup) -> bool {
-    setup.command.first().is_some_and(|word| word.starts_with('-'))
+    setup
+        .command
+        .first()
+        .is_some_and(|word| word.starts_with('-'))
 }
 
 fn image(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>, setup: &Setup) -> String {
-    let own = polecat.spec.kubernetes.as_ref().and_then(|k| named(k.image.as_ref()));
+    let own = polecat
+        .spec
+        .kubernetes
+        .as_ref()
+        .and_then(|k| named(k.image.as_ref()));
     setup
         .own_image
         .clone()
@@ -347,7 +410,11 @@ fn env(agent: &Agent, setup: &Setup) -> Vec<EnvVar> {
         value: Some(value.to_owned()),
         value_from: None,
     };
-    let mut env: Vec<EnvVar> = agent.env.iter().map(|(name, value)| plain(name, value)).collect();
+    let mut env: Vec<EnvVar> = agent
+        .env
+        .iter()
+        .map(|(name, value)| plain(name, value))
+        .collect();
     if let (Some(name), Some(endpoint)) = (agent.endpoint_env, &setup.endpoint) {
         env.push(plain(name, endpoint));
     }
@@ -358,11 +425,18 @@ fn env(agent: &Agent, setup: &Setup) -> Vec<EnvVar> {
     env
 }
 
-fn credentials(polecat: &PolecatRow, rig: Option<&RigRow>, agent: &Agent, setup: &Setup) -> Credentials {
+fn credentials(
+    polecat: &PolecatRow,
+    rig: Option<&RigRow>,
+    agent: &Agent,
+    setup: &Setup,
+) -> Credentials {
     let own = polecat.spec.kubernetes.clone().unwrap_or_default();
-    let secret = |s: Option<&api::SecretReference>| s.map(|s| s.name.clone()).filter(|n| !n.is_empty());
+    let secret =
+        |s: Option<&api::SecretReference>| s.map(|s| s.name.clone()).filter(|n| !n.is_empty());
     let key = |k: Option<&api::SecretKeyRef>, var: &str| {
-        k.filter(|k| !k.name.is_empty()).map(|k| (k.name.clone(), k.key.clone(), var.to_owned()))
+        k.filter(|k| !k.name.is_empty())
+            .map(|k| (k.name.clone(), k.key.clone(), var.to_owned()))
     };
     let variable = (agent.key_env)(setup.provider());
     let own_claude = secret(own.claude_creds_secret_ref.as_ref());
@@ -373,7 +447,10 @@ fn credentials(polecat: &PolecatRow, rig: Option<&RigRow>, agent: &Agent, setup:
     let (claude, api_key) = if own_claude.is_some() || own_key.is_some() {
         (own_claude, own_key)
     } else {
-        let rig_key = key(rigs.and_then(|r| r.api_key_secret_ref.as_ref()), "ANTHROPIC_API_KEY");
+        let rig_key = key(
+            rigs.and_then(|r| r.api_key_secret_ref.as_ref()),
+            "ANTHROPIC_API_KEY",
+        );
         (
             secret(rigs.and_then(|r| r.claude_creds_secret_ref.as_ref())),
             rig_key.or_else(|| key(setup.rig_key.as_ref(), variable)),
@@ -385,15 +462,24 @@ fn credentials(polecat: &PolecatRow, rig: Option<&RigRow>, agent: &Agent, setup:
         .map(|r| r.name)
         .filter(|n| !n.is_empty());
     Credentials {
-        git: secret(own.git_secret_ref.as_ref()).or_else(|| secret(rigs.and_then(|r| r.git_secret_ref.as_ref()))),
+        git: secret(own.git_secret_ref.as_ref())
+            .or_else(|| secret(rigs.and_then(|r| r.git_secret_ref.as_ref()))),
         known_hosts: hosts,
         claude,
         api_key,
     }
 }
 
-fn resources(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Option<ResourceRequirements> {
-    let own = polecat.spec.kubernetes.as_ref().and_then(|k| k.resources.clone());
+fn resources(
+    world: &World,
+    polecat: &PolecatRow,
+    rig: Option<&RigRow>,
+) -> Option<ResourceRequirements> {
+    let own = polecat
+        .spec
+        .kubernetes
+        .as_ref()
+        .and_then(|k| k.resources.clone());
     own.or_else(|| polecat.spec.resources.clone())
         .or_else(|| rig.and_then(|r| r.spec.resources.clone()))
         .or_else(|| (!world.town.one_machine).then(predecessor_resources))
@@ -416,7 +502,9 @@ fn predecessor_resources() -> ResourceRequirements {
 
 fn pace(world: &World, rig: Option<&RigRow>) -> wire::Pace {
     let defaults = wire::Pace::default();
-    let push = rig.and_then(|r| r.spec.push_interval_seconds).and_then(|s| u64::try_from(s).ok());
+    let push = rig
+        .and_then(|r| r.spec.push_interval_seconds)
+        .and_then(|s| u64::try_from(s).ok());
     wire::Pace {
         push_interval_ms: push.map_or(world.town.push_interval_ms, |s| s.saturating_mul(1000)),
         stuck_after_s: stuck_after(world, rig).unwrap_or(defaults.stuck_after_s),
@@ -429,14 +517,23 @@ fn stuck_after(world: &World, rig: Option<&RigRow>) -> Option<u64> {
     let rig = rig?;
     let witness = || {
         let mut witnesses = world.witnesses.values();
-        witnesses.find(|w| w.spec.rig_ref == rig.meta.key.name)?.spec.stuck_threshold.clone()
+        witnesses
+            .find(|w| w.spec.rig_ref == rig.meta.key.name)?
+            .spec
+            .stuck_threshold
+            .clone()
     };
     let text = rig.spec.stuck_threshold.clone().or_else(witness)?;
-    u64::try_from(duration::parse(&text)?.as_secs()).ok().filter(|s| *s > 0)
+    u64::try_from(duration::parse(&text)?.as_secs())
+        .ok()
+        .filter(|s| *s > 0)
 }
 
 fn record(world: &World, rig: Option<&RigRow>) -> wire::RecordLevel {
-    match rig.and_then(|r| r.spec.record.as_ref()).and_then(|r| r.level) {
+    match rig
+        .and_then(|r| r.spec.record.as_ref())
+        .and_then(|r| r.level)
+    {
         Some(api::RecordLevel::Commits) => wire::RecordLevel::Commits,
         Some(api::RecordLevel::Work) => wire::RecordLevel::Work,
         Some(api::RecordLevel::Conversation) => wire::RecordLevel::Conversation,

@@ -42,8 +42,16 @@ pub(crate) fn decide(census: &Census<'_>, row: &WitnessRow, out: &mut Draft<'_>)
     }
     let because = Reason::new("Checked", to.message.clone().unwrap_or_default());
     let worse = to.phase == WitnessPhase::Degraded && row.status.phase != WitnessPhase::Degraded;
-    let notice = Notice { warning: true, because: because.clone() };
-    out.publish_witness(row, to, because, worse.then_some(notice).into_iter().collect());
+    let notice = Notice {
+        warning: true,
+        because: because.clone(),
+    };
+    out.publish_witness(
+        row,
+        to,
+        because,
+        worse.then_some(notice).into_iter().collect(),
+    );
 }
 
 /// Since when a running pod may have been without activity.
@@ -53,16 +61,28 @@ fn silence(pod: &PodRow) -> Option<Timestamp> {
 
 fn interval(row: &WitnessRow) -> SignedDuration {
     let text = row.spec.health_check_interval.as_deref();
-    text.and_then(duration::parse).unwrap_or(INTERVAL).max(SignedDuration::from_secs(1))
+    text.and_then(duration::parse)
+        .unwrap_or(INTERVAL)
+        .max(SignedDuration::from_secs(1))
 }
 
 fn threshold(census: &Census<'_>, row: &WitnessRow) -> SignedDuration {
-    let rigs = census.rig(&row.spec.rig_ref).and_then(|r| r.spec.stuck_threshold.as_deref());
-    rigs.or(row.spec.stuck_threshold.as_deref()).and_then(duration::parse).unwrap_or(STUCK_AFTER)
+    let rigs = census
+        .rig(&row.spec.rig_ref)
+        .and_then(|r| r.spec.stuck_threshold.as_deref());
+    rigs.or(row.spec.stuck_threshold.as_deref())
+        .and_then(duration::parse)
+        .unwrap_or(STUCK_AFTER)
 }
 
-fn judge(census: &Census<'_>, row: &WitnessRow, polecats: &[&PolecatRow], silent: &[&PolecatRow]) -> WitnessStatus {
-    let in_phase = |phase: PolecatPhase| size(polecats.iter().filter(|p| p.status.phase == phase).count());
+fn judge(
+    census: &Census<'_>,
+    row: &WitnessRow,
+    polecats: &[&PolecatRow],
+    silent: &[&PolecatRow],
+) -> WitnessStatus {
+    let in_phase =
+        |phase: PolecatPhase| size(polecats.iter().filter(|p| p.status.phase == phase).count());
     let summary = PolecatsSummary {
         total: size(polecats.len()),
         running: in_phase(PolecatPhase::Working),
@@ -87,14 +107,25 @@ fn judge(census: &Census<'_>, row: &WitnessRow, polecats: &[&PolecatRow], silent
     to.observed_generation = Some(row.meta.generation);
     let mut set = |kind: &str, on: bool, because: &Reason| {
         let generation = row.meta.generation;
-        conditions::set(&mut to.conditions, kind, on, because.code, &because.message, generation, census.now);
+        conditions::set(
+            &mut to.conditions,
+            kind,
+            on,
+            because.code,
+            &because.message,
+            generation,
+            census.now,
+        );
     };
     set(READY, healthy, &because);
     set(DEGRADED, !healthy, &because);
     set(
         FIELDS_HONOURED,
         false,
-        &Reason::new("NotYet", "accepted and not served yet: escalationTarget; nobody is told but by status and events"),
+        &Reason::new(
+            "NotYet",
+            "accepted and not served yet: escalationTarget; nobody is told but by status and events",
+        ),
     );
     if to != row.status {
         to.last_check_time = Some(Time(census.now));
@@ -106,9 +137,16 @@ fn judge(census: &Census<'_>, row: &WitnessRow, polecats: &[&PolecatRow], silent
 fn issues(polecats: &[&PolecatRow], silent: &[&PolecatRow]) -> String {
     const SHOWN: usize = 5;
     let names = |rows: &mut dyn Iterator<Item = &&PolecatRow>| {
-        rows.map(|p| p.meta.key.name.as_str()).take(SHOWN).collect::<Vec<_>>().join(", ")
+        rows.map(|p| p.meta.key.name.as_str())
+            .take(SHOWN)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
-    let stuck = names(&mut polecats.iter().filter(|p| p.status.phase == PolecatPhase::Stuck));
+    let stuck = names(
+        &mut polecats
+            .iter()
+            .filter(|p| p.status.phase == PolecatPhase::Stuck),
+    );
     let quiet = names(&mut silent.iter());
     match (stuck.as_str(), quiet.as_str()) {
         (stuck, "") => format!("stuck: {stuck}; their messages say why"),

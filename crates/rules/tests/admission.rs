@@ -1,5 +1,11 @@
 //! Who may start: limits of rig and convoy, order, and that limits hold through every kind of uncertainty.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod common;
 
@@ -10,7 +16,12 @@ use jiff::SignedDuration;
 use std::collections::BTreeSet;
 
 fn most(n: i32) -> impl FnOnce(&mut RigRow) {
-    move |r| r.spec.settings = Some(RigSettings { max_polecats: Some(n), ..Default::default() })
+    move |r| {
+        r.spec.settings = Some(RigSettings {
+            max_polecats: Some(n),
+            ..Default::default()
+        })
+    }
 }
 
 fn set(names: &[&str]) -> BTreeSet<String> {
@@ -28,7 +39,10 @@ fn a_rig_runs_as_many_as_it_may_and_says_so_once_to_the_others() {
     scene.settle();
     assert_eq!(scene.working(), set(&["nux", "slit"]));
     let status = scene.status("dag");
-    assert_eq!((status.phase, condition(&status.conditions, "Progressing")), (PolecatPhase::Idle, ("False", "Queued")));
+    assert_eq!(
+        (status.phase, condition(&status.conditions, "Progressing")),
+        (PolecatPhase::Idle, ("False", "Queued"))
+    );
     assert!(status.message.as_ref().unwrap().contains("maxPolecats"));
     // More join the queue: nothing is written to who waits already.
     scene.writes.clear();
@@ -50,8 +64,22 @@ fn eight_where_the_rig_does_not_say_and_any_number_without_a_rig() {
         scene.polecat(&format!("s{n}"), alone);
     }
     scene.settle();
-    assert_eq!(scene.working().iter().filter(|n| n.starts_with('p')).count(), 8);
-    assert_eq!(scene.working().iter().filter(|n| n.starts_with('s')).count(), 10);
+    assert_eq!(
+        scene
+            .working()
+            .iter()
+            .filter(|n| n.starts_with('p'))
+            .count(),
+        8
+    );
+    assert_eq!(
+        scene
+            .working()
+            .iter()
+            .filter(|n| n.starts_with('s'))
+            .count(),
+        10
+    );
 }
 
 #[test]
@@ -83,8 +111,19 @@ fn a_convoy_limits_its_own_across_rigs() {
         c.spec.parallelism = Some(1);
     });
     scene.settle();
-    assert_eq!(scene.working(), set(&["nux", "dag"]), "who is not of the convoy is not held up by it");
-    assert!(scene.status("slit").message.as_ref().unwrap().contains("Convoy cv"));
+    assert_eq!(
+        scene.working(),
+        set(&["nux", "dag"]),
+        "who is not of the convoy is not held up by it"
+    );
+    assert!(
+        scene
+            .status("slit")
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("Convoy cv")
+    );
     scene.at_work("nux");
     scene.finishes("nux");
     assert_eq!(scene.working(), set(&["dag", "slit"]));
@@ -100,7 +139,9 @@ fn a_place_is_taken_until_its_pod_is_really_gone() {
     scene.at_work("nux");
     scene.edit("nux", |p| p.spec.desired_state = DesiredState::Terminated);
     let now = scene.now;
-    scene.pod("polecat-nux", |p| p.meta.deleting = Some(now + SignedDuration::from_secs(120)));
+    scene.pod("polecat-nux", |p| {
+        p.meta.deleting = Some(now + SignedDuration::from_secs(120))
+    });
     scene.settle();
     assert_eq!(scene.working(), set(&["nux"]), "it still runs");
     scene.vanish("polecat-nux");
@@ -115,7 +156,9 @@ fn a_pod_whose_polecat_is_gone_still_takes_its_place() {
     scene.polecat("nux", |_| ());
     scene.at_work("nux");
     let (key, rev) = (scene.row("nux").meta.key.clone(), scene.rev());
-    scene.world.learn(gastown_rules::Fact::Vanished { key, rev });
+    scene
+        .world
+        .learn(gastown_rules::Fact::Vanished { key, rev });
     scene.polecat("slit", |_| ());
     scene.settle();
     assert!(scene.working().is_empty());
@@ -133,11 +176,22 @@ fn a_paused_rig_starts_nothing_and_ends_nothing() {
     let mut rig = scene.world.rigs["parts"].clone();
     rig.meta.rev = scene.rev();
     rig.spec.paused = Some(true);
-    scene.world.learn(gastown_rules::Fact::Seen(gastown_rules::Seen::Rig(Box::new(rig))));
+    scene
+        .world
+        .learn(gastown_rules::Fact::Seen(gastown_rules::Seen::Rig(
+            Box::new(rig),
+        )));
     scene.polecat("slit", |_| ());
     scene.settle();
     assert_eq!(scene.working(), set(&["nux"]));
-    assert!(scene.status("slit").message.as_ref().unwrap().contains("paused"));
+    assert!(
+        scene
+            .status("slit")
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("paused")
+    );
 }
 
 #[test]
@@ -147,8 +201,15 @@ fn whose_writes_are_refused_keeps_nobody_out() {
     scene.polecat("nux", |_| ());
     scene.later(1);
     scene.polecat("slit", |_| ());
-    let publish = scene.plan().actions.into_iter().find(|a| a.key().name == "nux").unwrap();
-    scene.world.learn(gastown_rules::Fact::Asked(publish.clone()));
+    let publish = scene
+        .plan()
+        .actions
+        .into_iter()
+        .find(|a| a.key().name == "nux")
+        .unwrap();
+    scene
+        .world
+        .learn(gastown_rules::Fact::Asked(publish.clone()));
     scene.answer(publish, gastown_rules::Outcome::Denied { why: "no".into() });
     scene.settle();
     assert_eq!(scene.working(), set(&["slit"]));

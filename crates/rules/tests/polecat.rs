@@ -1,11 +1,17 @@
 //! A polecat's life: attempts, outcomes, latch, deadlines, sweeping.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod common;
 
 use common::*;
 use gastown_api::{DesiredState, EvidenceRecord, PolecatPhase, RoundRecord};
-use gastown_rules::{Action, Blueprint, ContainerState, Ended, PodPhase, PodRow};
+use gastown_rules::{Action, Blueprint, ContainerState, Ended, Fact, Outcome, PodPhase, PodRow};
 use gastown_wire::{CloneOutcome, CourierOutcome, Report, exit};
 
 fn furnished() -> Scene {
@@ -23,16 +29,27 @@ fn a_happy_polecat_costs_six_writes() {
     scene.at_work("slit");
     scene.finishes("slit");
     assert_eq!(scene.status("slit").phase, PolecatPhase::Done);
-    assert_eq!(condition(&scene.status("slit").conditions, "Available"), ("True", "WorkComplete"));
+    assert_eq!(
+        condition(&scene.status("slit").conditions, "Available"),
+        ("True", "WorkComplete")
+    );
     assert_eq!(scene.status("slit").commit.as_deref(), Some(COMMIT));
     // The Refinery writes the landing: the one write that is not in this list.
     scene.lands("slit");
     scene.settle();
-    let writes: Vec<String> =
-        said_by(&of_polecats(&scene.writes)).into_iter().filter(|w| w.ends_with("slit")).collect();
+    let writes: Vec<String> = said_by(&of_polecats(&scene.writes))
+        .into_iter()
+        .filter(|w| w.ends_with("slit"))
+        .collect();
     assert_eq!(
         writes,
-        ["publish slit", "create polecat-slit", "publish slit", "publish slit", "delete polecat-slit"]
+        [
+            "publish slit",
+            "create polecat-slit",
+            "publish slit",
+            "publish slit",
+            "delete polecat-slit"
+        ]
     );
     assert!(scene.plan().actions.is_empty(), "{:#?}", scene.plan());
 }
@@ -41,7 +58,10 @@ fn a_happy_polecat_costs_six_writes() {
 fn the_attempt_is_published_before_its_pod_is_created() {
     let mut scene = furnished();
     scene.settle();
-    let mine: Vec<String> = said_by(&scene.writes).into_iter().filter(|w| w.contains("nux")).collect();
+    let mine: Vec<String> = said_by(&scene.writes)
+        .into_iter()
+        .filter(|w| w.contains("nux"))
+        .collect();
     assert_eq!(mine, ["publish nux", "create polecat-nux"]);
     assert_eq!(scene.status("nux").attempt, Some(1));
     assert_eq!(scene.pod_row("polecat-nux").attempt, 1);
@@ -65,13 +85,25 @@ fn report(pod: &mut PodRow, outcome: CourierOutcome) {
 }
 
 fn restarted(pod: &mut PodRow, name: &str, times: u32) {
-    pod.containers.iter_mut().find(|c| c.name == name).unwrap().restarts = times;
+    pod.containers
+        .iter_mut()
+        .find(|c| c.name == name)
+        .unwrap()
+        .restarts = times;
 }
 
 fn oom(pod: &mut PodRow) {
     over(pod, PodPhase::Failed);
-    let killed = Ended { exit: 137, reason: "OOMKilled".into(), ..Default::default() };
-    pod.containers.iter_mut().find(|c| c.name == "agent").unwrap().state = ContainerState::Ended(killed);
+    let killed = Ended {
+        exit: 137,
+        reason: "OOMKilled".into(),
+        ..Default::default()
+    };
+    pod.containers
+        .iter_mut()
+        .find(|c| c.name == "agent")
+        .unwrap()
+        .state = ContainerState::Ended(killed);
 }
 
 const STUCK: PolecatPhase = PolecatPhase::Stuck;
@@ -126,33 +158,95 @@ fn how_a_running_pod_is_read() {
         let status = scene.status("nux");
         let reason = condition(&status.conditions, "Progressing").1;
         assert_eq!(
-            (status.phase, reason, status.attempt, status.failures, status.lost),
-            (case.phase, case.reason, Some(case.attempt), case.failures, case.lost),
+            (
+                status.phase,
+                reason,
+                status.attempt,
+                status.failures,
+                status.lost
+            ),
+            (
+                case.phase,
+                case.reason,
+                Some(case.attempt),
+                case.failures,
+                case.lost
+            ),
             "{}: {:?}",
             case.seen,
             status.message
         );
-        assert!(status.message.as_ref().is_some_and(|m| !m.is_empty()), "{}: no message", case.seen);
+        assert!(
+            status.message.as_ref().is_some_and(|m| !m.is_empty()),
+            "{}: no message",
+            case.seen
+        );
         if case.phase == PolecatPhase::Stuck {
-            assert_eq!(condition(&status.conditions, "Degraded"), ("True", case.reason), "{}", case.seen);
+            assert_eq!(
+                condition(&status.conditions, "Degraded"),
+                ("True", case.reason),
+                "{}",
+                case.seen
+            );
         }
         // Whatever was decided is decided once.
-        assert!(scene.plan().actions.is_empty(), "{}: {:#?}", case.seen, scene.plan());
+        assert!(
+            scene.plan().actions.is_empty(),
+            "{}: {:#?}",
+            case.seen,
+            scene.plan()
+        );
     }
 }
 
 #[test]
 fn how_the_end_of_clone_is_read() {
-    let config = |reason: &str| CloneOutcome::Config { reason: reason.into() };
-    let done = CloneOutcome::AlreadyDone { commit: COMMIT.into(), base: BASE.into(), commits: 3 };
+    let config = |reason: &str| CloneOutcome::Config {
+        reason: reason.into(),
+    };
+    let done = CloneOutcome::AlreadyDone {
+        commit: COMMIT.into(),
+        base: BASE.into(),
+        commits: 3,
+    };
     let cases: Vec<(CloneOutcome, i32, PolecatPhase, &str, i64)> = vec![
-        (config("RepositoryNotFound"), exit::CONFIG, STUCK, "RepositoryNotFound", 1),
-        (config("BranchNotFound"), exit::CONFIG, STUCK, "BranchNotFound", 1),
+        (
+            config("RepositoryNotFound"),
+            exit::CONFIG,
+            STUCK,
+            "RepositoryNotFound",
+            1,
+        ),
+        (
+            config("BranchNotFound"),
+            exit::CONFIG,
+            STUCK,
+            "BranchNotFound",
+            1,
+        ),
         (config("MadeUp"), exit::CONFIG, STUCK, "CloneFailed", 1),
-        (CloneOutcome::BranchTaken, exit::CONFIG, STUCK, "BranchTaken", 1),
+        (
+            CloneOutcome::BranchTaken,
+            exit::CONFIG,
+            STUCK,
+            "BranchTaken",
+            1,
+        ),
         (CloneOutcome::Fenced, exit::FENCED, NEXT, "Starting", 2),
-        (done, exit::ALREADY_DONE, PolecatPhase::Done, "WorkComplete", 1),
-        (CloneOutcome::Transient, exit::TRANSIENT, NEXT, "Starting", 1),
+        (
+            done,
+            exit::ALREADY_DONE,
+            PolecatPhase::Done,
+            "WorkComplete",
+            1,
+        ),
+        (
+            CloneOutcome::Transient,
+            exit::TRANSIENT,
+            NEXT,
+            "Starting",
+            1,
+        ),
     ];
     for (outcome, code, phase, reason, attempt) in cases {
         for running_again in [false, true] {
@@ -163,17 +257,31 @@ fn how_the_end_of_clone_is_read() {
                 said(p, "clone", code, &message);
                 if running_again {
                     let c = p.containers.iter_mut().find(|c| c.name == "clone").unwrap();
-                    let ContainerState::Ended(ended) = c.state.clone() else { panic!() };
+                    let ContainerState::Ended(ended) = c.state.clone() else {
+                        panic!()
+                    };
                     c.last = Some(ended);
                     c.state = ContainerState::Running { since: None };
                 }
             });
             scene.settle();
             let status = scene.status("nux");
-            let got = (status.phase, condition(&status.conditions, "Progressing").1, status.attempt);
-            assert_eq!(got, (phase, reason, Some(attempt)), "{outcome:?} {:?}", status.message);
+            let got = (
+                status.phase,
+                condition(&status.conditions, "Progressing").1,
+                status.attempt,
+            );
+            assert_eq!(
+                got,
+                (phase, reason, Some(attempt)),
+                "{outcome:?} {:?}",
+                status.message
+            );
             if phase == STUCK {
-                assert!(scene.pods().is_empty(), "{outcome:?}: its pod frees its place");
+                assert!(
+                    scene.pods().is_empty(),
+                    "{outcome:?}: its pod frees its place"
+                );
             }
         }
     }
@@ -192,17 +300,52 @@ fn clone_exit_codes_stand_in_for_a_report_that_was_lost() {
         scene.pod("polecat-nux", |p| said(p, "clone", code, ""));
         scene.settle();
         let status = scene.status("nux");
-        assert_eq!((status.phase, condition(&status.conditions, "Progressing").1), (phase, reason), "exit {code}");
+        assert_eq!(
+            (status.phase, condition(&status.conditions, "Progressing").1),
+            (phase, reason),
+            "exit {code}"
+        );
     }
 }
 
 #[test]
 fn what_keeps_a_pod_from_starting_is_told_at_once_and_given_up_in_time() {
-    let cases: [(&str, fn(&mut PodRow), &str); 4] = [
-        ("no image", |p| waits(p, "agent", "ImagePullBackOff", "Back-off pulling image \"nope\""), "ImagePullFailed"),
-        ("bad config", |p| waits(p, "courier", "CreateContainerConfigError", "secret not found"), "ContainerConfigError"),
-        ("no node", |p| p.unschedulable = Some("0/3 nodes are available".into()), "Unschedulable"),
-        ("remote away", |p| waits(p, "clone", "CrashLoopBackOff", "back-off 40s"), "CloneRetrying"),
+    type Trouble = (&'static str, fn(&mut PodRow), &'static str);
+    let cases: [Trouble; 4] = [
+        (
+            "no image",
+            |p| {
+                waits(
+                    p,
+                    "agent",
+                    "ImagePullBackOff",
+                    "Back-off pulling image \"nope\"",
+                )
+            },
+            "ImagePullFailed",
+        ),
+        (
+            "bad config",
+            |p| {
+                waits(
+                    p,
+                    "courier",
+                    "CreateContainerConfigError",
+                    "secret not found",
+                )
+            },
+            "ContainerConfigError",
+        ),
+        (
+            "no node",
+            |p| p.unschedulable = Some("0/3 nodes are available".into()),
+            "Unschedulable",
+        ),
+        (
+            "remote away",
+            |p| waits(p, "clone", "CrashLoopBackOff", "back-off 40s"),
+            "CloneRetrying",
+        ),
     ];
     for (seen, change, reason) in cases {
         let mut scene = furnished();
@@ -210,9 +353,18 @@ fn what_keeps_a_pod_from_starting_is_told_at_once_and_given_up_in_time() {
         scene.pod("polecat-nux", change);
         let told = of_polecats(&scene.settle());
         assert_eq!(said_by(&told), ["publish nux"], "{seen}");
-        let Action::Publish { notices, .. } = &told[0] else { panic!() };
-        assert!(notices[0].warning && notices[0].because.code == reason, "{seen}: an event says so");
-        assert_eq!(condition(&scene.status("nux").conditions, "Progressing"), ("False", reason), "{seen}");
+        let Action::Publish { notices, .. } = &told[0] else {
+            panic!()
+        };
+        assert!(
+            notices[0].warning && notices[0].because.code == reason,
+            "{seen}: an event says so"
+        );
+        assert_eq!(
+            condition(&scene.status("nux").conditions, "Progressing"),
+            ("False", reason),
+            "{seen}"
+        );
         // The kubelet alternates its words; we do not.
         scene.pod("polecat-nux", |p| {
             change(p);
@@ -225,12 +377,19 @@ fn what_keeps_a_pod_from_starting_is_told_at_once_and_given_up_in_time() {
         assert!(of_polecats(&scene.settle()).is_empty(), "{seen}: told once");
         let wake = scene.plan().wakes["standalone"];
         scene.later(599);
-        assert!(wake > scene.now && scene.plan().actions.is_empty(), "{seen}: waits for its deadline");
+        assert!(
+            wake > scene.now && scene.plan().actions.is_empty(),
+            "{seen}: waits for its deadline"
+        );
         scene.later(2);
         assert!(wake <= scene.now, "{seen}: it had asked to be woken");
         scene.settle();
         assert_eq!(scene.status("nux").phase, STUCK, "{seen}");
-        assert_eq!(condition(&scene.status("nux").conditions, "Degraded"), ("True", reason), "{seen}");
+        assert_eq!(
+            condition(&scene.status("nux").conditions, "Degraded"),
+            ("True", reason),
+            "{seen}"
+        );
         assert!(scene.pods().is_empty(), "{seen}: its place is free");
     }
 }
@@ -241,7 +400,10 @@ fn a_pod_that_is_gone_after_it_ran_is_an_attempt_lost() {
     scene.at_work("nux");
     scene.vanish("polecat-nux");
     scene.settle();
-    assert_eq!((scene.status("nux").attempt, scene.status("nux").lost), (Some(2), Some(1)));
+    assert_eq!(
+        (scene.status("nux").attempt, scene.status("nux").lost),
+        (Some(2), Some(1))
+    );
     assert_eq!(scene.status("nux").failures, None);
 }
 
@@ -256,20 +418,56 @@ fn a_pod_that_is_gone_before_it_ran_is_made_again_as_the_same_attempt() {
 }
 
 #[test]
+fn no_pod_is_made_while_a_write_of_the_polecats_own_status_is_under_way() {
+    let mut s = furnished();
+    s.settle();
+    let pod = s.status("nux").pod_name.clone().unwrap();
+    // The watch told late: never seen running, done, and gone before the answer to what was written of it.
+    s.pod(&pod, |p| report(p, CourierOutcome::Done));
+    let done = of_polecats(&s.plan().actions);
+    assert_eq!(said_by(&done), ["publish nux"]);
+    s.world.learn(Fact::Asked(done[0].clone()));
+    s.vanish(&pod);
+    assert_eq!(said_by(&of_polecats(&s.plan().actions)), [""; 0]);
+    let rev = s.rev();
+    let uid = s.row("nux").meta.uid.clone();
+    s.answer(done[0].clone(), Outcome::Done { rev, uid });
+    assert_eq!(said_by(&of_polecats(&s.plan().actions)), [""; 0]);
+    assert_eq!(s.status("nux").phase, PolecatPhase::Done);
+}
+
+#[test]
 fn lost_pods_wait_longer_each_time_and_spend_no_retry() {
     let mut scene = furnished();
     scene.at_work("nux");
-    for (nth, seconds) in [(1, 0), (2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 32), (8, 60), (9, 60)] {
+    for (nth, seconds) in [
+        (1, 0),
+        (2, 1),
+        (3, 2),
+        (4, 4),
+        (5, 8),
+        (6, 16),
+        (7, 32),
+        (8, 60),
+        (9, 60),
+    ] {
         let pod = scene.status("nux").pod_name.clone().unwrap();
         scene.vanish(&pod);
         scene.settle();
         if seconds > 0 {
             assert_eq!(scene.status("nux").phase, PolecatPhase::Idle, "loss {nth}");
-            assert_eq!(scene.plan().wakes["standalone"], scene.now + jiff::SignedDuration::from_secs(seconds), "loss {nth}");
+            assert_eq!(
+                scene.plan().wakes["standalone"],
+                scene.now + jiff::SignedDuration::from_secs(seconds),
+                "loss {nth}"
+            );
             scene.later(seconds);
         }
         scene.at_work("nux");
-        assert_eq!((scene.status("nux").attempt, scene.status("nux").lost), (Some(nth + 1), Some(nth)));
+        assert_eq!(
+            (scene.status("nux").attempt, scene.status("nux").lost),
+            (Some(nth + 1), Some(nth))
+        );
         assert_eq!(scene.status("nux").failures, None);
     }
 }
@@ -280,13 +478,20 @@ fn a_failing_agent_is_tried_again_and_then_needs_somebody() {
     scene.at_work("nux");
     for (failure, wait) in [(1, 10), (2, 20)] {
         let status = scene.status("nux").clone();
-        let report = courier(CourierOutcome::AgentFailed { exit: 2 }, 1, status.attempt.unwrap());
+        let report = courier(
+            CourierOutcome::AgentFailed { exit: 2 },
+            1,
+            status.attempt.unwrap(),
+        );
         scene.pod(&status.pod_name.unwrap(), |p| {
             over(p, PodPhase::Failed);
             said(p, "courier", 0, &report.encode());
         });
         scene.settle();
-        assert_eq!((scene.status("nux").phase, scene.status("nux").failures), (PolecatPhase::Idle, Some(failure)));
+        assert_eq!(
+            (scene.status("nux").phase, scene.status("nux").failures),
+            (PolecatPhase::Idle, Some(failure))
+        );
         scene.later(wait - 1);
         assert!(scene.plan().actions.is_empty(), "not before its backoff");
         scene.later(1);
@@ -300,7 +505,10 @@ fn a_failing_agent_is_tried_again_and_then_needs_somebody() {
     });
     scene.settle();
     assert_eq!(scene.status("nux").phase, STUCK);
-    assert_eq!(condition(&scene.status("nux").conditions, "Degraded"), ("True", "AgentFailed"));
+    assert_eq!(
+        condition(&scene.status("nux").conditions, "Degraded"),
+        ("True", "AgentFailed")
+    );
     assert_eq!(scene.pods(), [pod], "its logs stay for an hour");
     scene.later(3600);
     scene.settle();
@@ -308,7 +516,10 @@ fn a_failing_agent_is_tried_again_and_then_needs_somebody() {
     // An edit of the spec tries again, with all retries.
     scene.edit("nux", |p| p.spec.task_description = Some("plainer".into()));
     scene.settle();
-    assert_eq!((scene.status("nux").phase, scene.status("nux").attempt), (PolecatPhase::Working, Some(4)));
+    assert_eq!(
+        (scene.status("nux").phase, scene.status("nux").attempt),
+        (PolecatPhase::Working, Some(4))
+    );
     assert_eq!(scene.status("nux").failures, None);
 }
 
@@ -330,7 +541,10 @@ fn finished_work_never_runs_again() {
     assert_eq!(scene.status("nux").phase, PolecatPhase::Terminated);
     scene.edit("nux", |p| p.spec.desired_state = DesiredState::Working);
     scene.settle();
-    assert_eq!((scene.status("nux").phase, scene.status("nux").attempt), (PolecatPhase::Done, Some(1)));
+    assert_eq!(
+        (scene.status("nux").phase, scene.status("nux").attempt),
+        (PolecatPhase::Done, Some(1))
+    );
     assert!(scene.pods().is_empty());
 }
 
@@ -373,8 +587,14 @@ fn the_round_after_a_hand_back_is_told_why() {
         .expect("a second attempt");
     assert_eq!((pod.orders.round, pod.orders.attempt), (2, 2));
     let told = pod.orders.evidence.as_ref().expect("evidence");
-    assert_eq!((told.summary.as_str(), told.commit.as_deref()), ("not ok 7", Some(COMMIT)));
-    assert!(!scene.pods().contains(&"polecat-nux".to_owned()), "the old round's pod is gone");
+    assert_eq!(
+        (told.summary.as_str(), told.commit.as_deref()),
+        ("not ok 7", Some(COMMIT))
+    );
+    assert!(
+        !scene.pods().contains(&"polecat-nux".to_owned()),
+        "the old round's pod is gone"
+    );
     assert_eq!(scene.status("nux").commit, None);
 }
 
@@ -403,8 +623,13 @@ fn an_attempt_waits_for_the_pod_before_it_but_not_for_ever() {
     let mut scene = furnished();
     scene.at_work("nux");
     let now = scene.now;
-    scene.pod("polecat-nux", |p| p.meta.deleting = Some(now + jiff::SignedDuration::from_secs(120)));
-    assert!(scene.settle().iter().all(|a| a.key().name != "nux"), "it may still report");
+    scene.pod("polecat-nux", |p| {
+        p.meta.deleting = Some(now + jiff::SignedDuration::from_secs(120))
+    });
+    assert!(
+        scene.settle().iter().all(|a| a.key().name != "nux"),
+        "it may still report"
+    );
     let wake = scene.plan().wakes["standalone"];
     assert_eq!(wake, now + jiff::SignedDuration::from_secs(420));
     scene.later(419);
@@ -429,7 +654,10 @@ fn a_long_task_travels_in_a_config_map_made_first() {
     });
     scene.settle();
     let names = said_by(&of_polecats(&scene.writes));
-    assert!(names[1].starts_with("create polecat-slit-texts-"), "{names:?}");
+    assert!(
+        names[1].starts_with("create polecat-slit-texts-"),
+        "{names:?}"
+    );
     assert_eq!(names[2], "create polecat-slit");
 }
 
@@ -442,7 +670,10 @@ fn a_pod_whose_containers_do_not_end_is_deleted_after_its_report() {
     scene.settle();
     assert_eq!(scene.pods(), ["polecat-nux"]);
     scene.later(30);
-    assert_eq!(said_by(&of_polecats(&scene.settle())), ["delete polecat-nux"]);
+    assert_eq!(
+        said_by(&of_polecats(&scene.settle())),
+        ["delete polecat-nux"]
+    );
 }
 
 #[test]
@@ -469,6 +700,9 @@ fn a_node_that_does_not_end_a_pod_at_its_deadline_is_not_waited_for() {
     let wake = scene.plan().wakes["standalone"];
     scene.now = wake;
     scene.settle();
-    assert_eq!(condition(&scene.status("nux").conditions, "Progressing").1, "DeadlineExceeded");
+    assert_eq!(
+        condition(&scene.status("nux").conditions, "Progressing").1,
+        "DeadlineExceeded"
+    );
     assert!(scene.pods().is_empty());
 }

@@ -1,5 +1,11 @@
 //! Rigs, convoys, witnesses, bead stores.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod common;
 
@@ -25,11 +31,21 @@ fn a_rig_has_a_witness_and_a_refinery_also_when_somebody_deletes_them() {
     scene.rig("parts", |_| ());
     quiet(&mut scene);
     let status = scene.world.rigs["parts"].status.clone();
-    assert_eq!((status.phase, status.witness_created, status.refinery_created), (RigPhase::Ready, true, true));
+    assert_eq!(
+        (
+            status.phase,
+            status.witness_created,
+            status.refinery_created
+        ),
+        (RigPhase::Ready, true, true)
+    );
     assert_eq!(status.child_namespace.as_deref(), Some("gastown-system"));
     let key = Key::new(Kind::Refinery, "gastown-system", "parts-refinery");
     let rev = scene.rev();
-    scene.world.learn(Fact::Vanished { key: key.clone(), rev });
+    scene.world.learn(Fact::Vanished {
+        key: key.clone(),
+        rev,
+    });
     quiet(&mut scene);
     assert!(scene.world.refineries.contains_key(&key));
 }
@@ -41,20 +57,31 @@ fn deleting_a_rig_deletes_no_polecat_and_work_in_flight_goes_on() {
     scene.polecat("nux", |_| ());
     scene.at_work("nux");
     let rev = scene.rev();
-    scene.world.learn(Fact::Vanished { key: Key::new(Kind::Rig, "", "parts"), rev });
+    scene.world.learn(Fact::Vanished {
+        key: Key::new(Kind::Rig, "", "parts"),
+        rev,
+    });
     quiet(&mut scene);
     assert_eq!(scene.working().len(), 1);
     scene.finishes("nux");
     assert_eq!(scene.status("nux").phase, PolecatPhase::Done);
     scene.polecat("slit", |_| ());
     scene.settle();
-    assert_eq!(condition(&scene.status("slit").conditions, "Degraded"), ("True", "RigNotFound"));
+    assert_eq!(
+        condition(&scene.status("slit").conditions, "Degraded"),
+        ("True", "RigNotFound")
+    );
 }
 
 #[test]
 fn sums_are_true_and_written_at_most_once_a_second() {
     let mut scene = scene();
-    scene.rig("parts", |r| r.spec.settings = Some(gastown_api::RigSettings { max_polecats: Some(2), ..Default::default() }));
+    scene.rig("parts", |r| {
+        r.spec.settings = Some(gastown_api::RigSettings {
+            max_polecats: Some(2),
+            ..Default::default()
+        })
+    });
     for name in ["nux", "slit", "dag", "toast"] {
         scene.polecat(name, |_| ());
         scene.later(1);
@@ -62,55 +89,106 @@ fn sums_are_true_and_written_at_most_once_a_second() {
     scene.at_work("nux");
     scene.writes.clear();
     scene.finishes("nux");
-    let of_rig = |scene: &Scene| scene.writes.iter().filter(|a| a.key().kind == Kind::Rig).count();
+    let of_rig = |scene: &Scene| {
+        scene
+            .writes
+            .iter()
+            .filter(|a| a.key().kind == Kind::Rig)
+            .count()
+    };
     assert!(of_rig(&scene) <= 1);
     let wake = scene.plan().wakes["parts"];
     assert!(wake <= scene.now + jiff::SignedDuration::from_secs(1));
     quiet(&mut scene);
     let s = scene.world.rigs["parts"].status.clone();
-    assert_eq!((s.polecat_count, s.working, s.queued, s.done, s.merged, s.stuck), (4, 2, 1, 1, 0, 0));
-    assert!(scene.plan().actions.is_empty(), "{:#?}", scene.plan().actions);
+    assert_eq!(
+        (
+            s.polecat_count,
+            s.working,
+            s.queued,
+            s.done,
+            s.merged,
+            s.stuck
+        ),
+        (4, 2, 1, 1, 0, 0)
+    );
+    assert!(
+        scene.plan().actions.is_empty(),
+        "{:#?}",
+        scene.plan().actions
+    );
 }
 
 #[test]
 fn the_predecessors_finalizers_are_stripped_and_no_others() {
     let mut scene = scene();
-    scene.rig("parts", |r| r.meta.finalizers = vec!["gastown.io/rig-cleanup".into()]);
+    scene.rig("parts", |r| {
+        r.meta.finalizers = vec!["gastown.io/rig-cleanup".into()]
+    });
     scene.polecat("nux", |p| {
-        p.meta.finalizers = vec!["gastown.io/polecat-cleanup".into(), "example.org/mine".into()];
+        p.meta.finalizers = vec![
+            "gastown.io/polecat-cleanup".into(),
+            "example.org/mine".into(),
+        ];
         p.meta.deleting = Some("2026-11-24T00:00:00Z".parse().unwrap());
     });
     scene.settle();
     assert_eq!(scene.row("nux").meta.finalizers, ["example.org/mine"]);
     assert!(scene.world.rigs["parts"].meta.finalizers.is_empty());
-    assert!(scene.pods().iter().all(|p| p != "polecat-nux"), "nothing is started for who is being deleted");
+    assert!(
+        scene.pods().iter().all(|p| p != "polecat-nux"),
+        "nothing is started for who is being deleted"
+    );
 }
 
 #[test]
 fn a_convoy_makes_its_polecats_under_its_parallelism_and_counts_what_landed() {
     let mut scene = scene();
     scene.rig("parts", |_| ());
-    scene.convoy("cv", &["mp-1", "mp-2", "mp-2", "mp-3"], |c| c.spec.parallelism = Some(2));
+    scene.convoy("cv", &["mp-1", "mp-2", "mp-2", "mp-3"], |c| {
+        c.spec.parallelism = Some(2)
+    });
     scene.settle();
-    assert_eq!(scene.working().into_iter().collect::<Vec<_>>(), ["cv-mp-1", "cv-mp-2"]);
+    assert_eq!(
+        scene.working().into_iter().collect::<Vec<_>>(),
+        ["cv-mp-1", "cv-mp-2"]
+    );
     assert_eq!(scene.row("cv-mp-1").meta.labels["gastown.io/convoy"], "cv");
     quiet(&mut scene);
-    assert_eq!(convoy_of(&scene, "cv").progress.as_deref(), Some("0/3"), "a bead named twice counts once");
+    assert_eq!(
+        convoy_of(&scene, "cv").progress.as_deref(),
+        Some("0/3"),
+        "a bead named twice counts once"
+    );
     for bead in ["mp-1", "mp-2", "mp-3"] {
         let name = format!("cv-{bead}");
         scene.at_work(&name);
         scene.finishes(&name);
-        assert!(!convoy_of(&scene, "cv").completed_beads.contains(&bead.to_owned()), "done is not landed");
+        assert!(
+            !convoy_of(&scene, "cv")
+                .completed_beads
+                .contains(&bead.to_owned()),
+            "done is not landed"
+        );
         scene.lands(&name);
         quiet(&mut scene);
     }
     let status = convoy_of(&scene, "cv");
-    assert_eq!((status.phase, status.progress.as_deref()), (ConvoyPhase::Complete, Some("3/3")));
+    assert_eq!(
+        (status.phase, status.progress.as_deref()),
+        (ConvoyPhase::Complete, Some("3/3"))
+    );
     assert!(status.completed_at.is_some() && status.pending_beads.is_empty());
-    assert_eq!(condition(&status.conditions, "Complete"), ("True", "Complete"));
+    assert_eq!(
+        condition(&status.conditions, "Complete"),
+        ("True", "Complete")
+    );
     // What landed stays landed, also when its polecat is deleted.
     let (key, rev) = (scene.row("cv-mp-1").meta.key.clone(), scene.rev());
-    scene.world.learn(Fact::Vanished { key: key.clone(), rev });
+    scene.world.learn(Fact::Vanished {
+        key: key.clone(),
+        rev,
+    });
     quiet(&mut scene);
     assert_eq!(convoy_of(&scene, "cv").phase, ConvoyPhase::Complete);
     assert!(!scene.world.polecats.contains_key(&key));
@@ -121,7 +199,13 @@ fn a_convoy_makes_its_polecats_under_its_parallelism_and_counts_what_landed() {
     row.spec.tracked_beads.push("mp-4".into());
     scene.world.learn(Fact::Seen(Seen::Convoy(Box::new(row))));
     quiet(&mut scene);
-    assert_eq!((convoy_of(&scene, "cv").phase, convoy_of(&scene, "cv").completed_at.is_none()), (ConvoyPhase::InProgress, true));
+    assert_eq!(
+        (
+            convoy_of(&scene, "cv").phase,
+            convoy_of(&scene, "cv").completed_at.is_none()
+        ),
+        (ConvoyPhase::InProgress, true)
+    );
 }
 
 #[test]
@@ -150,12 +234,18 @@ fn a_convoy_fails_when_nothing_can_go_on_and_recovers() {
     for name in ["nux", "slit"] {
         scene.edit(name, |p| p.spec.desired_state = DesiredState::Terminated);
         quiet(&mut scene);
-        let expected = if name == "nux" { ConvoyPhase::InProgress } else { ConvoyPhase::Failed };
+        let expected = if name == "nux" {
+            ConvoyPhase::InProgress
+        } else {
+            ConvoyPhase::Failed
+        };
         assert_eq!(convoy_of(&scene, "cv").phase, expected, "{name}");
     }
     assert_eq!(convoy_of(&scene, "cv").failed_beads, ["mp-nux", "mp-slit"]);
     let events = scene.writes.iter().filter_map(|a| match a {
-        Action::Publish { key, notices, .. } if key.kind == Kind::Convoy && !notices.is_empty() => Some(notices[0].because.code),
+        Action::Publish { key, notices, .. } if key.kind == Kind::Convoy && !notices.is_empty() => {
+            Some(notices[0].because.code)
+        }
         _ => None,
     });
     assert_eq!(events.collect::<Vec<_>>(), ["Failed"]);
@@ -168,11 +258,22 @@ fn a_convoy_fails_when_nothing_can_go_on_and_recovers() {
 fn a_convoy_without_a_rig_makes_nothing_and_says_whom_it_misses() {
     let mut scene = scene();
     scene.convoy("cv", &["mp-1"], |c| c.spec.rig_ref = None);
-    scene.convoy("lost", &["mp-1"], |c| c.spec.rig_ref = Some("no-such".into()));
+    scene.convoy("lost", &["mp-1"], |c| {
+        c.spec.rig_ref = Some("no-such".into())
+    });
     quiet(&mut scene);
     assert!(scene.world.polecats.is_empty());
-    assert!(convoy_of(&scene, "cv").message.as_ref().unwrap().contains("mp-1"));
-    assert_eq!(condition(&convoy_of(&scene, "lost").conditions, "Ready"), ("False", "RigNotFound"));
+    assert!(
+        convoy_of(&scene, "cv")
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("mp-1")
+    );
+    assert_eq!(
+        condition(&convoy_of(&scene, "lost").conditions, "Ready"),
+        ("False", "RigNotFound")
+    );
 }
 
 #[test]
@@ -190,16 +291,36 @@ fn a_witness_tells_silence_from_age() {
         let sums = status.polecats_summary.clone().unwrap();
         (status.phase, sums.running, sums.stuck, sums.failed)
     };
-    assert_eq!(health(&scene), (WitnessPhase::Active, 1, 0, 0), "an old polecat with activity is well");
+    assert_eq!(
+        health(&scene),
+        (WitnessPhase::Active, 1, 0, 0),
+        "an old polecat with activity is well"
+    );
     let before = scene.world.witnesses[&key].status.last_check_time.clone();
     scene.later(100);
-    assert!(scene.settle().is_empty(), "nothing changed, nothing is written");
+    assert!(
+        scene.settle().is_empty(),
+        "nothing changed, nothing is written"
+    );
     assert_eq!(scene.world.witnesses[&key].status.last_check_time, before);
     let pod = scene.status("nux").pod_name.clone().unwrap();
-    scene.pod(&pod, |p| p.containers.iter_mut().find(|c| c.name == "courier").unwrap().ready = false);
+    scene.pod(&pod, |p| {
+        p.containers
+            .iter_mut()
+            .find(|c| c.name == "courier")
+            .unwrap()
+            .ready = false
+    });
     quiet(&mut scene);
     assert_eq!(health(&scene), (WitnessPhase::Degraded, 1, 1, 0));
-    assert!(scene.world.witnesses[&key].status.message.as_ref().unwrap().contains("nux"));
+    assert!(
+        scene.world.witnesses[&key]
+            .status
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("nux")
+    );
 }
 
 #[test]
@@ -211,15 +332,31 @@ fn a_bead_store_says_that_it_is_not_read() {
         meta.key = Key::new(Kind::BeadStore, NS, "beads");
         meta
     };
-    let spec = gastown_api::BeadStoreSpec { rig_ref: "no-such".into(), prefix: "mp-".into(), ..Default::default() };
-    let row = gastown_rules::Row { meta, spec, status: Default::default() };
-    scene.world.learn(Fact::Seen(Seen::BeadStore(Box::new(row))));
+    let spec = gastown_api::BeadStoreSpec {
+        rig_ref: "no-such".into(),
+        prefix: "mp-".into(),
+        ..Default::default()
+    };
+    let row = gastown_rules::Row {
+        meta,
+        spec,
+        status: Default::default(),
+    };
+    scene
+        .world
+        .learn(Fact::Seen(Seen::BeadStore(Box::new(row))));
     scene.settle();
     let key = Key::new(Kind::BeadStore, NS, "beads");
-    assert_eq!(condition(&scene.world.bead_stores[&key].status.conditions, "Ready"), ("False", "RigNotFound"));
+    assert_eq!(
+        condition(&scene.world.bead_stores[&key].status.conditions, "Ready"),
+        ("False", "RigNotFound")
+    );
     scene.rig("no-such", |_| ());
     scene.settle();
-    assert_eq!(condition(&scene.world.bead_stores[&key].status.conditions, "Ready"), ("False", "NotYet"));
+    assert_eq!(
+        condition(&scene.world.bead_stores[&key].status.conditions, "Ready"),
+        ("False", "NotYet")
+    );
 }
 
 #[test]
@@ -228,9 +365,13 @@ fn children_belong_to_their_rig() {
     scene.rig("parts", |_| ());
     for action in scene.settle() {
         if let Action::Create { blueprint, .. } = action
-            && let Blueprint::Witness { key, owner, .. } | Blueprint::Refinery { key, owner, .. } = *blueprint
+            && let Blueprint::Witness { key, owner, .. } | Blueprint::Refinery { key, owner, .. } =
+                *blueprint
         {
-            assert_eq!((key.namespace.as_str(), owner.0.as_str(), owner.1.0.as_str()), ("gastown-system", "parts", "uid-parts"));
+            assert_eq!(
+                (key.namespace.as_str(), owner.0.as_str(), owner.1.0.as_str()),
+                ("gastown-system", "parts", "uid-parts")
+            );
         }
     }
 }

@@ -3,9 +3,7 @@
 
 use crate::reason::Reason;
 use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRow};
-use gastown_wire::{
-    CloneOutcome, CloneReport, CourierOutcome, CourierReport, Report as _, exit,
-};
+use gastown_wire::{CloneOutcome, CloneReport, CourierOutcome, CourierReport, Report as _, exit};
 use jiff::{SignedDuration, Timestamp};
 
 /// A container that ends without a report this often is given up.
@@ -68,7 +66,10 @@ pub(crate) fn read(pod: &PodRow, round: u32, attempt: u32, now: Timestamp) -> Re
         return if now < until {
             Reading::Leaving { until }
         } else {
-            disruption("PodGone", "its pod was deleted and its node does not confirm the end")
+            disruption(
+                "PodGone",
+                "its pod was deleted and its node does not confirm the end",
+            )
         };
     }
     if pod.phase == PodPhase::Unknown || pod.reason == "NodeLost" {
@@ -88,25 +89,37 @@ pub(crate) fn read(pod: &PodRow, round: u32, attempt: u32, now: Timestamp) -> Re
     }
     match agent(pod).map(|c| &c.state) {
         Some(ContainerState::Running { .. } | ContainerState::Ended(_)) => Reading::Running,
-        _ => Reading::Starting { trouble: trouble(pod) },
+        _ => Reading::Starting {
+            trouble: trouble(pod),
+        },
     }
 }
 
 /// Whether a pod may still run something that counts against a limit.
 pub(crate) fn occupies(pod: &PodRow, now: Timestamp) -> bool {
-    pod.live() && pod.meta.deleting.is_none_or(|deleting| now < deleting + DELETION_SLACK)
+    pod.live()
+        && pod
+            .meta
+            .deleting
+            .is_none_or(|deleting| now < deleting + DELETION_SLACK)
 }
 
 /// Since when the courier has run without being ready.
 pub(crate) fn unready_since(pod: &PodRow) -> Option<Timestamp> {
     match pod.container("courier") {
-        Some(ContainerRow { state: ContainerState::Running { since }, ready: false, .. }) => *since,
+        Some(ContainerRow {
+            state: ContainerState::Running { since },
+            ready: false,
+            ..
+        }) => *since,
         _ => None,
     }
 }
 
 fn agent(pod: &PodRow) -> Option<&ContainerRow> {
-    pod.containers.iter().find(|c| !c.init && AGENT_CONTAINERS.contains(&c.name.as_str()))
+    pod.containers
+        .iter()
+        .find(|c| !c.init && AGENT_CONTAINERS.contains(&c.name.as_str()))
 }
 
 /// How a container's runs ended, the newest first.
@@ -136,18 +149,31 @@ fn is_commit(text: &str) -> bool {
 fn reported(pod: &PodRow, report: CourierReport) -> Reading {
     match &report.outcome {
         CourierOutcome::Stopped => match over(pod) {
-            Reading::Lost { because, counts: true } if spent(pod).is_some() => {
-                Reading::Lost { because, counts: true }
-            }
-            _ => disruption("Stopped", "its pod was stopped; its work so far is on the work branch"),
+            Reading::Lost {
+                because,
+                counts: true,
+            } if spent(pod).is_some() => Reading::Lost {
+                because,
+                counts: true,
+            },
+            _ => disruption(
+                "Stopped",
+                "its pod was stopped; its work so far is on the work branch",
+            ),
         },
         CourierOutcome::AgentLost => lost_work(
             pod,
-            Reason::new("AgentLost", "the agent's container went away and did not come back"),
+            Reason::new(
+                "AgentLost",
+                "the agent's container went away and did not come back",
+            ),
         ),
         CourierOutcome::PushFailed => lost_work(
             pod,
-            Reason::new("PushFailed", "the remote took no push until the deadline: is it reachable?"),
+            Reason::new(
+                "PushFailed",
+                "the remote took no push until the deadline: is it reachable?",
+            ),
         ),
         CourierOutcome::Fenced => disruption("Fenced", "a newer attempt holds the record"),
         CourierOutcome::Done
@@ -162,7 +188,10 @@ fn reported(pod: &PodRow, report: CourierReport) -> Reading {
 
 fn lost_work(pod: &PodRow, because: Reason) -> Reading {
     let counts = disrupted(pod).is_none();
-    Reading::Lost { because: spent(pod).unwrap_or(because), counts }
+    Reading::Lost {
+        because: spent(pod).unwrap_or(because),
+        counts,
+    }
 }
 
 /// What `clone` said at its end, where it did not simply succeed.
@@ -173,24 +202,40 @@ fn clone_ended(pod: &PodRow, attempt: u32) -> Option<Reading> {
     if matches!(&clone.state, ContainerState::Ended(e) if e.exit == 0) {
         return None;
     }
-    let report = CloneReport::decode(&ended.message).ok().filter(|r| r.attempt == attempt);
-    let detail = report.as_ref().map(|r| r.detail.clone()).unwrap_or_default();
+    let report = CloneReport::decode(&ended.message)
+        .ok()
+        .filter(|r| r.attempt == attempt);
+    let detail = report
+        .as_ref()
+        .map(|r| r.detail.clone())
+        .unwrap_or_default();
     match report.map(|r| r.outcome) {
-        Some(CloneOutcome::AlreadyDone { commit, base, commits }) if is_commit(&commit) => {
-            Some(Reading::AlreadyDone { commit, base, commits })
-        }
+        Some(CloneOutcome::AlreadyDone {
+            commit,
+            base,
+            commits,
+        }) if is_commit(&commit) => Some(Reading::AlreadyDone {
+            commit,
+            base,
+            commits,
+        }),
         Some(CloneOutcome::BranchTaken) => Some(Reading::Hopeless(Reason::new(
             "BranchTaken",
             "the work branch exists already and is not this polecat's: delete it or set spec.kubernetes.workBranch",
         ))),
-        Some(CloneOutcome::Fenced) => Some(disruption("Fenced", "a newer attempt holds the record")),
+        Some(CloneOutcome::Fenced) => {
+            Some(disruption("Fenced", "a newer attempt holds the record"))
+        }
         Some(CloneOutcome::Config { reason }) => Some(Reading::Hopeless(config(&reason, &detail))),
         Some(CloneOutcome::Ready { .. } | CloneOutcome::Transient) => None,
         Some(CloneOutcome::AlreadyDone { .. }) | None => match ended.exit {
             exit::CONFIG => Some(Reading::Hopeless(config("CloneFailed", ""))),
             exit::FENCED => Some(disruption("Fenced", "a newer attempt holds the record")),
             exit::ALREADY_DONE => Some(Reading::Lost {
-                because: Reason::new("BadReport", "clone found the work done and could not say which commit"),
+                because: Reason::new(
+                    "BadReport",
+                    "clone found the work done and could not say which commit",
+                ),
                 counts: true,
             }),
             _ => None,
@@ -200,32 +245,69 @@ fn clone_ended(pod: &PodRow, attempt: u32) -> Option<Reading> {
 
 /// What `clone` found of earlier attempts and put back, in words; none for a fresh start.
 pub(crate) fn resumed(pod: &PodRow, attempt: u32) -> Option<String> {
-    let ContainerState::Ended(ended) = &pod.container("clone")?.state else { return None };
-    let report = CloneReport::decode(&ended.message).ok().filter(|r| r.attempt == attempt)?;
-    let CloneOutcome::Ready { commits, dirty } = report.outcome else { return None };
+    let ContainerState::Ended(ended) = &pod.container("clone")?.state else {
+        return None;
+    };
+    let report = CloneReport::decode(&ended.message)
+        .ok()
+        .filter(|r| r.attempt == attempt)?;
+    let CloneOutcome::Ready { commits, dirty } = report.outcome else {
+        return None;
+    };
     if attempt < 2 || (commits == 0 && dirty == 0) {
         return None;
     }
     let counted = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    Some(format!("{} and {}", counted(commits, "commit"), counted(dirty, "uncommitted file")))
+    Some(format!(
+        "{} and {}",
+        counted(commits, "commit"),
+        counted(dirty, "uncommitted file")
+    ))
 }
 
 /// Clone's reasons, each with its fix. Codes are ours alone: a container cannot make new ones.
 fn config(reason: &str, detail: &str) -> Reason {
     let (code, fix) = match reason {
-        "RepositoryNotFound" => {
-            ("RepositoryNotFound", "the repository does not exist or cannot be seen: check gitURL and the git Secret")
-        }
-        "BranchNotFound" => ("BranchNotFound", "the repository has no such branch: check gitBranch"),
-        "CredentialRefused" => ("CredentialRefused", "the remote refuses the credential: check the git Secret"),
-        "CredentialMissing" => {
-            ("CredentialMissing", "the git Secret does not exist in the pod's namespace or lacks its key: create it")
-        }
-        "HostKeyUnknown" => {
-            ("HostKeyUnknown", "the host's key is not known: name a ConfigMap in sshKnownHostsConfigMapRef")
-        }
-        "BadOrders" => ("BadOrders", "the harness cannot read its orders: update the harness image with the operator"),
-        _ => ("CloneFailed", "the workspace cannot be made: see the log of container clone"),
+        "RepositoryNotFound" => (
+            "RepositoryNotFound",
+            "the repository does not exist or cannot be seen: check gitURL and the git Secret",
+        ),
+        "BranchNotFound" => (
+            "BranchNotFound",
+            "the repository has no such branch: check gitBranch",
+        ),
+        "CredentialRefused" => (
+            "CredentialRefused",
+            "the remote refuses the credential: check the git Secret",
+        ),
+        "CredentialMissing" => (
+            "CredentialMissing",
+            "the git Secret does not exist in the pod's namespace or lacks its key: create it",
+        ),
+        "HostKeyUnknown" => (
+            "HostKeyUnknown",
+            "the host's key is not known: name a ConfigMap in sshKnownHostsConfigMapRef",
+        ),
+        "RepositoryCorrupt" => (
+            "RepositoryCorrupt",
+            "git finds the repository broken: run git fsck on the remote",
+        ),
+        "GitMissing" | "GitTooOld" => (
+            "GitTooOld",
+            "the harness image has no git of 2.38 or newer: update the harness image",
+        ),
+        "VolumeNotWritable" => (
+            "VolumeNotWritable",
+            "a volume of its pod cannot be written: check podTemplate.runAsUser and the node's disk",
+        ),
+        "BadOrders" => (
+            "BadOrders",
+            "the harness cannot read its orders: update the harness image with the operator",
+        ),
+        _ => (
+            "CloneFailed",
+            "the workspace cannot be made: see the log of container clone",
+        ),
     };
     match detail {
         "" => Reason::new(code, fix),
@@ -236,13 +318,22 @@ fn config(reason: &str, detail: &str) -> Reason {
 /// A pod that is over and left no outcome.
 fn over(pod: &PodRow) -> Reading {
     if let Some(because) = spent(pod) {
-        return Reading::Lost { because, counts: true };
+        return Reading::Lost {
+            because,
+            counts: true,
+        };
     }
     if let Some(because) = disrupted(pod) {
-        return Reading::Lost { because, counts: false };
+        return Reading::Lost {
+            because,
+            counts: false,
+        };
     }
     Reading::Lost {
-        because: Reason::new("PodFailed", format!("its pod ended without a report: {}", words(pod))),
+        because: Reason::new(
+            "PodFailed",
+            format!("its pod ended without a report: {}", words(pod)),
+        ),
         counts: true,
     }
 }
@@ -258,14 +349,22 @@ fn spent(pod: &PodRow) -> Option<Reason> {
     if pod.reason == "Evicted" && over_own_limit(&pod.message) {
         return Some(Reason::new(
             "DiskLimit",
-            format!("it used more disk than its limit: {}", one_line(&pod.message)),
+            format!(
+                "it used more disk than its limit: {}",
+                one_line(&pod.message)
+            ),
         ));
     }
     let killed = |c: &&ContainerRow| endings(c).next().is_some_and(|e| e.reason == "OOMKilled");
-    let container = (!pod.live()).then(|| pod.containers.iter().find(killed)).flatten()?;
+    let container = (!pod.live())
+        .then(|| pod.containers.iter().find(killed))
+        .flatten()?;
     Some(Reason::new(
         "OOMKilled",
-        format!("container {} used more memory than its limit: raise spec.kubernetes.resources", container.name),
+        format!(
+            "container {} used more memory than its limit: raise spec.kubernetes.resources",
+            container.name
+        ),
     ))
 }
 
@@ -277,7 +376,10 @@ fn over_own_limit(message: &str) -> bool {
 /// What befell the pod from outside.
 fn disrupted(pod: &PodRow) -> Option<Reason> {
     if let Some(reason) = &pod.disrupted {
-        return Some(Reason::new("Disrupted", format!("its pod was disrupted: {}", one_line(reason))));
+        return Some(Reason::new(
+            "Disrupted",
+            format!("its pod was disrupted: {}", one_line(reason)),
+        ));
     }
     let known = [
         "Evicted",
@@ -294,13 +396,19 @@ fn disrupted(pod: &PodRow) -> Option<Reason> {
         "UnexpectedAdmissionError",
     ];
     if known.contains(&pod.reason.as_str()) || pod.meta.deleting.is_some() {
-        return Some(Reason::new("Disrupted", format!("its pod was disrupted: {}", words(pod))));
+        return Some(Reason::new(
+            "Disrupted",
+            format!("its pod was disrupted: {}", words(pod)),
+        ));
     }
     None
 }
 
 fn disruption(code: &'static str, message: &str) -> Reading {
-    Reading::Lost { because: Reason::new(code, message), counts: false }
+    Reading::Lost {
+        because: Reason::new(code, message),
+        counts: false,
+    }
 }
 
 /// A container that keeps ending without a word.
@@ -320,23 +428,38 @@ fn trouble(pod: &PodRow) -> Option<Reason> {
         ));
     }
     pod.containers.iter().find_map(|c| {
-        let ContainerState::Waiting { reason, message } = &c.state else { return None };
+        let ContainerState::Waiting { reason, message } = &c.state else {
+            return None;
+        };
         let (code, fix) = match reason.as_str() {
-            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
-            | "RegistryUnavailable" | "ImageInspectError" | "SignatureValidationFailed" => {
-                ("ImagePullFailed", "cannot get its image: check the image's name and the pull Secret")
-            }
-            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"
-            | "StartError" | "PreCreateHookError" | "PreStartHookError" | "PostStartHookError" => {
-                ("ContainerConfigError", "cannot be started as configured")
-            }
-            "CrashLoopBackOff" if c.init => {
-                ("CloneRetrying", "could not reach the remote yet and tries again")
-            }
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "RegistryUnavailable"
+            | "ImageInspectError"
+            | "SignatureValidationFailed" => (
+                "ImagePullFailed",
+                "cannot get its image: check the image's name and the pull Secret",
+            ),
+            "CreateContainerConfigError"
+            | "CreateContainerError"
+            | "RunContainerError"
+            | "StartError"
+            | "PreCreateHookError"
+            | "PreStartHookError"
+            | "PostStartHookError" => ("ContainerConfigError", "cannot be started as configured"),
+            "CrashLoopBackOff" if c.init => (
+                "CloneRetrying",
+                "could not reach the remote yet and tries again",
+            ),
             _ => return None,
         };
         let said = if message.is_empty() { reason } else { message };
-        Some(Reason::new(code, format!("container {} {fix} ({})", c.name, one_line(said))))
+        Some(Reason::new(
+            code,
+            format!("container {} {fix} ({})", c.name, one_line(said)),
+        ))
     })
 }
 

@@ -4,7 +4,9 @@ use super::Case;
 use super::outcome::one_line;
 use crate::reason::Reason;
 use crate::settings::Settings;
-use gastown_api::conditions::{self, AVAILABLE, DEGRADED, FIELDS_HONOURED, PROGRESSING, READY, WORKING};
+use gastown_api::conditions::{
+    self, AVAILABLE, DEGRADED, FIELDS_HONOURED, PROGRESSING, READY, WORKING,
+};
 use gastown_api::{self as api, PolecatPhase, PolecatStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -20,7 +22,13 @@ pub(crate) struct Finished {
 }
 
 /// An attempt takes its place; its pod does not exist yet.
-pub(crate) fn reserved(case: &Case<'_, '_>, settings: &Settings, attempt: u32, pod: String, because: &Reason) -> PolecatStatus {
+pub(crate) fn reserved(
+    case: &Case<'_, '_>,
+    settings: &Settings,
+    attempt: u32,
+    pod: String,
+    because: &Reason,
+) -> PolecatStatus {
     let mut to = case.row.status.clone();
     to.phase = PolecatPhase::Working;
     to.attempt = Some(attempt.into());
@@ -35,7 +43,17 @@ pub(crate) fn reserved(case: &Case<'_, '_>, settings: &Settings, attempt: u32, p
     to.finished_at = None;
     to.retry_after = None;
     start_over(&mut to, case);
-    judge(&mut to, case, because, Marks { progressing: true, working: true, ready: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        because,
+        Marks {
+            progressing: true,
+            working: true,
+            ready: true,
+            ..Marks::default()
+        },
+    );
     stamp(to, case, because)
 }
 
@@ -43,7 +61,17 @@ pub(crate) fn reserved(case: &Case<'_, '_>, settings: &Settings, attempt: u32, p
 pub(crate) fn running(case: &Case<'_, '_>, because: &Reason) -> PolecatStatus {
     let mut to = case.row.status.clone();
     to.pod_active = Some(true);
-    judge(&mut to, case, because, Marks { progressing: true, working: true, ready: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        because,
+        Marks {
+            progressing: true,
+            working: true,
+            ready: true,
+            ..Marks::default()
+        },
+    );
     stamp(to, case, because)
 }
 
@@ -51,7 +79,16 @@ pub(crate) fn running(case: &Case<'_, '_>, because: &Reason) -> PolecatStatus {
 pub(crate) fn troubled(case: &Case<'_, '_>, because: &Reason) -> PolecatStatus {
     let mut to = case.row.status.clone();
     let since = to.last_activity.clone();
-    judge(&mut to, case, because, Marks { working: true, ready: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        because,
+        Marks {
+            working: true,
+            ready: true,
+            ..Marks::default()
+        },
+    );
     to = stamp(to, case, because);
     to.last_activity = since;
     to
@@ -64,18 +101,39 @@ pub(crate) fn queued(case: &Case<'_, '_>, because: &Reason) -> PolecatStatus {
     to.pod_active = Some(false);
     to.retry_after = None;
     start_over(&mut to, case);
-    judge(&mut to, case, because, Marks { ready: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        because,
+        Marks {
+            ready: true,
+            ..Marks::default()
+        },
+    );
     stamp(to, case, because)
 }
 
 /// An attempt is over without success; the next follows.
-pub(crate) fn waiting(case: &Case<'_, '_>, because: &Reason, tally: Tally, until: Timestamp) -> PolecatStatus {
+pub(crate) fn waiting(
+    case: &Case<'_, '_>,
+    because: &Reason,
+    tally: Tally,
+    until: Timestamp,
+) -> PolecatStatus {
     let mut to = case.row.status.clone();
     to.phase = PolecatPhase::Idle;
     to.pod_active = Some(false);
     tally.put(&mut to);
     to.retry_after = Some(Time(until));
-    judge(&mut to, case, because, Marks { ready: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        because,
+        Marks {
+            ready: true,
+            ..Marks::default()
+        },
+    );
     stamp(to, case, because)
 }
 
@@ -86,7 +144,15 @@ pub(crate) fn stuck(case: &Case<'_, '_>, because: &Reason, tally: Tally) -> Pole
     to.pod_active = Some(false);
     to.retry_after = None;
     tally.put(&mut to);
-    judge(&mut to, case, because, Marks { degraded: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        because,
+        Marks {
+            degraded: true,
+            ..Marks::default()
+        },
+    );
     let mut to = stamp(to, case, because);
     if to != case.row.status {
         to.finished_at = Some(Time(case.census.now));
@@ -106,7 +172,16 @@ pub(crate) fn done(case: &Case<'_, '_>, work: &Finished, because: &Reason) -> Po
     to.base = Some(work.base.clone()).filter(|b| !b.is_empty());
     to.finished_at = Some(Time(case.census.now));
     to.retry_after = None;
-    judge(&mut to, case, because, Marks { available: true, ready: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        because,
+        Marks {
+            available: true,
+            ready: true,
+            ..Marks::default()
+        },
+    );
     stamp(to, case, because)
 }
 
@@ -119,19 +194,38 @@ pub(crate) fn idle(case: &Case<'_, '_>) -> PolecatStatus {
     to.pod_name = None;
     to.retry_after = None;
     Tally::default().put(&mut to);
-    judge(&mut to, case, &because, Marks { ready: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        &because,
+        Marks {
+            ready: true,
+            ..Marks::default()
+        },
+    );
     stamp(to, case, &because)
 }
 
 /// Ended.
 pub(crate) fn terminated(case: &Case<'_, '_>) -> PolecatStatus {
-    let because = Reason::new("Terminated", "desiredState is Terminated: its branch and record stay");
+    let because = Reason::new(
+        "Terminated",
+        "desiredState is Terminated: its branch and record stay",
+    );
     let mut to = case.row.status.clone();
     to.phase = PolecatPhase::Terminated;
     to.pod_active = Some(false);
     to.pod_name = None;
     to.retry_after = None;
-    judge(&mut to, case, &because, Marks { ready: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        &because,
+        Marks {
+            ready: true,
+            ..Marks::default()
+        },
+    );
     stamp(to, case, &because)
 }
 
@@ -142,7 +236,16 @@ pub(crate) fn landed(case: &Case<'_, '_>) -> PolecatStatus {
     let mut to = case.row.status.clone();
     to.phase = PolecatPhase::Done;
     to.pod_active = Some(false);
-    judge(&mut to, case, &because, Marks { available: true, ready: true, ..Marks::default() });
+    judge(
+        &mut to,
+        case,
+        &because,
+        Marks {
+            available: true,
+            ready: true,
+            ..Marks::default()
+        },
+    );
     stamp(to, case, &because)
 }
 
@@ -157,7 +260,10 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn of(status: &PolecatStatus) -> Self {
-        Self { failures: status.failures.unwrap_or(0), lost: status.lost.unwrap_or(0) }
+        Self {
+            failures: status.failures.unwrap_or(0),
+            lost: status.lost.unwrap_or(0),
+        }
     }
 
     fn put(self, to: &mut PolecatStatus) {
@@ -168,7 +274,10 @@ impl Tally {
 
 /// Whoever was stuck or ended and is wanted again has all retries again.
 fn start_over(to: &mut PolecatStatus, case: &Case<'_, '_>) {
-    if matches!(case.row.status.phase, PolecatPhase::Stuck | PolecatPhase::Terminated) {
+    if matches!(
+        case.row.status.phase,
+        PolecatPhase::Stuck | PolecatPhase::Terminated
+    ) {
         Tally::default().put(to);
     }
 }
@@ -183,7 +292,13 @@ struct Marks {
 }
 
 fn judge(to: &mut PolecatStatus, case: &Case<'_, '_>, because: &Reason, marks: Marks) {
-    let Marks { progressing, available, degraded, ready, working } = marks;
+    let Marks {
+        progressing,
+        available,
+        degraded,
+        ready,
+        working,
+    } = marks;
     let healthy = Reason::new("Healthy", "");
     let degraded_by = if degraded { because } else { &healthy };
     for (kind, on, because) in [
@@ -239,14 +354,19 @@ fn honour(to: &mut PolecatStatus, case: &Case<'_, '_>) {
 
 fn not_served(spec: &api::PolecatSpec, rig: Option<&api::RigSpec>) -> Vec<&'static str> {
     let endpoint = |c: Option<&api::AgentConfig>| {
-        c.and_then(|c| c.model_provider.as_ref()).is_some_and(|m| m.endpoint.is_some())
+        c.and_then(|c| c.model_provider.as_ref())
+            .is_some_and(|m| m.endpoint.is_some())
     };
-    let opencode = spec.agent.or_else(|| rig.and_then(|r| r.agent)) == Some(api::AgentKind::Opencode);
+    let opencode =
+        spec.agent.or_else(|| rig.and_then(|r| r.agent)) == Some(api::AgentKind::Opencode);
     let mut fields = Vec::new();
     if spec.max_idle_seconds.is_some() {
         fields.push("maxIdleSeconds");
     }
-    if opencode && (endpoint(spec.agent_config.as_ref()) || endpoint(rig.and_then(|r| r.agent_config.as_ref()))) {
+    if opencode
+        && (endpoint(spec.agent_config.as_ref())
+            || endpoint(rig.and_then(|r| r.agent_config.as_ref())))
+    {
         fields.push("agentConfig.modelProvider.endpoint with opencode");
     }
     fields

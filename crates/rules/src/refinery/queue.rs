@@ -74,11 +74,17 @@ pub(super) fn find<'w>(world: &'w World, member: &QueueMember) -> Option<&'w Pol
         .filter(|p| p.meta.uid.0 == member.uid)
 }
 
-/// Whether it stands where it was pinned.
+/// Whether it stands where it was pinned, and waits to hear what becomes of it.
 pub(super) fn is_pinned(polecat: &PolecatRow, member: &QueueMember) -> bool {
+    is_its_work(polecat, member)
+        && conditions::is_true(&polecat.status.conditions, api::conditions::AVAILABLE)
+}
+
+/// Whether what was pinned is still its newest work: if it landed, that is recorded, also where nobody wants the
+/// polecat any more.
+pub(super) fn is_its_work(polecat: &PolecatRow, member: &QueueMember) -> bool {
     polecat.status.commit.as_deref() == Some(member.commit.as_str())
         && polecat.status.round.unwrap_or(1) == member.round
-        && conditions::is_true(&polecat.status.conditions, api::conditions::AVAILABLE)
         && !conditions::is_true(&polecat.status.conditions, api::conditions::MERGED)
 }
 

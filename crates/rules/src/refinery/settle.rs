@@ -52,8 +52,12 @@ pub(super) fn settle(
     for (member, fate) in members.iter().zip(fates(members, lane, end)) {
         let Some(fate) = fate else { continue };
         // A polecat that is gone, or went on by itself, has nothing left to be told.
-        let Some(polecat) = queue::find(world, member)
-            .filter(|p| p.meta.deleting.is_none() && queue::is_pinned(p, member))
+        let concerns = match &fate {
+            Fate::Landed { .. } | Fate::Already { .. } => queue::is_its_work,
+            Fate::Back { .. } => queue::is_pinned,
+        };
+        let Some(polecat) =
+            queue::find(world, member).filter(|p| p.meta.deleting.is_none() && concerns(p, member))
         else {
             continue;
         };

@@ -46,30 +46,68 @@ impl World {
     pub fn homes_of(&self, key: &Key) -> BTreeSet<RigKey> {
         match key.kind {
             Kind::Rig => self.sharing_repository(&key.name),
-            Kind::Polecat => self.polecats.get(key).map(|p| self.homes_of_polecat(p)).unwrap_or_default(),
-            Kind::Convoy => self.convoys.get(key).map(|c| self.homes_of_convoy(c)).unwrap_or_default(),
-            Kind::Witness => self.witnesses.get(key).map(|w| w.spec.rig_ref.clone()).into_iter().collect(),
-            Kind::Refinery => {
-                self.refineries.get(key).map(|r| self.sharing_repository(&r.spec.rig_ref)).unwrap_or_default()
-            }
-            Kind::BeadStore => self.bead_stores.get(key).map(|b| b.spec.rig_ref.clone()).into_iter().collect(),
-            Kind::Pod => self.pods.get(key).map(|p| self.homes_of_pod(p)).unwrap_or_default(),
+            Kind::Polecat => self
+                .polecats
+                .get(key)
+                .map(|p| self.homes_of_polecat(p))
+                .unwrap_or_default(),
+            Kind::Convoy => self
+                .convoys
+                .get(key)
+                .map(|c| self.homes_of_convoy(c))
+                .unwrap_or_default(),
+            Kind::Witness => self
+                .witnesses
+                .get(key)
+                .map(|w| w.spec.rig_ref.clone())
+                .into_iter()
+                .collect(),
+            Kind::Refinery => self
+                .refineries
+                .get(key)
+                .map(|r| self.sharing_repository(&r.spec.rig_ref))
+                .unwrap_or_default(),
+            Kind::BeadStore => self
+                .bead_stores
+                .get(key)
+                .map(|b| b.spec.rig_ref.clone())
+                .into_iter()
+                .collect(),
+            Kind::Pod => self
+                .pods
+                .get(key)
+                .map(|p| self.homes_of_pod(p))
+                .unwrap_or_default(),
             Kind::ConfigMap => BTreeSet::new(),
         }
     }
 
     /// A rig and those on the same repository: of two queues on one branch the oldest acts.
     fn sharing_repository(&self, rig: &str) -> BTreeSet<RigKey> {
-        let url = |name: &str| self.rigs.get(name).map(|r| names::repository(&r.spec.git_url)).filter(|u| !u.is_empty());
+        let url = |name: &str| {
+            self.rigs
+                .get(name)
+                .map(|r| names::repository(&r.spec.git_url))
+                .filter(|u| !u.is_empty())
+        };
         let own = url(rig);
-        let others = self.rigs.keys().filter(|name| own.is_some() && url(name) == own).cloned();
+        let others = self
+            .rigs
+            .keys()
+            .filter(|name| own.is_some() && url(name) == own)
+            .cloned();
         others.chain([rig.to_owned()]).collect()
     }
 
     /// A polecat concerns its rig, and the convoys that count it.
     fn homes_of_polecat(&self, polecat: &PolecatRow) -> BTreeSet<RigKey> {
         let mut homes = BTreeSet::from([polecat.spec.rig.clone()]);
-        homes.extend(self.convoys.values().filter(|c| counts(c, polecat)).map(convoy_home));
+        homes.extend(
+            self.convoys
+                .values()
+                .filter(|c| counts(c, polecat))
+                .map(convoy_home),
+        );
         homes
     }
 
@@ -77,7 +115,9 @@ impl World {
     pub(super) fn homes_of_convoy(&self, convoy: &ConvoyRow) -> BTreeSet<RigKey> {
         let mut homes = BTreeSet::from([convoy_home(convoy)]);
         if convoy.spec.rig_ref.is_none() {
-            let counted = self.polecats_in(&convoy.meta.key.namespace).filter(|p| counts(convoy, p));
+            let counted = self
+                .polecats_in(&convoy.meta.key.namespace)
+                .filter(|p| counts(convoy, p));
             homes.extend(counted.map(|p| p.spec.rig.clone()));
         }
         homes
@@ -93,7 +133,10 @@ impl World {
 
     /// The polecat that owns a pod.
     fn owner_of<'a>(&'a self, pod: &'a PodRow) -> Option<&'a PolecatRow> {
-        let owner = pod.owner.as_ref().filter(|_| pod.role == PodRole::Polecat)?;
+        let owner = pod
+            .owner
+            .as_ref()
+            .filter(|_| pod.role == PodRole::Polecat)?;
         let namespace = &pod.meta.key.namespace;
         let named = pod
             .meta

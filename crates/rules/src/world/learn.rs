@@ -55,7 +55,11 @@ impl World {
             return BTreeSet::new();
         }
         let mut dirty = self.homes_of(&key);
-        if self.perhaps.get(&key).is_some_and(|action| decided_on(action).is_some_and(|on| on < rev)) {
+        if self
+            .perhaps
+            .get(&key)
+            .is_some_and(|action| decided_on(action).is_some_and(|on| on < rev))
+        {
             self.perhaps.remove(&key);
         }
         if self.rev_of(&key).is_none() {
@@ -161,7 +165,11 @@ impl World {
     }
 
     fn hear(&mut self, answer: Answer) -> BTreeSet<RigKey> {
-        let Answer { action, outcome, at } = answer;
+        let Answer {
+            action,
+            outcome,
+            at,
+        } = answer;
         let key = action.key().clone();
         self.inflight.remove(&key);
         let mut dirty = self.homes.remove(&key).unwrap_or_default();
@@ -266,7 +274,12 @@ impl World {
         let meta = new_meta(&blueprint, rev, uid, at);
         match blueprint {
             Blueprint::PolecatPod(p) => {
-                let mut row = new_pod(meta, PodRole::Polecat, p.orders.subject.rig, p.common.owner.2);
+                let mut row = new_pod(
+                    meta,
+                    PodRole::Polecat,
+                    p.orders.subject.rig,
+                    p.common.owner.2,
+                );
                 row.attempt = p.orders.attempt;
                 row.round = p.orders.round;
                 self.pods.insert(key, row);
@@ -282,13 +295,34 @@ impl World {
                 self.pods.insert(key, row);
             }
             Blueprint::Witness { spec, .. } => {
-                self.witnesses.insert(key, Row { meta, spec, status: Default::default() });
+                self.witnesses.insert(
+                    key,
+                    Row {
+                        meta,
+                        spec,
+                        status: Default::default(),
+                    },
+                );
             }
             Blueprint::Refinery { spec, .. } => {
-                self.refineries.insert(key, Row { meta, spec, status: Default::default() });
+                self.refineries.insert(
+                    key,
+                    Row {
+                        meta,
+                        spec,
+                        status: Default::default(),
+                    },
+                );
             }
             Blueprint::Polecat(p) => {
-                self.polecats.insert(key, Row { meta, spec: p.spec, status: Default::default() });
+                self.polecats.insert(
+                    key,
+                    Row {
+                        meta,
+                        spec: p.spec,
+                        status: Default::default(),
+                    },
+                );
             }
             Blueprint::Texts(_) => {}
         }
@@ -296,7 +330,9 @@ impl World {
 
     fn exists(&mut self, action: &Action, owner: Option<&Uid>, at: Timestamp) {
         let key = action.key().clone();
-        let Action::Create { blueprint, .. } = action else { return };
+        let Action::Create { blueprint, .. } = action else {
+            return;
+        };
         let ours = match blueprint.as_ref() {
             Blueprint::PolecatPod(p) => owner == Some(&p.common.owner.2),
             Blueprint::TestPod(p) => owner == Some(&p.common.owner.2),
@@ -305,14 +341,20 @@ impl World {
             Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Polecat(_) => true,
         };
         if !ours {
-            let why = format!("the name {} is taken by an object that is not ours", key.name);
+            let why = format!(
+                "the name {} is taken by an object that is not ours",
+                key.name
+            );
             self.refuse(&key, at, None, Some(why));
         } else if key.kind == Kind::ConfigMap {
             self.texts.insert(key);
         } else if self.rev_of(&key).is_none() {
             // Ours, from before: the watch will bring it. If it does not, because the object lacks our label or
             // is gone again, the create is tried once more: paced, and never in silence.
-            let why = format!("{} exists already and is not visible to this operator", key.name);
+            let why = format!(
+                "{} exists already and is not visible to this operator",
+                key.name
+            );
             self.refuse(&key, at, None, Some(why));
         }
     }
@@ -355,12 +397,22 @@ impl World {
     }
 
     fn refuse(&mut self, key: &Key, at: Timestamp, seconds: Option<u64>, why: Option<String>) {
-        let count = self.refusals.get(key).map_or(0, |r| r.count.saturating_add(1));
+        let count = self
+            .refusals
+            .get(key)
+            .map_or(0, |r| r.count.saturating_add(1));
         let wait = seconds.map_or_else(
             || backoff(count),
             |s| SignedDuration::from_secs(i64::try_from(s.clamp(1, 300)).unwrap_or(300)),
         );
-        self.refusals.insert(key.clone(), Refusal { until: at + wait, count, why });
+        self.refusals.insert(
+            key.clone(),
+            Refusal {
+                until: at + wait,
+                count,
+                why,
+            },
+        );
     }
 }
 
@@ -378,7 +430,9 @@ fn new_meta(blueprint: &Blueprint, rev: Rev, uid: Uid, at: Timestamp) -> Meta {
         Blueprint::TestPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::LandPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::Polecat(p) => (p.labels.clone(), BTreeMap::new()),
-        Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Texts(_) => Default::default(),
+        Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Texts(_) => {
+            Default::default()
+        }
     };
     Meta {
         key: blueprint.key().clone(),

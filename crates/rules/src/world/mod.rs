@@ -95,7 +95,10 @@ impl World {
     /// An empty world of that town.
     #[must_use]
     pub fn new(town: Town) -> Self {
-        Self { town, ..Self::default() }
+        Self {
+            town,
+            ..Self::default()
+        }
     }
 
     /// All rigs that anything belongs to: the specification's notion of dirty.
@@ -144,8 +147,9 @@ impl World {
             .map(|c| self.homes_of_convoy(c))
             .collect();
         loop {
-            let (crossed, rest): (Vec<_>, Vec<_>) =
-                bridges.into_iter().partition(|bridge| !bridge.is_disjoint(&joined));
+            let (crossed, rest): (Vec<_>, Vec<_>) = bridges
+                .into_iter()
+                .partition(|bridge| !bridge.is_disjoint(&joined));
             if crossed.is_empty() {
                 return joined;
             }
@@ -221,13 +225,25 @@ pub fn convoy_home(convoy: &ConvoyRow) -> RigKey {
 /// Most polecats of a convoy with a live pod, where it limits them.
 #[must_use]
 pub fn limit(convoy: &ConvoyRow) -> Option<usize> {
-    convoy.spec.parallelism.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0)
+    convoy
+        .spec
+        .parallelism
+        .and_then(|n| usize::try_from(n).ok())
+        .filter(|n| *n > 0)
 }
 
 /// Whether a convoy counts a polecat: it tracks its bead, in the same namespace, for the same rig where it names one.
 #[must_use]
 pub fn counts(convoy: &ConvoyRow, polecat: &PolecatRow) -> bool {
     convoy.meta.key.namespace == polecat.meta.key.namespace
-        && convoy.spec.rig_ref.as_ref().is_none_or(|rig| *rig == polecat.spec.rig)
-        && polecat.spec.bead_id.as_ref().is_some_and(|bead| convoy.spec.tracked_beads.contains(bead))
+        && convoy
+            .spec
+            .rig_ref
+            .as_ref()
+            .is_none_or(|rig| *rig == polecat.spec.rig)
+        && polecat
+            .spec
+            .bead_id
+            .as_ref()
+            .is_some_and(|bead| convoy.spec.tracked_beads.contains(bead))
 }

@@ -1,18 +1,11 @@
 //! A town in a table: builders that read as sentences, and an API server that accepts every write.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test's helper may fail loudly, and no test uses all of them"
-)]
+#![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
 
 use gastown_api as api;
 use gastown_rules::{
-    Action, Answer, Blueprint, ContainerRow, ContainerState, ConvoyRow, Ended, Fact, Key, Kind, Meta, Outcome, Plan,
-    PodPhase, PodRow, PolecatRow, Rev, RigRow, Row, Seen, Status, Town, Uid, World, decide,
+    Action, Answer, Blueprint, ContainerRow, ContainerState, ConvoyRow, Ended, Fact, Key, Kind,
+    Meta, Outcome, Plan, PodPhase, PodRow, PolecatRow, Rev, RigRow, Row, Seen, Status, Town, Uid,
+    World, decide,
 };
 use gastown_wire::{CloneOutcome, CloneReport, CourierOutcome, CourierReport, Report};
 use jiff::{SignedDuration, Timestamp};
@@ -32,12 +25,20 @@ pub struct Scene {
 }
 
 pub fn scene() -> Scene {
-    Scene::of(Town { one_machine: true, ..Town::default() })
+    Scene::of(Town {
+        one_machine: true,
+        ..Town::default()
+    })
 }
 
 impl Scene {
     pub fn of(town: Town) -> Self {
-        Self { world: World::new(town), now: "2026-11-24T00:00:00Z".parse().unwrap(), writes: Vec::new(), rev: 100 }
+        Self {
+            world: World::new(town),
+            now: "2026-11-24T00:00:00Z".parse().unwrap(),
+            writes: Vec::new(),
+            rev: 100,
+        }
     }
 
     pub fn rev(&mut self) -> Rev {
@@ -66,10 +67,17 @@ impl Scene {
             beads_prefix: "mp".into(),
             test_command: Some("sh test.sh".into()),
             agent: Some(api::AgentKind::Custom),
-            agent_config: Some(api::AgentConfig { command: vec!["./agent.sh".into()], ..Default::default() }),
+            agent_config: Some(api::AgentConfig {
+                command: vec!["./agent.sh".into()],
+                ..Default::default()
+            }),
             ..Default::default()
         };
-        let mut row = Row { meta: self.meta(Kind::Rig, "", name), spec, status: Default::default() };
+        let mut row = Row {
+            meta: self.meta(Kind::Rig, "", name),
+            spec,
+            status: Default::default(),
+        };
         change(&mut row);
         self.world.learn(Fact::Seen(Seen::Rig(Box::new(row))));
     }
@@ -83,7 +91,11 @@ impl Scene {
             task_description: Some("mend it".into()),
             ..Default::default()
         };
-        let mut row = Row { meta: self.meta(Kind::Polecat, NS, name), spec, status: Default::default() };
+        let mut row = Row {
+            meta: self.meta(Kind::Polecat, NS, name),
+            spec,
+            status: Default::default(),
+        };
         change(&mut row);
         self.world.learn(Fact::Seen(Seen::Polecat(Box::new(row))));
     }
@@ -95,7 +107,11 @@ impl Scene {
             rig_ref: Some("parts".into()),
             ..Default::default()
         };
-        let mut row = Row { meta: self.meta(Kind::Convoy, NS, name), spec, status: Default::default() };
+        let mut row = Row {
+            meta: self.meta(Kind::Convoy, NS, name),
+            spec,
+            status: Default::default(),
+        };
         change(&mut row);
         self.world.learn(Fact::Seen(Seen::Convoy(Box::new(row))));
     }
@@ -120,7 +136,10 @@ impl Scene {
     /// The watch tells that a pod is gone.
     pub fn vanish(&mut self, name: &str) {
         let rev = self.rev();
-        self.world.learn(Fact::Vanished { key: Key::new(Kind::Pod, NS, name), rev });
+        self.world.learn(Fact::Vanished {
+            key: Key::new(Kind::Pod, NS, name),
+            rev,
+        });
     }
 
     pub fn later(&mut self, seconds: i64) {
@@ -136,19 +155,28 @@ impl Scene {
         let rev = self.rev();
         let uid = match &action {
             Action::Create { blueprint, .. } => Uid(format!("uid-{}", blueprint.key().name)),
-            Action::Delete { uid, .. } | Action::Publish { uid, .. } | Action::Release { uid, .. } => uid.clone(),
+            Action::Delete { uid, .. }
+            | Action::Publish { uid, .. }
+            | Action::Release { uid, .. } => uid.clone(),
         };
         self.world.learn(Fact::Asked(action.clone()));
         self.answer(action.clone(), Outcome::Done { rev, uid });
         if let Action::Delete { key, .. } = &action {
             let rev = self.rev();
-            self.world.learn(Fact::Vanished { key: key.clone(), rev });
+            self.world.learn(Fact::Vanished {
+                key: key.clone(),
+                rev,
+            });
         }
         self.writes.push(action);
     }
 
     pub fn answer(&mut self, action: Action, outcome: Outcome) {
-        self.world.learn(Fact::Answered(Answer { action, outcome, at: self.now }));
+        self.world.learn(Fact::Answered(Answer {
+            action,
+            outcome,
+            at: self.now,
+        }));
     }
 
     /// Decides and accepts until nothing is left to do; what was written.
@@ -183,7 +211,10 @@ impl Scene {
 
     pub fn pod_row(&self, name: &str) -> &PodRow {
         let key = Key::new(Kind::Pod, NS, name);
-        self.world.pods.get(&key).unwrap_or_else(|| panic!("no pod {name} in {:?}", self.world.pods.keys()))
+        self.world
+            .pods
+            .get(&key)
+            .unwrap_or_else(|| panic!("no pod {name} in {:?}", self.world.pods.keys()))
     }
 
     pub fn pods(&self) -> Vec<String> {
@@ -193,7 +224,12 @@ impl Scene {
     /// How many polecats of the scene hold a place.
     pub fn working(&self) -> BTreeSet<String> {
         let working = |p: &&PolecatRow| p.status.phase == api::PolecatPhase::Working;
-        self.world.polecats.values().filter(working).map(|p| p.meta.key.name.clone()).collect()
+        self.world
+            .polecats
+            .values()
+            .filter(working)
+            .map(|p| p.meta.key.name.clone())
+            .collect()
     }
 
     /// Slung, reserved, created, running.
@@ -207,7 +243,14 @@ impl Scene {
     /// Done, with a report of the current attempt.
     pub fn finishes(&mut self, name: &str) {
         let status = self.status(name).clone();
-        let report = CourierReport { commits: 2, ..courier(CourierOutcome::Done, status.round.unwrap(), status.attempt.unwrap()) };
+        let report = CourierReport {
+            commits: 2,
+            ..courier(
+                CourierOutcome::Done,
+                status.round.unwrap(),
+                status.attempt.unwrap(),
+            )
+        };
         self.pod(&status.pod_name.unwrap(), |p| {
             over(p, PodPhase::Succeeded);
             said(p, "courier", 0, &report.encode());
@@ -220,7 +263,15 @@ impl Scene {
         let mut row = self.row(name).clone();
         row.meta.rev = self.rev();
         row.status.merged_commit = Some(COMMIT.into());
-        api::conditions::set(&mut row.status.conditions, "Merged", true, "Landed", "", 1, self.now);
+        api::conditions::set(
+            &mut row.status.conditions,
+            "Merged",
+            true,
+            "Landed",
+            "",
+            1,
+            self.now,
+        );
         self.world.learn(Fact::Seen(Seen::Polecat(Box::new(row))));
     }
 }
@@ -230,27 +281,56 @@ pub fn condition<'a>(conditions: &'a [Condition], kind: &str) -> (&'a str, &'a s
 }
 
 fn container(name: &str, init: bool, state: ContainerState) -> ContainerRow {
-    ContainerRow { name: name.into(), init, state, last: None, restarts: 0, ready: true }
+    ContainerRow {
+        name: name.into(),
+        init,
+        state,
+        last: None,
+        restarts: 0,
+        ready: true,
+    }
 }
 
 /// No Rig: no queue, no sums, nothing but the polecat itself.
 pub fn alone(row: &mut PolecatRow) {
     row.spec.rig = "standalone".into();
     row.spec.agent = Some(api::AgentKind::Custom);
-    row.spec.agent_config = Some(api::AgentConfig { command: vec!["./agent.sh".into()], ..Default::default() });
-    row.spec.kubernetes =
-        Some(api::KubernetesSpec { git_repository: Some("/srv/parts.git".into()), ..Default::default() });
+    row.spec.agent_config = Some(api::AgentConfig {
+        command: vec!["./agent.sh".into()],
+        ..Default::default()
+    });
+    row.spec.kubernetes = Some(api::KubernetesSpec {
+        git_repository: Some("/srv/parts.git".into()),
+        ..Default::default()
+    });
 }
 
 /// The agent runs.
 pub fn runs(pod: &mut PodRow) {
     pod.phase = PodPhase::Running;
     pod.started = Some(pod.meta.created);
-    let ended = Ended { exit: 0, reason: "Completed".into(), message: String::new(), at: None };
+    let ended = Ended {
+        exit: 0,
+        reason: "Completed".into(),
+        message: String::new(),
+        at: None,
+    };
     pod.containers = vec![
         container("clone", true, ContainerState::Ended(ended)),
-        container("agent", false, ContainerState::Running { since: Some(pod.meta.created) }),
-        container("courier", false, ContainerState::Running { since: Some(pod.meta.created) }),
+        container(
+            "agent",
+            false,
+            ContainerState::Running {
+                since: Some(pod.meta.created),
+            },
+        ),
+        container(
+            "courier",
+            false,
+            ContainerState::Running {
+                since: Some(pod.meta.created),
+            },
+        ),
     ];
 }
 
@@ -258,13 +338,20 @@ pub fn runs(pod: &mut PodRow) {
 pub fn over(pod: &mut PodRow, phase: PodPhase) {
     pod.phase = phase;
     for c in &mut pod.containers {
-        c.state = ContainerState::Ended(Ended { exit: 0, ..Default::default() });
+        c.state = ContainerState::Ended(Ended {
+            exit: 0,
+            ..Default::default()
+        });
     }
 }
 
 /// A container ended with a code and words.
 pub fn said(pod: &mut PodRow, name: &str, exit: i32, message: &str) {
-    let state = ContainerState::Ended(Ended { exit, message: message.into(), ..Default::default() });
+    let state = ContainerState::Ended(Ended {
+        exit,
+        message: message.into(),
+        ..Default::default()
+    });
     match pod.containers.iter_mut().find(|c| c.name == name) {
         Some(c) => c.state = state,
         None => pod.containers.push(container(name, name == "clone", state)),
@@ -272,7 +359,10 @@ pub fn said(pod: &mut PodRow, name: &str, exit: i32, message: &str) {
 }
 
 pub fn waits(pod: &mut PodRow, name: &str, reason: &str, message: &str) {
-    let state = ContainerState::Waiting { reason: reason.into(), message: message.into() };
+    let state = ContainerState::Waiting {
+        reason: reason.into(),
+        message: message.into(),
+    };
     pod.containers.retain(|c| c.name != name);
     pod.containers.push(container(name, name == "clone", state));
 }
@@ -293,7 +383,12 @@ pub fn courier(outcome: CourierOutcome, round: i64, attempt: i64) -> CourierRepo
 }
 
 pub fn clone(outcome: CloneOutcome, attempt: u32) -> CloneReport {
-    CloneReport { version: 1, attempt, outcome, detail: String::new() }
+    CloneReport {
+        version: 1,
+        attempt,
+        outcome,
+        detail: String::new(),
+    }
 }
 
 /// What a plan says, one word an action: `publish nux`, `create polecat-nux`.
@@ -315,7 +410,9 @@ pub fn said_by(actions: &[Action]) -> Vec<String> {
 /// The actions that concern polecats and their pods alone.
 pub fn of_polecats(actions: &[Action]) -> Vec<Action> {
     let mine = |a: &&Action| match a {
-        Action::Create { blueprint, .. } => matches!(**blueprint, Blueprint::PolecatPod(_) | Blueprint::Texts(_)),
+        Action::Create { blueprint, .. } => {
+            matches!(**blueprint, Blueprint::PolecatPod(_) | Blueprint::Texts(_))
+        }
         Action::Publish { to, .. } => matches!(to, Status::Polecat(_)),
         Action::Delete { .. } | Action::Release { .. } => true,
     };

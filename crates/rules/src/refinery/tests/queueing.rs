@@ -316,6 +316,27 @@ fn a_polecat_deleted_in_flight_does_not_stop_the_landing() {
 }
 
 #[test]
+fn work_that_lands_though_nobody_wants_it_any_more_is_recorded() {
+    let mut town = Town::new();
+    town.good(&["nux"]);
+    town.rest();
+    town.edit_polecat("nux", |p| {
+        // As a polecat's own rules write it for desiredState Terminated.
+        p.spec.desired_state = gastown_api::DesiredState::Terminated;
+        p.status.phase = gastown_api::PolecatPhase::Terminated;
+        for c in &mut p.status.conditions {
+            c.status = "False".into();
+        }
+    });
+    town.run();
+    assert!(
+        town.merged("nux").is_some(),
+        "{:?}",
+        town.polecat("nux").status
+    );
+}
+
+#[test]
 fn a_polecat_deleted_while_its_batch_is_searched_is_told_of_as_before() {
     let mut town = Town::new();
     town.good(&["a", "b"]);

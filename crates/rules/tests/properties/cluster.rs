@@ -1,28 +1,21 @@
-//! Random histories: a town whose API server answers late, loses answers and refuses, whose watch lags, whose pods
-//! live and die as they like. Over all of it: the whole world is the specification and dirty rigs are the
-//! execution; equal inputs give equal plans; nobody runs over a limit; a quiet world asks for nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+//! A cluster as bad as they come: writes answered late, lost or refused, a watch that lags, pods that live and die.
 
-mod common;
-
-use common::*;
-use gastown_api::{DesiredState, PolecatPhase, RigSettings};
+use crate::common::*;
+use gastown_api::{DesiredState, RigSettings};
 use gastown_rules::{
-    Action, Answer, Blueprint, Fact, Kind, Outcome, Plan, PodPhase, PodRole, PodRow, Rev, RigKey, Row, Seen, Status, Uid, World,
-    convoy_home, decide,
+    Action, Answer, Blueprint, Fact, Kind, Outcome, Plan, PodPhase, PodRole, PodRow, Rev, RigKey,
+    Seen, Uid, World, convoy_home, decide,
 };
 use gastown_wire::{CloneOutcome, CourierOutcome, Report};
-use jiff::SignedDuration;
 use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
 use std::collections::{BTreeMap, BTreeSet};
 
-const RIGS: [&str; 3] = ["parts", "tools", "no-such"];
-const NAMES: [&str; 6] = ["nux", "slit", "dag", "toast", "ace", "doof"];
+pub const RIGS: [&str; 3] = ["parts", "tools", "no-such"];
+pub const NAMES: [&str; 6] = ["nux", "slit", "dag", "toast", "ace", "doof"];
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-enum Event {
+pub enum Event {
     /// The operator decides and sends: how each write is answered.
     Decide(Vec<Reply>),
     /// Everything the watch holds back arrives, up to some.
@@ -38,7 +31,7 @@ enum Event {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Reply {
+pub enum Reply {
     Done,
     Stale,
     Denied,
@@ -50,7 +43,7 @@ enum Reply {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Turn {
+pub enum Turn {
     Runs,
     Done,
     Failed,
@@ -64,7 +57,7 @@ enum Turn {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Wish {
+pub enum Wish {
     Work,
     Idle,
     Terminate,
@@ -72,7 +65,7 @@ enum Wish {
     OtherBead,
 }
 
-fn reply() -> impl Strategy<Value = Reply> {
+pub fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         8 => Just(Reply::Done),
         1 => Just(Reply::Stale),
@@ -83,7 +76,7 @@ fn reply() -> impl Strategy<Value = Reply> {
     ]
 }
 
-fn turn() -> impl Strategy<Value = Turn> {
+pub fn turn() -> impl Strategy<Value = Turn> {
     prop_oneof![
         4 => Just(Turn::Runs),
         3 => Just(Turn::Done),
@@ -98,7 +91,7 @@ fn turn() -> impl Strategy<Value = Turn> {
     ]
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     let wish = prop_oneof![
         3 => Just(Wish::Work),
         1 => Just(Wish::Idle),
@@ -117,22 +110,25 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 /// The API server's truth beside the operator's belief.
-struct Cluster {
-    scene: Scene,
+pub struct Cluster {
+    pub scene: Scene,
     /// What is really there.
-    truth: World,
+    pub truth: World,
     /// What the watch has not brought yet, oldest first.
-    behind: Vec<Fact>,
+    pub behind: Vec<Fact>,
     finished: BTreeMap<Uid, u32>,
 }
 
 impl Cluster {
     /// Two rigs, two places each, six polecats, a convoy across rigs and one that makes its own.
-    fn new(judged: bool) -> Self {
+    pub fn new(judged: bool) -> Self {
         let mut scene = scene();
         for rig in &RIGS[..2] {
             scene.rig(rig, |r| {
-                r.spec.settings = Some(RigSettings { max_polecats: Some(2), ..Default::default() });
+                r.spec.settings = Some(RigSettings {
+                    max_polecats: Some(2),
+                    ..Default::default()
+                });
                 // With the queue: its test pods are made and never start.
                 r.spec.test_command = judged.then(|| "sh test.sh".to_owned());
             });
@@ -145,28 +141,46 @@ impl Cluster {
             c.spec.rig_ref = None;
             c.spec.parallelism = Some(2);
         });
-        scene.convoy("cv", &["mp-dag", "mp-own-1", "mp-own-2"], |c| c.spec.parallelism = Some(1));
+        scene.convoy("cv", &["mp-dag", "mp-own-1", "mp-own-2"], |c| {
+            c.spec.parallelism = Some(1)
+        });
         let truth = scene.world.clone();
-        Self { scene, truth, behind: Vec::new(), finished: BTreeMap::new() }
+        Self {
+            scene,
+            truth,
+            behind: Vec::new(),
+            finished: BTreeMap::new(),
+        }
     }
 
-    fn dirty(&mut self, fact: Fact) {
+    pub fn dirty(&mut self, fact: Fact) {
         self.truth.learn(fact.clone());
         self.behind.push(fact);
     }
 
     /// What a write does to the truth, where its revision is the newest; the row as the watch will bring it.
-    fn apply(&mut self, action: &Action) -> Outcome {
+    pub fn apply(&mut self, action: &Action) -> Outcome {
         let rev = self.scene.rev();
         let key = action.key().clone();
         match action {
             Action::Create { blueprint, .. } => {
                 if let Some((uid, owner, held)) = self.there(&key) {
-                    return Outcome::Exists { owner, uid, rev: held };
+                    return Outcome::Exists {
+                        owner,
+                        uid,
+                        rev: held,
+                    };
                 }
                 let uid = Uid(format!("uid-{}-{}", key.name, rev.0));
                 let at = self.scene.now;
-                let answer = Answer { action: action.clone(), outcome: Outcome::Done { rev, uid: uid.clone() }, at };
+                let answer = Answer {
+                    action: action.clone(),
+                    outcome: Outcome::Done {
+                        rev,
+                        uid: uid.clone(),
+                    },
+                    at,
+                };
                 self.truth.learn(Fact::Answered(answer));
                 if key.kind != Kind::ConfigMap {
                     self.behind.push(self.seen(blueprint.key()));
@@ -177,26 +191,41 @@ impl Cluster {
                 Some((held, ..)) if held == *uid => {
                     // The kubelet ends it at once; the watch tells later.
                     self.dirty(Fact::Vanished { key, rev });
-                    Outcome::Done { rev, uid: uid.clone() }
+                    Outcome::Done {
+                        rev,
+                        uid: uid.clone(),
+                    }
                 }
                 Some(_) => Outcome::Stale,
                 None => Outcome::Gone,
             },
-            Action::Publish { uid, rev: on, .. } | Action::Release { uid, rev: on, .. } => match self.there(&key) {
-                Some((held, _, newest)) if held == *uid && newest == *on => {
-                    let at = self.scene.now;
-                    let answer = Answer { action: action.clone(), outcome: Outcome::Done { rev, uid: uid.clone() }, at };
-                    self.truth.learn(Fact::Answered(answer));
-                    self.behind.push(self.seen(&key));
-                    Outcome::Done { rev, uid: uid.clone() }
+            Action::Publish { uid, rev: on, .. } | Action::Release { uid, rev: on, .. } => {
+                match self.there(&key) {
+                    Some((held, _, newest)) if held == *uid && newest == *on => {
+                        let at = self.scene.now;
+                        let answer = Answer {
+                            action: action.clone(),
+                            outcome: Outcome::Done {
+                                rev,
+                                uid: uid.clone(),
+                            },
+                            at,
+                        };
+                        self.truth.learn(Fact::Answered(answer));
+                        self.behind.push(self.seen(&key));
+                        Outcome::Done {
+                            rev,
+                            uid: uid.clone(),
+                        }
+                    }
+                    Some(_) => Outcome::Stale,
+                    None => Outcome::Gone,
                 }
-                Some(_) => Outcome::Stale,
-                None => Outcome::Gone,
-            },
+            }
         }
     }
 
-    fn there(&self, key: &gastown_rules::Key) -> Option<(Uid, Option<Uid>, Rev)> {
+    pub fn there(&self, key: &gastown_rules::Key) -> Option<(Uid, Option<Uid>, Rev)> {
         let w = &self.truth;
         let plain = |m: &gastown_rules::Meta| (m.uid.clone(), None, m.rev);
         match key.kind {
@@ -206,12 +235,15 @@ impl Cluster {
             Kind::Witness => w.witnesses.get(key).map(|r| plain(&r.meta)),
             Kind::Refinery => w.refineries.get(key).map(|r| plain(&r.meta)),
             Kind::BeadStore => w.bead_stores.get(key).map(|r| plain(&r.meta)),
-            Kind::Pod => w.pods.get(key).map(|p| (p.meta.uid.clone(), p.owner.clone(), p.meta.rev)),
+            Kind::Pod => w
+                .pods
+                .get(key)
+                .map(|p| (p.meta.uid.clone(), p.owner.clone(), p.meta.rev)),
             Kind::ConfigMap => None,
         }
     }
 
-    fn seen(&self, key: &gastown_rules::Key) -> Fact {
+    pub fn seen(&self, key: &gastown_rules::Key) -> Fact {
         let w = &self.truth;
         Fact::Seen(match key.kind {
             Kind::Rig => Seen::Rig(Box::new(w.rigs[&key.name].clone())),
@@ -225,7 +257,7 @@ impl Cluster {
         })
     }
 
-    fn send(&mut self, action: Action, reply: Reply) -> BTreeSet<RigKey> {
+    pub fn send(&mut self, action: Action, reply: Reply) -> BTreeSet<RigKey> {
         let world = &mut self.scene.world;
         world.learn(Fact::Asked(action.clone()));
         let outcome = match reply {
@@ -235,7 +267,9 @@ impl Cluster {
                 self.touch(action.key());
                 Outcome::Stale
             }
-            Reply::Denied => Outcome::Denied { why: "exceeded quota".into() },
+            Reply::Denied => Outcome::Denied {
+                why: "exceeded quota".into(),
+            },
             Reply::Later => Outcome::Later { seconds: 3 },
             Reply::LostApplied => {
                 self.apply(&action);
@@ -244,10 +278,14 @@ impl Cluster {
             Reply::Lost | Reply::Stale => Outcome::Unknown,
         };
         let at = self.scene.now;
-        self.scene.world.learn(Fact::Answered(Answer { action, outcome, at }))
+        self.scene.world.learn(Fact::Answered(Answer {
+            action,
+            outcome,
+            at,
+        }))
     }
 
-    fn touch(&mut self, key: &gastown_rules::Key) {
+    pub fn touch(&mut self, key: &gastown_rules::Key) {
         let rev = self.scene.rev();
         if let Some(p) = self.truth.polecats.get(key) {
             let mut p = p.clone();
@@ -256,9 +294,17 @@ impl Cluster {
         }
     }
 
-    fn turn(&mut self, nth: usize, turn: Turn) {
-        let pods: Vec<PodRow> = self.truth.pods.values().filter(|p| p.role == PodRole::Polecat).cloned().collect();
-        let Some(mut pod) = pods.get(nth % pods.len().max(1)).cloned() else { return };
+    pub fn turn(&mut self, nth: usize, turn: Turn) {
+        let pods: Vec<PodRow> = self
+            .truth
+            .pods
+            .values()
+            .filter(|p| p.role == PodRole::Polecat)
+            .cloned()
+            .collect();
+        let Some(mut pod) = pods.get(nth % pods.len().max(1)).cloned() else {
+            return;
+        };
         pod.meta.rev = self.scene.rev();
         let (round, attempt) = (pod.round.into(), pod.attempt.into());
         match turn {
@@ -266,16 +312,31 @@ impl Cluster {
             Turn::Runs => runs(&mut pod),
             Turn::Done => {
                 over(&mut pod, PodPhase::Succeeded);
-                said(&mut pod, "courier", 0, &courier(CourierOutcome::Done, round, attempt).encode());
+                said(
+                    &mut pod,
+                    "courier",
+                    0,
+                    &courier(CourierOutcome::Done, round, attempt).encode(),
+                );
                 *self.finished.entry(pod.owner.clone().unwrap()).or_default() += 1;
             }
             Turn::Failed => {
                 over(&mut pod, PodPhase::Failed);
-                said(&mut pod, "courier", 0, &courier(CourierOutcome::AgentFailed { exit: 1 }, round, attempt).encode());
+                said(
+                    &mut pod,
+                    "courier",
+                    0,
+                    &courier(CourierOutcome::AgentFailed { exit: 1 }, round, attempt).encode(),
+                );
             }
             Turn::NoChange => {
                 over(&mut pod, PodPhase::Failed);
-                said(&mut pod, "courier", 0, &courier(CourierOutcome::NoChange, round, attempt).encode());
+                said(
+                    &mut pod,
+                    "courier",
+                    0,
+                    &courier(CourierOutcome::NoChange, round, attempt).encode(),
+                );
             }
             Turn::Evicted => {
                 over(&mut pod, PodPhase::Failed);
@@ -283,15 +344,25 @@ impl Cluster {
             }
             Turn::Vanishes => {
                 let rev = pod.meta.rev;
-                return self.dirty(Fact::Vanished { key: pod.meta.key, rev });
+                return self.dirty(Fact::Vanished {
+                    key: pod.meta.key,
+                    rev,
+                });
             }
             Turn::NoImage => waits(&mut pod, "agent", "ImagePullBackOff", "no such image"),
             Turn::CloneFails => {
-                let config = CloneOutcome::Config { reason: "RepositoryNotFound".into() };
+                let config = CloneOutcome::Config {
+                    reason: "RepositoryNotFound".into(),
+                };
                 let report = clone(config, pod.attempt).encode();
                 said(&mut pod, "clone", 78, &report);
             }
-            Turn::Forged => said(&mut pod, "agent", 0, &courier(CourierOutcome::Done, round, attempt).encode()),
+            Turn::Forged => said(
+                &mut pod,
+                "agent",
+                0,
+                &courier(CourierOutcome::Done, round, attempt).encode(),
+            ),
             Turn::CrashLoops => {
                 if let Some(c) = pod.containers.iter_mut().find(|c| c.name == "courier") {
                     c.restarts += 1;
@@ -301,9 +372,11 @@ impl Cluster {
         self.dirty(Fact::Seen(Seen::Pod(Box::new(pod))));
     }
 
-    fn edit(&mut self, nth: usize, wish: Wish) {
+    pub fn edit(&mut self, nth: usize, wish: Wish) {
         let rows: Vec<_> = self.truth.polecats.values().cloned().collect();
-        let Some(mut row) = rows.get(nth % rows.len().max(1)).cloned() else { return };
+        let Some(mut row) = rows.get(nth % rows.len().max(1)).cloned() else {
+            return;
+        };
         row.meta.rev = self.scene.rev();
         row.meta.generation += 1;
         match wish {
@@ -317,12 +390,15 @@ impl Cluster {
     }
 
     /// The watch brings what it held back, up to some; the rigs it concerns.
-    fn watch(&mut self, n: usize) -> BTreeSet<RigKey> {
+    pub fn watch(&mut self, n: usize) -> BTreeSet<RigKey> {
         let facts: Vec<Fact> = self.behind.drain(..n.min(self.behind.len())).collect();
-        facts.into_iter().flat_map(|fact| self.scene.world.learn(fact)).collect()
+        facts
+            .into_iter()
+            .flat_map(|fact| self.scene.world.learn(fact))
+            .collect()
     }
 
-    fn happen(&mut self, event: Event) {
+    pub fn happen(&mut self, event: Event) {
         match event {
             Event::Decide(replies) => {
                 let plan = self.scene.plan();
@@ -353,11 +429,19 @@ impl Cluster {
     }
 
     /// What must hold of every plan.
-    fn check(&self, plan: &Plan) {
+    pub fn check(&self, plan: &Plan) {
         let (world, now) = (&self.scene.world, self.scene.now);
-        assert_eq!(*plan, decide(world, &world.all(), now), "equal inputs, equal plans");
+        assert_eq!(
+            *plan,
+            decide(world, &world.all(), now),
+            "equal inputs, equal plans"
+        );
         let keys: BTreeSet<_> = plan.actions.iter().map(Action::key).collect();
-        assert_eq!(keys.len(), plan.actions.len(), "at most one write an object");
+        assert_eq!(
+            keys.len(),
+            plan.actions.len(),
+            "at most one write an object"
+        );
         for action in &plan.actions {
             assert!(world.in_flight(action.key()).is_none());
             assert!(world.blocked(action.key(), now).is_none());
@@ -365,31 +449,54 @@ impl Cluster {
         for rig in world.all() {
             let alone = decide(world, &BTreeSet::from([rig.clone()]), now);
             let of_rig = |plan: &Plan| -> Vec<Action> {
-                plan.actions.iter().filter(|a| home(world, a) == rig).cloned().collect()
+                plan.actions
+                    .iter()
+                    .filter(|a| home(world, a) == rig)
+                    .cloned()
+                    .collect()
             };
-            assert_eq!(of_rig(plan), of_rig(&alone), "decide(w, all) restricted to {rig:?} is decide(w, {{{rig:?}}})");
-            assert_eq!(plan.wakes.get(&rig), alone.wakes.get(&rig), "wake of {rig:?}");
+            assert_eq!(
+                of_rig(plan),
+                of_rig(&alone),
+                "decide(w, all) restricted to {rig:?} is decide(w, {{{rig:?}}})"
+            );
+            assert_eq!(
+                plan.wakes.get(&rig),
+                alone.wakes.get(&rig),
+                "wake of {rig:?}"
+            );
         }
     }
 
     /// No more live pods than the limits say, in truth and not only in belief.
-    fn limits_hold(&self) {
-        let live: Vec<&PodRow> =
-            self.truth.pods.values().filter(|p| p.role == PodRole::Polecat && p.live()).collect();
+    pub fn limits_hold(&self) {
+        let live: Vec<&PodRow> = self
+            .truth
+            .pods
+            .values()
+            .filter(|p| p.role == PodRole::Polecat && p.live())
+            .collect();
         for rig in &RIGS[..2] {
             let n = live.iter().filter(|p| p.rig == *rig).count();
-            assert!(n <= 2, "{rig} runs {n} pods: {:?}", live.iter().map(|p| &p.meta.key.name).collect::<Vec<_>>());
+            assert!(
+                n <= 2,
+                "{rig} runs {n} pods: {:?}",
+                live.iter().map(|p| &p.meta.key.name).collect::<Vec<_>>()
+            );
         }
         let mut owners: BTreeMap<&Uid, usize> = BTreeMap::new();
         for pod in &live {
             *owners.entry(pod.owner.as_ref().unwrap()).or_default() += 1;
         }
-        assert!(owners.values().all(|n| *n == 1), "one live pod a polecat: {owners:?}");
+        assert!(
+            owners.values().all(|n| *n == 1),
+            "one live pod a polecat: {owners:?}"
+        );
     }
 }
 
 /// The one rig that an action is decided under.
-fn home(world: &World, action: &Action) -> RigKey {
+pub fn home(world: &World, action: &Action) -> RigKey {
     let key = action.key();
     match action {
         Action::Create { blueprint, .. } => match &**blueprint {
@@ -399,9 +506,11 @@ fn home(world: &World, action: &Action) -> RigKey {
             Blueprint::Witness { spec, .. } => spec.rig_ref.clone(),
             Blueprint::Refinery { spec, .. } => spec.rig_ref.clone(),
             Blueprint::Polecat(p) => p.spec.rig.clone(),
-            Blueprint::Texts(t) => {
-                world.polecats[&gastown_rules::Key::new(Kind::Polecat, &t.key.namespace, &t.owner.0)].spec.rig.clone()
-            }
+            Blueprint::Texts(t) => world.polecats
+                [&gastown_rules::Key::new(Kind::Polecat, &t.key.namespace, &t.owner.0)]
+                .spec
+                .rig
+                .clone(),
         },
         _ => match key.kind {
             Kind::Rig => key.name.clone(),
@@ -413,134 +522,4 @@ fn home(world: &World, action: &Action) -> RigKey {
             Kind::Pod | Kind::ConfigMap => world.pods[key].rig.clone(),
         },
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn dirty_rigs_decide_what_the_whole_world_would(events in proptest::collection::vec(event(), 1..80)) {
-        let mut cluster = Cluster::new(true);
-        for event in events {
-            cluster.happen(event);
-        }
-    }
-
-    #[test]
-    fn what_learn_calls_dirty_is_all_that_changed(events in proptest::collection::vec(event(), 1..60)) {
-        // Keeps a plan a rig, refreshed only where learn says so or its wake has come: it must never be behind.
-        let mut cluster = Cluster::new(true);
-        let mut plans: BTreeMap<RigKey, Vec<Action>> = BTreeMap::new();
-        let mut wakes: BTreeMap<RigKey, jiff::Timestamp> = BTreeMap::new();
-        let mut dirty = cluster.scene.world.all();
-        for event in events {
-            match event {
-                Event::Watch(n) => dirty.extend(cluster.watch(n)),
-                Event::Later(seconds) => {
-                    dirty.extend(cluster.watch(if seconds >= 60 { usize::MAX } else { 0 }));
-                    cluster.happen(event);
-                }
-                Event::Decide(replies) => {
-                    let now = cluster.scene.now;
-                    dirty.extend(wakes.iter().filter(|(_, at)| **at <= now).map(|(rig, _)| rig.clone()));
-                    let world = &cluster.scene.world;
-                    let joined = world.joined(&dirty);
-                    let plan = decide(world, &dirty, now);
-                    for rig in &joined {
-                        wakes.remove(rig);
-                        plans.insert(rig.clone(), plan.actions.iter().filter(|a| home(world, a) == *rig).cloned().collect());
-                    }
-                    wakes.extend(plan.wakes.clone());
-                    dirty.clear();
-                    let whole = decide(world, &world.all(), now);
-                    for rig in world.all() {
-                        let want: Vec<Action> = whole.actions.iter().filter(|a| home(world, a) == rig).cloned().collect();
-                        prop_assert_eq!(plans.get(&rig).cloned().unwrap_or_default(), want, "{} is behind", rig);
-                    }
-                    plans.clear();
-                    for (action, reply) in whole.actions.into_iter().zip(replies.into_iter().cycle()) {
-                        dirty.extend(cluster.send(action, reply));
-                    }
-                }
-                other => cluster.happen(other),
-            }
-        }
-    }
-
-    #[test]
-    fn a_quiet_world_settles_and_then_asks_for_nothing(events in proptest::collection::vec(event(), 1..50)) {
-        let mut cluster = Cluster::new(false);
-        for event in events {
-            cluster.happen(event);
-        }
-        // No test command, so nothing is judged and nothing lands: the queue's liveness has tests of its own.
-        // The storm is over: the watch catches up, every write is accepted, agents finish.
-        for _ in 0..200 {
-            cluster.happen(Event::Watch(usize::MAX));
-            let plan = cluster.scene.plan();
-            let idle = plan.actions.is_empty();
-            cluster.happen(Event::Decide(vec![Reply::Done]));
-            for nth in 0..cluster.truth.pods.len() {
-                cluster.turn(nth, Turn::Runs);
-                cluster.turn(nth, Turn::Done);
-            }
-            if idle && cluster.behind.is_empty() {
-                match plan.wakes.values().min() {
-                    Some(at) if *at <= cluster.scene.now + SignedDuration::from_hours(2) => {
-                        prop_assert!(*at > cluster.scene.now, "a wake that has come and changes nothing");
-                        cluster.scene.now = *at;
-                    }
-                    _ => break,
-                }
-            }
-        }
-        let world = &cluster.scene.world;
-        let left = decide(world, &world.all(), cluster.scene.now).actions;
-        prop_assert!(left.is_empty(), "never settles: {:?}", said_by(&left));
-        // Nobody waits in silence, and nobody who could have worked is left over.
-        for (key, row) in &world.polecats {
-            let status = &row.status;
-            prop_assert!(status.message.is_some(), "{key} says nothing: {status:?}");
-            let able = row.spec.desired_state == DesiredState::Working && row.spec.rig != "no-such";
-            if able && status.phase != PolecatPhase::Stuck {
-                prop_assert_eq!(status.phase, PolecatPhase::Done, "{} is left over: {:?}", key, status.message);
-            }
-        }
-    }
-}
-
-#[test]
-fn attempts_only_grow() {
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let strategy = proptest::collection::vec(event(), 1..80);
-    for _ in 0..128 {
-        let events = strategy.new_tree(&mut runner).unwrap().current();
-        let mut cluster = Cluster::new(true);
-        let mut attempts: BTreeMap<Uid, i64> = BTreeMap::new();
-        let mut latched: BTreeMap<Uid, Option<String>> = BTreeMap::new();
-        for event in events {
-            cluster.happen(event);
-            for Row { meta, status, .. } in cluster.truth.polecats.values() {
-                let now = status.attempt.unwrap_or(0);
-                let before = attempts.insert(meta.uid.clone(), now).unwrap_or(0);
-                assert!(now >= before && now <= before + 1, "{}: {before} -> {now}", meta.key);
-                if let Some(commit) = latched.get(&meta.uid) {
-                    assert_eq!(*commit, status.commit, "{}: done is latched", meta.key);
-                } else if status.phase == PolecatPhase::Done {
-                    latched.insert(meta.uid.clone(), status.commit.clone());
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn statuses_are_published_from_what_was_read() {
-    let mut cluster = Cluster::new(true);
-    for action in cluster.scene.plan().actions {
-        if let Action::Publish { key, from: Status::Polecat(from), .. } = action {
-            assert_eq!(*from, cluster.truth.polecats[&key].status);
-        }
-    }
-    cluster.happen(Event::Decide(vec![Reply::Done]));
 }

@@ -1,0 +1,370 @@
+//! An attempt under way: its pod is made, and read to its end.
+
+use super::outcome::{Reading, one_line};
+use super::status::{Finished, Tally};
+use super::{Case, Tone, blueprint, outcome, status};
+use crate::blueprint::Blueprint;
+use crate::draft::Draft;
+use crate::key::{Key, Kind};
+use crate::plan::{Action, Notice};
+use crate::reason::Reason;
+use crate::row::PodRow;
+use crate::settings;
+use gastown_api::conditions::{self, PROGRESSING};
+use gastown_wire::{CourierOutcome, CourierReport};
+use jiff::{SignedDuration, Timestamp};
+
+/// A pod whose agent does not run after this is given up: no image, no node, no admission, no remote.
+pub(crate) const START_DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+/// What the kubelet gets to end a pod after its deadline: the pod's grace, and some.
+const END_SLACK: SignedDuration = SignedDuration::from_mins(7);
+/// Longest wait before the next attempt after a lost pod.
+const LOST_BACKOFF_CAP: i64 = 60;
+/// Longest wait before a failure is tried again. Seconds.
+const RETRY_BACKOFF_CAP: i64 = 3600;
+/// An attempt that lived this long was no part of a series of losses.
+const LONG_LIFE: SignedDuration = SignedDuration::from_mins(10);
+
+impl Case<'_, '_> {
+    pub(super) fn under_way(&self, out: &mut Draft<'_>) {
+        let Some(pod) = self.pod() else {
+            // A pod that never ran may never have existed: it is made (again) under the same name, and the
+            // record's fence settles it should an old one still live.
+            return match self.row.status.pod_active {
+                Some(true) => self.lost(&Reason::new("PodGone", "its pod is gone"), false, out),
+                _ => self.start(out),
+            };
+        };
+        match outcome::read(pod, self.round(), self.attempt(), self.census.now) {
+            Reading::Starting { trouble } => self.starting(pod, trouble, out),
+            Reading::Running => self.running(pod, out),
+            Reading::Reported(report) => self.reported(*report, out),
+            Reading::AlreadyDone {
+                commit,
+                base,
+                commits,
+            } => {
+                self.finish(
+                    &Finished {
+                        branch: String::new(),
+                        commit,
+                        base,
+                        commits,
+                    },
+                    out,
+                );
+            }
+            Reading::Hopeless(because) => self.give_up(because, Tally::of(&self.row.status), out),
+            Reading::Lost { because, counts } => self.lost(&because, counts, out),
+            Reading::Leaving { until } => self.wake(until, out),
+        }
+    }
+
+    /// Creates what the attempt needs, in order.
+    fn start(&self, out: &mut Draft<'_>) {
+        let (world, now) = (self.census.world, self.census.now);
+        // A write of its own status that is under way or in doubt may say that no pod is needed any more.
+        if world.blocked(&self.row.meta.key, now).is_some() {
+            return self.wake_when_unblocked(out);
+        }
+        let settings = match self.settings() {
+            Ok(settings) => settings,
+            Err(because) => return self.give_up(because, Tally::of(&self.row.status), out),
+        };
+        let pod = blueprint::pod(self, &settings, self.attempt());
+        let texts = blueprint::texts(self, &settings).filter(|t| !world.texts.contains(&t.key));
+        let next = texts.map_or_else(|| Blueprint::PolecatPod(pod), Blueprint::Texts);
+        let trouble = self.refused(next.key());
+        let deadline = self.reserved_at() + START_DEADLINE;
+        if now >= deadline {
+            let because = trouble.unwrap_or_else(|| {
+                Reason::new("NotStarted", "its pod could not be created in time")
+            });
+            return self.give_up(because, Tally::of(&self.row.status), out);
+        }
+        self.wake(deadline, out);
+        if let Some(trouble) = trouble {
+            self.tell_trouble(trouble, out);
+        }
+        let because = Reason::new(
+            "Starting",
+            format!("attempt {} of round {}", self.attempt(), self.round()),
+        );
+        out.push(Action::Create {
+            blueprint: Box::new(next),
+            because,
+        });
+    }
+
+    /// The API server's refusal of a create, in its words.
+    fn refused(&self, key: &Key) -> Option<Reason> {
+        let why = self.census.world.refusal(key)?.why.as_ref()?;
+        let what = if key.kind == Kind::Pod {
+            "pod"
+        } else {
+            "ConfigMap"
+        };
+        Some(Reason::new(
+            "PodRefused",
+            format!("its {what} cannot be created: {}", one_line(why)),
+        ))
+    }
+
+    fn reserved_at(&self) -> Timestamp {
+        self.row
+            .status
+            .last_activity
+            .as_ref()
+            .map_or(self.row.meta.created, |t| t.0)
+    }
+
+    fn starting(&self, pod: &PodRow, trouble: Option<Reason>, out: &mut Draft<'_>) {
+        // Once the agent has run, its containers restart under the pod's own deadline.
+        if self.row.status.pod_active == Some(true) {
+            return self.watch_deadline(pod, out);
+        }
+        let deadline = pod.meta.created + START_DEADLINE;
+        if self.census.now >= deadline {
+            let because = trouble.unwrap_or_else(|| {
+                Reason::new(
+                    "NotStarted",
+                    "its agent did not start within 10 minutes: see kubectl describe pod",
+                )
+            });
+            return self.give_up(because, Tally::of(&self.row.status), out);
+        }
+        self.wake(deadline, out);
+        if let Some(trouble) = trouble {
+            self.tell_trouble(trouble, out);
+        }
+    }
+
+    /// Within seconds and once: the kubelet's words change while it backs off, the reason does not.
+    fn tell_trouble(&self, trouble: Reason, out: &mut Draft<'_>) {
+        let told = conditions::get(&self.row.status.conditions, PROGRESSING)
+            .is_some_and(|c| c.reason == trouble.code);
+        if !told {
+            self.publish(
+                status::troubled(self, &trouble),
+                trouble,
+                Tone::Warning,
+                out,
+            );
+        }
+    }
+
+    fn running(&self, pod: &PodRow, out: &mut Draft<'_>) {
+        let status = &self.row.status;
+        let told = status.pod_active == Some(true)
+            && conditions::get(&status.conditions, PROGRESSING)
+                .is_some_and(|c| c.reason == "Running");
+        if !told {
+            let agent = status.agent.as_deref().unwrap_or("the agent");
+            let (attempt, round) = (self.attempt(), self.round());
+            let resumed = outcome::resumed(pod, attempt);
+            let with = resumed
+                .as_ref()
+                .map(|what| format!("; {what} restored"))
+                .unwrap_or_default();
+            let because = Reason::new(
+                "Running",
+                format!(
+                    "{agent} works in pod {} (attempt {attempt}, round {round}){with}",
+                    pod.meta.key.name
+                ),
+            );
+            let told = match resumed {
+                Some(what) => Reason::new("Resumed", format!("attempt {attempt}: {what} restored")),
+                None => because.clone(),
+            };
+            let notices = vec![Notice {
+                warning: false,
+                because: told,
+            }];
+            out.publish_polecat(self.row, status::running(self, &because), because, notices);
+        }
+        self.watch_deadline(pod, out);
+    }
+
+    /// The kubelet ends a pod at its deadline; a kubelet that does not is not waited for.
+    fn watch_deadline(&self, pod: &PodRow, out: &mut Draft<'_>) {
+        let allowed =
+            SignedDuration::from_secs(settings::deadline(self.row, self.rig).min(10 * 365 * 86400));
+        let end = pod.started.unwrap_or(pod.meta.created) + allowed + END_SLACK;
+        if self.census.now < end {
+            return self.wake(end, out);
+        }
+        let because = Reason::new(
+            "DeadlineExceeded",
+            "it runs past activeDeadlineSeconds and its node does not end it",
+        );
+        self.lost(&because, true, out);
+    }
+
+    fn reported(&self, report: CourierReport, out: &mut Draft<'_>) {
+        let tally = Tally::of(&self.row.status);
+        let branch = self.row.status.branch.clone().unwrap_or_default();
+        let because = match &report.outcome {
+            CourierOutcome::Done => {
+                return self.finish(
+                    &Finished {
+                        branch: report.branch,
+                        commit: report.commit,
+                        base: report.base,
+                        commits: report.commits,
+                    },
+                    out,
+                );
+            }
+            CourierOutcome::AgentFailed { exit } => {
+                let said = match report.detail.as_str() {
+                    "" => String::new(),
+                    words => format!(" ({})", one_line(words)),
+                };
+                let because = Reason::new(
+                    "AgentFailed",
+                    format!("the agent ended with exit code {exit}{said}"),
+                );
+                return self.failed(&because, out);
+            }
+            CourierOutcome::NoChange => Reason::new(
+                "NoChange",
+                "the agent said success and changed nothing: make the task plainer, or end it with desiredState Terminated",
+            ),
+            CourierOutcome::DirtyTree { files } => Reason::new(
+                "DirtyTree",
+                format!(
+                    "the agent said success and left {files} files uncommitted: its commits are on {branch}"
+                ),
+            ),
+            CourierOutcome::WrongBranch { branch: other } => Reason::new(
+                "WrongBranch",
+                format!(
+                    "the agent committed on {} instead of {branch}: nothing of it was pushed",
+                    one_line(other)
+                ),
+            ),
+            CourierOutcome::AgentMissing { program } => Reason::new(
+                "AgentMissing",
+                format!(
+                    "{} cannot be started in the agent's image: correct the command or the image",
+                    one_line(program)
+                ),
+            ),
+            CourierOutcome::PushRejected { why } => Reason::new(
+                "PushRejected",
+                format!(
+                    "the remote refuses {branch}: {} (check its protection and the credential)",
+                    one_line(why)
+                ),
+            ),
+            // Read as lost before.
+            CourierOutcome::Stopped
+            | CourierOutcome::AgentLost
+            | CourierOutcome::Fenced
+            | CourierOutcome::PushFailed => {
+                Reason::new("PodFailed", "its pod ended without an outcome")
+            }
+        };
+        self.give_up(because, tally, out);
+    }
+
+    pub(super) fn finish(&self, work: &Finished, out: &mut Draft<'_>) {
+        let branch = match work.branch.as_str() {
+            "" => self.row.status.branch.as_deref().unwrap_or_default(),
+            branch => branch,
+        };
+        let short: String = work.commit.chars().take(12).collect();
+        let because = Reason::new(
+            "WorkComplete",
+            format!(
+                "{} on {}, at {short}",
+                plural(work.commits, "commit"),
+                one_line(branch)
+            ),
+        );
+        self.publish(
+            status::done(self, work, &because),
+            because,
+            Tone::Normal,
+            out,
+        );
+    }
+
+    /// Somebody is needed; a live pod is swept once this is written.
+    pub(super) fn give_up(&self, because: Reason, tally: Tally, out: &mut Draft<'_>) {
+        self.publish(
+            status::stuck(self, &because, tally),
+            because,
+            Tone::Warning,
+            out,
+        );
+    }
+
+    /// A failure spends a retry.
+    fn failed(&self, because: &Reason, out: &mut Draft<'_>) {
+        let retry = settings::retry(self.row, self.rig);
+        let mut tally = Tally::of(&self.row.status);
+        tally.failures = tally.failures.saturating_add(1);
+        if tally.failures > retry.limit {
+            let tries = match retry.limit {
+                0 => String::new(),
+                limit => format!(
+                    "; it was tried again {} (retry.limit)",
+                    plural(limit, "time")
+                ),
+            };
+            let because = Reason::new(
+                because.code,
+                format!("{}{tries}: edit the spec to try again", because.message),
+            );
+            return self.give_up(because, tally, out);
+        }
+        let wait = doubled(retry.backoff, tally.failures, RETRY_BACKOFF_CAP);
+        self.next_attempt(because, tally, wait, out);
+    }
+
+    /// An attempt without an outcome. What befell it from outside spends no retry.
+    fn lost(&self, because: &Reason, counts: bool, out: &mut Draft<'_>) {
+        if counts {
+            return self.failed(because, out);
+        }
+        let mut tally = Tally::of(&self.row.status);
+        tally.lost = tally.lost.saturating_add(1);
+        let long = self.census.now.duration_since(self.reserved_at()) >= LONG_LIFE;
+        let wait = if long {
+            0
+        } else {
+            doubled(1, tally.lost.saturating_sub(1), LOST_BACKOFF_CAP)
+        };
+        self.next_attempt(because, tally, wait, out);
+    }
+
+    fn next_attempt(&self, because: &Reason, tally: Tally, wait: i64, out: &mut Draft<'_>) {
+        let now = self.census.now;
+        let next = self.attempt().saturating_add(1);
+        let message = format!(
+            "attempt {} is over: {}; attempt {next} follows",
+            self.attempt(),
+            because.message
+        );
+        let because = Reason::new(because.code, message);
+        let to = status::waiting(self, &because, tally, now + SignedDuration::from_secs(wait));
+        self.publish(to, because, Tone::Warning, out);
+    }
+}
+
+/// `base · 2^(n-1)` seconds up to a cap; nothing for the zeroth.
+fn doubled(base: i64, n: i64, cap: i64) -> i64 {
+    match n {
+        ..=0 => 0,
+        n => base.saturating_mul(1_i64 << (n - 1).min(30)).min(cap),
+    }
+}
+
+fn plural(n: impl Into<i64>, what: &str) -> String {
+    match n.into() {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
