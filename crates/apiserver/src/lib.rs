@@ -21,6 +21,7 @@ mod logs;
 mod names;
 mod object;
 mod openapi;
+mod protobuf;
 mod request;
 mod respond;
 mod route;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::catalog::{Catalog, Resource, Version};
 use crate::discovery::{groups, members};
 use crate::kinds::definitions;
+use crate::write::strategic;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
@@ -90,17 +91,21 @@ fn schema(resource: &Resource, version: &Version) -> Value {
     schema
 }
 
-/// References of the generator, pointed at where OpenAPI keeps schemas.
+/// References of the generator, pointed at where OpenAPI keeps schemas; lists say how they merge.
 fn rewritten(schema: &Value) -> Value {
     match schema {
         Value::Object(map) => {
             let reference = map.get("$ref").and_then(Value::as_str);
             let Some(name) = reference.and_then(|r| r.rsplit('/').next()) else {
-                return map
-                    .iter()
-                    .map(|(k, v)| (k.clone(), rewritten(v)))
-                    .collect::<Map<_, _>>()
-                    .into();
+                let mut copy: Map<String, Value> =
+                    map.iter().map(|(k, v)| (k.clone(), rewritten(v))).collect();
+                if let Some(properties) = copy.get_mut("properties").and_then(Value::as_object_mut)
+                {
+                    properties
+                        .iter_mut()
+                        .for_each(|(name, property)| mark_merge(name, property));
+                }
+                return copy.into();
             };
             let target = format!("#/components/schemas/{name}");
             match map.get("description") {
@@ -114,6 +119,29 @@ fn rewritten(schema: &Value) -> Value {
         Value::Array(items) => items.iter().map(rewritten).collect(),
         plain => plain.clone(),
     }
+}
+
+/// kubectl computes patches of built-in kinds by these marks.
+fn mark_merge(name: &str, property: &mut Value) {
+    let items = property.get("items");
+    let of_objects = items.is_some_and(|i| i.get("$ref").is_some() || i.get("allOf").is_some());
+    let key = strategic::KEYS
+        .iter()
+        .find(|(field, _)| *field == name)
+        .and_then(|(_, keys)| keys.first());
+    let set = items.is_some() && strategic::SETS.contains(&name);
+    let Some(map) = property.as_object_mut() else {
+        return;
+    };
+    if let Some(key) = key.filter(|_| of_objects) {
+        map.insert("x-kubernetes-patch-merge-key".to_owned(), Value::from(*key));
+    } else if !set {
+        return;
+    }
+    map.insert(
+        "x-kubernetes-patch-strategy".to_owned(),
+        Value::from("merge"),
+    );
 }
 
 /// Adds every schema that one already there refers to.

@@ -159,6 +159,7 @@ pub(crate) fn decode_body(headers: &HeaderMap, body: &[u8]) -> ApiResult<Value> 
         "" | "application/json" | "*/*" => serde_json::from_slice(body).map_err(|e| {
             ApiError::bad_request(format!("the object provided is not valid JSON: {e}"))
         }),
+        "application/vnd.kubernetes.protobuf" => crate::protobuf::decode(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => {
             let text = std::str::from_utf8(body)
                 .map_err(|_| ApiError::bad_request("the object provided is not UTF-8"))?;

@@ -33,6 +33,15 @@ impl FieldError {
         }
     }
 
+    /// Like [`invalid`](Self::invalid), for a value too large to be shown.
+    pub(crate) fn invalid_whole(field: &str, detail: &str) -> Self {
+        FieldError {
+            reason: "FieldValueInvalid",
+            field: field.to_owned(),
+            message: format!("Invalid value: {detail}"),
+        }
+    }
+
     pub(crate) fn type_invalid(field: &str, value: &Value, detail: &str) -> Self {
         FieldError {
             reason: "FieldValueTypeInvalid",
@@ -72,7 +81,10 @@ impl FieldError {
         FieldError {
             reason: "FieldValueTooLong",
             field: field.to_owned(),
-            message: format!("Too long: may not be more than {max} bytes"),
+            message: format!(
+                "Too long: may not be more than {max} {}",
+                if max == 1 { "byte" } else { "bytes" }
+            ),
         }
     }
 
@@ -80,7 +92,10 @@ impl FieldError {
         FieldError {
             reason: "FieldValueTooMany",
             field: field.to_owned(),
-            message: format!("Too many: {count}: must have at most {max} items"),
+            message: format!(
+                "Too many: {count}: must have at most {max} {}",
+                if max == 1 { "item" } else { "items" }
+            ),
         }
     }
 

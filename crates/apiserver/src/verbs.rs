@@ -74,7 +74,6 @@ impl Call<'_> {
     fn has_subresource(&self, name: &str) -> bool {
         name == "status" && self.has_status()
             || self.resource.is(BuiltIn::Pod) && matches!(name, "log" | "binding")
-            || self.resource.is(BuiltIn::Namespace) && name == "finalize"
     }
 
     fn status_only(&self, subresource: Option<&str>) -> ApiResult<bool> {

@@ -9,22 +9,15 @@
 
 mod common;
 
-use common::{Gadget, GadgetSpec, Town};
+use common::{Town, status};
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
+use kube::ResourceExt;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
-    Preconditions, ValidationDirective, WatchEvent, WatchParams,
+    Preconditions, WatchEvent, WatchParams,
 };
-use kube::{Error, ResourceExt};
 use serde_json::json;
-
-fn status(error: Error) -> kube::core::Status {
-    match error {
-        Error::Api(status) => *status,
-        other => panic!("not an answer of the server: {other}"),
-    }
-}
 
 #[tokio::test]
 async fn an_object_lives_from_create_to_delete() {
@@ -368,146 +361,6 @@ async fn a_quiet_watch_ends_in_time_with_a_bookmark_of_the_present() {
 }
 
 #[tokio::test]
-async fn custom_resources_are_defaulted_pruned_and_judged() {
-    let town = Town::new().await;
-    let api: Api<Gadget> = town.namespaced();
-    let made = api
-        .create(
-            &PostParams::default(),
-            &Gadget::new(
-                "g1",
-                GadgetSpec {
-                    size: 3,
-                    ..Default::default()
-                },
-            ),
-        )
-        .await
-        .unwrap();
-    assert_eq!(
-        (made.spec.colour.as_str(), made.metadata.generation),
-        ("red", Some(1))
-    );
-
-    let bad = status(
-        api.create(
-            &PostParams::default(),
-            &Gadget::new(
-                "g2",
-                GadgetSpec {
-                    size: 99,
-                    ..Default::default()
-                },
-            ),
-        )
-        .await
-        .unwrap_err(),
-    );
-    assert_eq!((bad.code, bad.reason.as_str()), (422, "Invalid"));
-    assert_eq!(
-        bad.message,
-        "Gadget.things.example.org \"g2\" is invalid: spec.size: Invalid value: 99: spec.size in body should be less than or equal to 10"
-    );
-    let causes = bad.details.unwrap().causes;
-    assert_eq!(
-        (causes[0].field.as_str(), causes[0].reason.as_str()),
-        ("spec.size", "FieldValueInvalid")
-    );
-
-    // CEL, with its own words; then a rule about the change itself.
-    let odd = status(
-        api.create(
-            &PostParams::default(),
-            &Gadget::new(
-                "g3",
-                GadgetSpec {
-                    size: 4,
-                    twin: Some("g3-twin".into()),
-                    ..Default::default()
-                },
-            ),
-        )
-        .await
-        .unwrap_err(),
-    );
-    assert_eq!(
-        odd.message,
-        "Gadget.things.example.org \"g3\" is invalid: spec: Invalid value: \"object\": only gadgets of odd size have a twin; remove spec.twin"
-    );
-    let shrink = json!({"spec": {"size": 1}});
-    let refused = status(
-        api.patch("g1", &PatchParams::default(), &Patch::Merge(shrink))
-            .await
-            .unwrap_err(),
-    );
-    assert!(
-        refused.message.contains("a gadget never shrinks"),
-        "{}",
-        refused.message
-    );
-
-    // The specification counts in the generation; status has its own door.
-    let grown = api
-        .patch(
-            "g1",
-            &PatchParams::default(),
-            &Patch::Merge(json!({"spec": {"size": 5}, "status": {"state": "no"}})),
-        )
-        .await
-        .unwrap();
-    assert_eq!((grown.metadata.generation, grown.status), (Some(2), None));
-    let told = api
-        .patch_status(
-            "g1",
-            &PatchParams::default(),
-            &Patch::Merge(json!({"spec": {"size": 9}, "status": {"state": "busy"}})),
-        )
-        .await
-        .unwrap();
-    assert_eq!(
-        (
-            told.spec.size,
-            told.metadata.generation,
-            told.status.unwrap().state.as_str()
-        ),
-        (5, Some(2), "busy")
-    );
-}
-
-#[tokio::test]
-async fn unknown_fields_are_pruned_warned_of_or_refused() {
-    let town = Town::new().await;
-    let resource = ApiResource::erase::<Gadget>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(town.client.clone(), "default", &resource);
-    let mut object = DynamicObject::new("loose", &resource);
-    object.data = json!({"spec": {"size": 1, "wheels": 4}});
-    let made = api.create(&PostParams::default(), &object).await.unwrap();
-    assert_eq!(made.data["spec"], json!({"size": 1, "colour": "red"}));
-
-    let strict = PatchParams {
-        field_validation: Some(ValidationDirective::Strict),
-        ..Default::default()
-    };
-    let refused = status(
-        api.patch(
-            "loose",
-            &strict,
-            &Patch::Merge(json!({"spec": {"wheels": 4}})),
-        )
-        .await
-        .unwrap_err(),
-    );
-    assert_eq!(refused.code, 400);
-    assert!(
-        refused
-            .message
-            .contains("strict decoding error: unknown field \"spec.wheels\""),
-        "{}",
-        refused.message
-    );
-}
-
-#[tokio::test]
 async fn json_patches_test_before_they_change() {
     let town = Town::new().await;
     let api: Api<ConfigMap> = town.namespaced();
@@ -579,4 +432,16 @@ async fn a_bound_pod_waits_for_its_node() {
         .await
         .unwrap();
     assert!(pods.get_opt("bound").await.unwrap().is_none());
+
+    // A node that is gone cannot report its pods stopped.
+    pods.create(&PostParams::default(), &common::pod("left"))
+        .await
+        .unwrap();
+    pods.delete("left", &DeleteParams::default()).await.unwrap();
+    let nodes: Api<Node> = Api::all(town.client.clone());
+    nodes
+        .delete("here", &DeleteParams::default())
+        .await
+        .unwrap();
+    assert!(pods.get_opt("left").await.unwrap().is_none());
 }

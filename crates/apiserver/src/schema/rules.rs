@@ -122,18 +122,12 @@ fn field_error(error: &ValidationError, value: &Value) -> FieldError {
         Some("FieldValueDuplicate") => {
             FieldError::duplicate(field, at(value, field).unwrap_or(&Value::Null))
         }
-        // Upstream names the type of the value, not the value: it may be large.
-        _ => FieldError::invalid(field, &type_of(at(value, field)), &message),
+        // Upstream shows plain values, and leaves objects and lists out: they may be large.
+        _ => match at(value, field) {
+            Some(plain) if !plain.is_object() && !plain.is_array() => {
+                FieldError::invalid(field, plain, &message)
+            }
+            _ => FieldError::invalid_whole(field, &message),
+        },
     }
-}
-
-fn type_of(value: Option<&Value>) -> Value {
-    Value::from(match value {
-        Some(Value::String(_)) => "string",
-        Some(Value::Bool(_)) => "boolean",
-        Some(Value::Number(n)) if n.is_f64() => "number",
-        Some(Value::Number(_)) => "integer",
-        Some(Value::Array(_)) => "array",
-        _ => "object",
-    })
 }

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 use super::delete::{DeleteOptions, FOREGROUND, Propagation, remove};
 use crate::kinds::{BuiltIn, CLEANUP};
-use crate::object::{Key, Object, Owner, finalizers, owners, set_finalizers, set_meta};
+use crate::object::{Key, Object, Owner, dig_str, finalizers, owners, set_finalizers, set_meta};
 use crate::status::ApiResult;
 use crate::store::{Follow, Txn};
 
+const NODES: &str = "nodes";
+const PODS: &str = "pods";
 const NAMESPACES: &str = "namespaces";
 const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
@@ -37,12 +39,28 @@ fn after_removal(txn: &mut Txn<'_>, key: &Key, object: &Arc<Object>) {
             txn.follow_up(Follow::Foreground(key));
         }
     }
+    if &*key.resource == NODES {
+        abandon_pods(txn, &key.name);
+    }
     for parent in [
         Key::new(&NAMESPACES.into(), "", &key.namespace),
         Key::new(&CRDS.into(), "", &key.resource),
     ] {
         if txn.get(&parent).is_some_and(|p| p.is_terminating()) {
             txn.follow_up(Follow::Emptying(parent));
+        }
+    }
+}
+
+/// Pods being deleted whose node is gone: nobody is left to say that they have stopped.
+fn abandon_pods(txn: &mut Txn<'_>, node: &str) {
+    let now = DeleteOptions {
+        grace: Some(0),
+        ..DeleteOptions::default()
+    };
+    for (key, pod) in txn.list(&PODS.into(), "") {
+        if pod.is_terminating() && dig_str(&pod.value, &["spec", "nodeName"]) == node {
+            remove(txn, &key, &pod, Some(BuiltIn::Pod), &now);
         }
     }
 }

@@ -7,7 +7,7 @@ mod create;
 mod delete;
 mod events;
 mod patch;
-mod strategic;
+pub(crate) mod strategic;
 mod update;
 
 use std::sync::Arc;

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use crate::object::as_map;
 use crate::status::{ApiError, ApiResult};
 
-/// Lists merged by a key, by the name of their field. Everything else is replaced whole.
-const KEYS: &[(&str, &[&str])] = &[
+/// Lists merged by a key, by the name of their field. Everything else is replaced whole. The OpenAPI
+/// document says the same, or kubectl would send patches that mean something else.
+pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("containers", &["name"]),
     ("initContainers", &["name"]),
     ("ephemeralContainers", &["name"]),
@@ -24,7 +25,7 @@ const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Lists of plain values that are merged as sets.
-const SETS: &[&str] = &["finalizers"];
+pub(crate) const SETS: &[&str] = &["finalizers"];
 
 /// Merges `patch` into `value`. `$patch: delete` and `replace` are known; `$setElementOrder` only
 /// orders lists, which a merge by key keeps anyway; other directives are refused.

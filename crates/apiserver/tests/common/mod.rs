@@ -127,3 +127,11 @@ pub fn pod(name: &str) -> Pod {
     }))
     .unwrap()
 }
+
+/// The server's refusal.
+pub fn status(error: kube::Error) -> kube::core::Status {
+    match error {
+        kube::Error::Api(status) => *status,
+        other => panic!("not an answer of the server: {other}"),
+    }
+}
