@@ -27,7 +27,7 @@ pub(super) fn waiting<'w>(
         .filter(|p| p.spec.rig == lane.rig.meta.key.name && is_ready(p) && !given_up(world, p, now))
         .filter(|p| lane.serves(p))
         .collect();
-    ready.sort_by_cached_key(|p| (-rank(p, now), ready_since(p), p.meta.key.clone()));
+    ready.sort_by_cached_key(|p| (rank(p), ready_since(p), p.meta.key.clone()));
     ready
 }
 
@@ -43,9 +43,11 @@ pub(super) fn is_ready(polecat: &PolecatRow) -> bool {
         && !conditions::is_true(conditions, api::conditions::MERGED)
 }
 
-fn rank(polecat: &PolecatRow, now: Timestamp) -> i64 {
-    let waited = now.duration_since(ready_since(polecat)).as_secs().max(0);
-    i64::from(polecat.spec.priority.unwrap_or(0)) + waited / AGEING.as_secs()
+/// When it became ready, each step of priority counting as half an hour sooner. No clock in it: an order that changed
+/// by itself would be written anew each time somebody looks.
+fn rank(polecat: &PolecatRow) -> i64 {
+    let sooner = i64::from(polecat.spec.priority.unwrap_or(0)).saturating_mul(AGEING.as_secs());
+    ready_since(polecat).as_second().saturating_sub(sooner)
 }
 
 /// Whether the API server keeps refusing what we would write of it.

@@ -1,5 +1,7 @@
 //! A cluster as bad as they come: writes answered late, lost or refused, a watch that lags, pods that live and die.
 
+#![allow(unreachable_pub, reason = "a test's own module")]
+
 use crate::common::*;
 use gastown_api::{DesiredState, RigSettings};
 use gastown_rules::{

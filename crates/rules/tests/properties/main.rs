@@ -20,7 +20,7 @@ use gastown_rules::{Action, RigKey, Row, Status, Uid, decide};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
