@@ -301,13 +301,16 @@ async fn a_landing_sweeps_its_own_batch_and_older_ones_and_nothing_else() {
 async fn a_sweep_that_is_refused_spoils_no_landing() {
     let town = Town::new();
     let (tested, orders) = orders(&town).await;
-    hook(&town, "update", "case $1 in refs/gastown/*) exit 1;; esac");
+    hook(&town, "update", "case $1 in refs/gastown/candidates/*) exit 1;; esac");
 
     let report = land_it(&orders).await;
 
     assert_eq!(report.outcome, LandOutcome::Landed);
     assert_eq!(town.main(), tested.commit);
     assert!(town.remote_ref(&orders.candidate_ref).is_some());
+    // The proof came with the branch.
+    let proof = format!("refs/gastown/landed/{}/{}", orders.rig, tested.commit);
+    assert_eq!(town.remote_ref(&proof), Some(tested.commit));
 }
 
 #[tokio::test]
