@@ -50,8 +50,7 @@ mod tests {
     #[test]
     fn yaml_reads_back_as_the_definition() {
         for crd in gastown_api::crds() {
-            let read: CustomResourceDefinition =
-                serde_saphyr::from_str(&file(&crd).unwrap().text).unwrap();
+            let read: CustomResourceDefinition = serde_saphyr::from_str(&file(&crd).unwrap().text).unwrap();
             assert_eq!(read, crd);
         }
     }

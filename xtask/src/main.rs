@@ -36,10 +36,7 @@ fn main() -> Result<()> {
             let drifted = generated::drifted(&root, &files)?;
             if !drifted.is_empty() {
                 let names: Vec<&str> = drifted.iter().map(|file| file.path.as_str()).collect();
-                bail!(
-                    "not what the code generates: {}\nrun make generate",
-                    names.join(", ")
-                );
+                bail!("not what the code generates: {}\nrun make generate", names.join(", "));
             }
         }
     }
@@ -48,8 +45,7 @@ fn main() -> Result<()> {
 
 /// The repository: the folder above this package.
 fn root() -> Result<PathBuf> {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR")
-        .context("run it as `cargo run -p xtask -- generate`")?;
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo run -p xtask -- generate`")?;
     Path::new(&package)
         .parent()
         .map(Path::to_owned)

@@ -69,10 +69,7 @@ fn kind(crd: &CustomResourceDefinition, text: &mut String) -> Result<()> {
         let Some(schema) = schema.properties.as_ref().and_then(|p| p.get(part)) else {
             continue;
         };
-        writeln!(
-            text,
-            "| {part} | Type | Unset | Meaning |\n|---|---|---|---|"
-        )?;
+        writeln!(text, "| {part} | Type | Unset | Meaning |\n|---|---|---|---|")?;
         fields(schema, "", text)?;
         writeln!(text)?;
         let rules = schema.x_kubernetes_validations.iter().flatten();
@@ -139,11 +136,7 @@ fn kind_of(field: &JSONSchemaProps) -> String {
     let whole = |bound: Option<f64>| bound.map(|b| b as i64);
     let range = bounds(whole(field.minimum), whole(field.maximum), "");
     let length = bounds(field.min_length, field.max_length, " characters");
-    let pattern = field
-        .pattern
-        .as_ref()
-        .map(|p| format!(" `{p}`"))
-        .unwrap_or_default();
+    let pattern = field.pattern.as_ref().map(|p| format!(" `{p}`")).unwrap_or_default();
     format!("{base}{range}{length}{pattern}")
 }
 
@@ -170,10 +163,7 @@ fn meaning(field: &JSONSchemaProps, required: bool) -> (String, String) {
                 said.trim_start_matches(start)
             };
             let rest = format!("{before}{after}");
-            return (
-                kept.trim_end_matches('.').to_owned(),
-                rest.trim().to_owned(),
-            );
+            return (kept.trim_end_matches('.').to_owned(), rest.trim().to_owned());
         }
     }
     let unset = if required { "required" } else { "" };

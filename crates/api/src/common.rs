@@ -220,9 +220,6 @@ pub(crate) fn conditions_schema(g: &mut schemars::SchemaGenerator) -> schemars::
     let mut schema = g.subschema_for::<Vec<Condition>>();
     // An inlined list, so that the map keys stand beside its items.
     schema.insert("x-kubernetes-list-type".into(), "map".into());
-    schema.insert(
-        "x-kubernetes-list-map-keys".into(),
-        serde_json::json!(["type"]),
-    );
+    schema.insert("x-kubernetes-list-map-keys".into(), serde_json::json!(["type"]));
     schema
 }

@@ -84,10 +84,7 @@ mod tests {
         set(&mut all, READY, false, "Starting", "one", 1, at(10));
         set(&mut all, READY, false, "Waiting", "two", 2, at(20));
         let held = get(&all, READY).unwrap();
-        assert_eq!(
-            (held.reason.as_str(), held.message.as_str()),
-            ("Waiting", "two")
-        );
+        assert_eq!((held.reason.as_str(), held.message.as_str()), ("Waiting", "two"));
         assert_eq!(
             (held.observed_generation, held.last_transition_time.0),
             (Some(2), at(10))

@@ -21,17 +21,16 @@ mod witness;
 
 pub use bead_store::{BeadStore, BeadStorePhase, BeadStoreSpec, BeadStoreStatus};
 pub use common::{
-    AgentConfig, AgentKind, CacheVolume, MergeStrategy, MergeStyle, ModelProvider, PodTemplate,
-    Provider, RecordLevel, RecordSpec, Retry, SecretKeyRef, SecretReference,
+    AgentConfig, AgentKind, CacheVolume, MergeStrategy, MergeStyle, ModelProvider, PodTemplate, Provider, RecordLevel,
+    RecordSpec, Retry, SecretKeyRef, SecretReference,
 };
 pub use convoy::{Convoy, ConvoyPhase, ConvoySpec, ConvoyStatus};
 pub use polecat::{
-    DesiredState, EvidenceRecord, ExecutionMode, KubernetesSpec, Polecat, PolecatPhase,
-    PolecatSpec, PolecatStatus, RoundRecord, StrictHostKeyChecking, Task,
+    DesiredState, EvidenceRecord, ExecutionMode, KubernetesSpec, Polecat, PolecatPhase, PolecatSpec, PolecatStatus,
+    RoundRecord, StrictHostKeyChecking, Task,
 };
 pub use refinery::{
-    MergesSummary, QueueMember, QueueOdds, Refinery, RefineryPhase, RefinerySpec, RefineryStatus,
-    Suspect,
+    MergesSummary, QueueMember, QueueOdds, Refinery, RefineryPhase, RefinerySpec, RefineryStatus, Suspect,
 };
 pub use rig::{Rig, RigPhase, RigSettings, RigSpec, RigStatus};
 pub use witness::{PolecatsSummary, Witness, WitnessPhase, WitnessSpec, WitnessStatus};

@@ -44,9 +44,7 @@ fn head(text: &str, longest: usize) -> &str {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text.get(..end)
-        .unwrap_or_default()
-        .trim_end_matches(['-', '.'])
+    text.get(..end).unwrap_or_default().trim_end_matches(['-', '.'])
 }
 
 /// Name of a rig's Witness.

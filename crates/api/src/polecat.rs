@@ -25,30 +25,11 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Bead", type_ = "string", json_path = ".status.assignedBead"),
     printcolumn(name = "Pod", type_ = "string", json_path = ".status.podName"),
     printcolumn(name = "Active", type_ = "boolean", json_path = ".status.podActive"),
-    printcolumn(
-        name = "Model",
-        type_ = "string",
-        json_path = ".status.agentModel",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Round",
-        type_ = "integer",
-        json_path = ".status.round",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Attempt",
-        type_ = "integer",
-        json_path = ".status.attempt",
-        priority = 1
-    ),
+    printcolumn(name = "Model", type_ = "string", json_path = ".status.agentModel", priority = 1),
+    printcolumn(name = "Round", type_ = "integer", json_path = ".status.round", priority = 1),
+    printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolecatSpec {
@@ -183,9 +164,7 @@ pub enum StrictHostKeyChecking {
 }
 
 /// Where a polecat stands.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum PolecatPhase {
     /// No pod: not wanted, or waiting for room.
     #[default]

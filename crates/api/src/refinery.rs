@@ -23,11 +23,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Queue", type_ = "integer", json_path = ".status.queueLength"),
     printcolumn(name = "Current", type_ = "string", json_path = ".status.currentMerge"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct RefinerySpec {

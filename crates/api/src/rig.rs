@@ -1,8 +1,7 @@
 //! Rig: one repository and what its polecats inherit.
 
 use crate::common::{
-    AgentConfig, AgentKind, MergeStrategy, MergeStyle, PodTemplate, RecordSpec, Retry,
-    SecretKeyRef, SecretReference,
+    AgentConfig, AgentKind, MergeStrategy, MergeStyle, PodTemplate, RecordSpec, Retry, SecretKeyRef, SecretReference,
 };
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -22,40 +21,13 @@ use serde::{Deserialize, Serialize};
     derive = "PartialEq",
     derive = "Default",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(
-        name = "Polecats",
-        type_ = "integer",
-        json_path = ".status.polecatCount"
-    ),
-    printcolumn(
-        name = "Convoys",
-        type_ = "integer",
-        json_path = ".status.activeConvoys"
-    ),
-    printcolumn(
-        name = "Working",
-        type_ = "integer",
-        json_path = ".status.working",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Queued",
-        type_ = "integer",
-        json_path = ".status.queued",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Merged",
-        type_ = "integer",
-        json_path = ".status.merged",
-        priority = 1
-    ),
+    printcolumn(name = "Polecats", type_ = "integer", json_path = ".status.polecatCount"),
+    printcolumn(name = "Convoys", type_ = "integer", json_path = ".status.activeConvoys"),
+    printcolumn(name = "Working", type_ = "integer", json_path = ".status.working", priority = 1),
+    printcolumn(name = "Queued", type_ = "integer", json_path = ".status.queued", priority = 1),
+    printcolumn(name = "Merged", type_ = "integer", json_path = ".status.merged", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct RigSpec {

@@ -13,25 +13,24 @@ pub const THEMES: [Theme; 3] = [
     Theme {
         name: "mad-max",
         names: &[
-            "furiosa", "nux", "slit", "rictus", "capable", "toast", "dag", "cheedo", "angharad",
-            "immortan", "keeper", "valkyrie", "ace", "morsov", "corpus", "war-boy", "doof", "coma",
-            "organic", "prime", "scrotus", "hope", "glory",
+            "furiosa", "nux", "slit", "rictus", "capable", "toast", "dag", "cheedo", "angharad", "immortan", "keeper",
+            "valkyrie", "ace", "morsov", "corpus", "war-boy", "doof", "coma", "organic", "prime", "scrotus", "hope",
+            "glory",
         ],
     },
     Theme {
         name: "minerals",
         names: &[
-            "obsidian", "quartz", "jasper", "onyx", "opal", "topaz", "amber", "jade", "ruby",
-            "sapphire", "emerald", "diamond", "garnet", "pearl", "coral", "crystal", "flint",
-            "granite", "marble", "slate", "basalt", "pumice",
+            "obsidian", "quartz", "jasper", "onyx", "opal", "topaz", "amber", "jade", "ruby", "sapphire", "emerald",
+            "diamond", "garnet", "pearl", "coral", "crystal", "flint", "granite", "marble", "slate", "basalt",
+            "pumice",
         ],
     },
     Theme {
         name: "wasteland",
         names: &[
-            "rust", "chrome", "nitro", "guzzle", "witness", "shiny", "fury", "road", "thunder",
-            "dust", "storm", "blade", "spike", "chain", "gear", "bolt", "piston", "diesel",
-            "vapor", "scrap", "iron", "steel",
+            "rust", "chrome", "nitro", "guzzle", "witness", "shiny", "fury", "road", "thunder", "dust", "storm",
+            "blade", "spike", "chain", "gear", "bolt", "piston", "diesel", "vapor", "scrap", "iron", "steel",
         ],
     },
 ];

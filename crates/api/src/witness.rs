@@ -19,22 +19,10 @@ use serde::{Deserialize, Serialize};
     derive = "Default",
     printcolumn(name = "Rig", type_ = "string", json_path = ".spec.rigRef"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(
-        name = "Running",
-        type_ = "integer",
-        json_path = ".status.polecatsSummary.running"
-    ),
-    printcolumn(
-        name = "Stuck",
-        type_ = "integer",
-        json_path = ".status.polecatsSummary.stuck"
-    ),
+    printcolumn(name = "Running", type_ = "integer", json_path = ".status.polecatsSummary.running"),
+    printcolumn(name = "Stuck", type_ = "integer", json_path = ".status.polecatsSummary.stuck"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct WitnessSpec {

@@ -81,10 +81,7 @@ fn snapshots() {
         {
             lines.push(format!("rule {}\n  says {}", rule["rule"], rule["message"]));
         }
-        insta::assert_snapshot!(
-            spec["names"]["plural"].as_str().unwrap().to_owned(),
-            lines.join("\n")
-        );
+        insta::assert_snapshot!(spec["names"]["plural"].as_str().unwrap().to_owned(), lines.join("\n"));
     }
 }
 
@@ -94,25 +91,15 @@ fn the_contract_of_all_kinds() {
         .iter()
         .map(|d| d["metadata"]["name"].as_str().unwrap().to_owned())
         .collect();
-    let expected = [
-        "rigs",
-        "polecats",
-        "convoys",
-        "witnesses",
-        "refineries",
-        "beadstores",
-    ]
-    .map(|plural| format!("{plural}.gastown.gastown.io"));
+    let expected = ["rigs", "polecats", "convoys", "witnesses", "refineries", "beadstores"]
+        .map(|plural| format!("{plural}.gastown.gastown.io"));
     assert_eq!(names, expected);
     for definition in definitions() {
         let version = &definition["spec"]["versions"][0];
         assert_eq!(version["name"], "v1alpha1");
         assert!(version["subresources"]["status"].is_object());
         let columns = version["additionalPrinterColumns"].as_array().unwrap();
-        let names: Vec<&str> = columns
-            .iter()
-            .map(|c| c["name"].as_str().unwrap())
-            .collect();
+        let names: Vec<&str> = columns.iter().map(|c| c["name"].as_str().unwrap()).collect();
         assert_eq!(names[names.len() - 2..], ["Message", "Age"]);
     }
 }
@@ -134,11 +121,7 @@ fn every_field_says_what_it_means() {
     for definition in definitions() {
         let mut found = Vec::new();
         let root = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-        undescribed(
-            root,
-            &definition["spec"]["names"]["kind"].to_string(),
-            &mut found,
-        );
+        undescribed(root, &definition["spec"]["names"]["kind"].to_string(), &mut found);
         // Kubernetes' own quantity, whose page of documentation is left out.
         found.retain(|path| !path.ends_with(".divisor"));
         assert_eq!(found, Vec::<String>::new());
@@ -168,15 +151,7 @@ fn rules(schema: &Value, found: &mut Vec<(String, String)>) {
 #[test]
 fn rules_use_what_kubernetes_1_26_has() {
     let calls = regex::Regex::new(r"([a-zA-Z]+)\(").unwrap();
-    let known = [
-        "has",
-        "all",
-        "exists",
-        "startsWith",
-        "endsWith",
-        "size",
-        "matches",
-    ];
+    let known = ["has", "all", "exists", "startsWith", "endsWith", "size", "matches"];
     let mut found = Vec::new();
     for definition in definitions() {
         rules(&definition, &mut found);

@@ -40,8 +40,7 @@ fn refusals(object: &Value) -> Vec<String> {
 
 /// Through our types and back.
 fn through<K: DeserializeOwned + Serialize>(object: &Value) -> Value {
-    let typed: K =
-        serde_json::from_value(object.clone()).unwrap_or_else(|e| panic!("{e}: {object}"));
+    let typed: K = serde_json::from_value(object.clone()).unwrap_or_else(|e| panic!("{e}: {object}"));
     serde_json::to_value(typed).unwrap()
 }
 
@@ -136,11 +135,7 @@ fn the_every_field_manifests_live_up_to_their_name() {
             .collect();
         let schema = schema(&kind);
         for part in ["spec", "status"] {
-            for field in schema["properties"][part]["properties"]
-                .as_object()
-                .unwrap()
-                .keys()
-            {
+            for field in schema["properties"][part]["properties"].as_object().unwrap().keys() {
                 assert!(
                     objects.iter().any(|o| o[part].get(field).is_some()),
                     "no manifest sets {kind}.{part}.{field}"
@@ -183,18 +178,14 @@ fn what_cannot_be_meant_is_refused_with_what_to_write_instead() {
         json!({"kind": "Rig", "spec": spec})
     };
     let polecat = |spec: Value| json!({"kind": "Polecat", "spec": spec});
-    let repository = |url: &str| {
-        polecat(json!({"rig": "r", "desiredState": "Idle", "kubernetes": {"gitRepository": url}}))
-    };
+    let repository =
+        |url: &str| polecat(json!({"rig": "r", "desiredState": "Idle", "kubernetes": {"gitRepository": url}}));
     let cases = [
         (
             rig(json!({"gitURL": "/srv/repo.git", "mergeStrategy": "pullRequest"})),
             "or mergeStrategy: direct",
         ),
-        (
-            rig(json!({"podTemplate": {"runAsUser": 0}})),
-            "write another UID",
-        ),
+        (rig(json!({"podTemplate": {"runAsUser": 0}})), "write another UID"),
         (
             rig(json!({"podTemplate": {"labels": {"gastown.io/rig": "x"}}})),
             "write other keys",
@@ -204,27 +195,19 @@ fn what_cannot_be_meant_is_refused_with_what_to_write_instead() {
             "write other names",
         ),
         (
-            rig(
-                json!({"podTemplate": {"cacheVolumes": [{"name": "c", "mountPath": "/workspace/repo"}]}}),
-            ),
+            rig(json!({"podTemplate": {"cacheVolumes": [{"name": "c", "mountPath": "/workspace/repo"}]}})),
             "write another mountPath",
         ),
         (
             rig(json!({"podTemplate": {"cacheVolumes": [{"name": "c", "mountPath": "cache"}]}})),
             ".mountPath: cache does not match",
         ),
-        (
-            rig(json!({"beadsPrefix": "MP"})),
-            ".beadsPrefix: MP does not match",
-        ),
+        (rig(json!({"beadsPrefix": "MP"})), ".beadsPrefix: MP does not match"),
         (
             rig(json!({"settings": {"maxPolecats": 0}})),
             ".maxPolecats: 0 is out of bounds",
         ),
-        (
-            rig(json!({"mergeStyle": "fast"})),
-            ".mergeStyle: \"fast\" is none of",
-        ),
+        (rig(json!({"mergeStyle": "fast"})), ".mergeStyle: \"fast\" is none of"),
         (
             rig(json!({"stuckThreshold": "soon"})),
             ".stuckThreshold: soon does not match",
@@ -234,20 +217,12 @@ fn what_cannot_be_meant_is_refused_with_what_to_write_instead() {
             ".cpu: lots does not match",
         ),
         (polecat(json!({"desiredState": "Idle"})), "required"),
+        (polecat(json!({"rig": "r", "desiredState": "Done"})), "is none of"),
         (
-            polecat(json!({"rig": "r", "desiredState": "Done"})),
-            "is none of",
-        ),
-        (
-            polecat(
-                json!({"rig": "r", "desiredState": "Idle", "task": {"description": "a"}, "taskDescription": "b"}),
-            ),
+            polecat(json!({"rig": "r", "desiredState": "Idle", "task": {"description": "a"}, "taskDescription": "b"})),
             "write the task in task.description only",
         ),
-        (
-            repository("https://user:password@host/repo"),
-            ".gitRepository",
-        ),
+        (repository("https://user:password@host/repo"), ".gitRepository"),
         (repository("-oProxyCommand=x@host:repo"), ".gitRepository"),
         (repository("ext::sh -c id"), ".gitRepository"),
         (repository("../repo"), ".gitRepository"),
@@ -278,8 +253,7 @@ fn repositories_people_have_are_accepted() {
         "file:///srv/git/repo.git",
         "/home/me/Meine Projekte/repo",
     ] {
-        let object =
-            json!({"kind": "Polecat", "spec": {"rig": "r", "kubernetes": {"gitRepository": url}}});
+        let object = json!({"kind": "Polecat", "spec": {"rig": "r", "kubernetes": {"gitRepository": url}}});
         assert_eq!(refusals(&object), Vec::<String>::new(), "{url}");
     }
 }

@@ -1,8 +1,5 @@
 //! Names hold for any input, not only for the ones we thought of.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a scene that cannot go on should say where"
-)]
+#![allow(clippy::unwrap_used, reason = "a scene that cannot go on should say where")]
 
 use gastown_api::labels::legal_label_value;
 use gastown_api::names::{bounded, legalized, refinery_name, witness_name};
@@ -16,8 +13,7 @@ fn legal_object_name(name: &str) -> bool {
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'))
         && name.split('.').all(|part| {
-            part.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && part.ends_with(|c: char| c.is_ascii_alphanumeric())
+            part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.ends_with(|c: char| c.is_ascii_alphanumeric())
         })
 }
 

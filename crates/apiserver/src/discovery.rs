@@ -58,9 +58,7 @@ impl ApiServer {
             ["apis", group, version] => resource_list(&catalog, group, version)?,
             ["openapi", "v3"] => crate::openapi::index(&catalog),
             ["openapi", "v3", "api", "v1"] => crate::openapi::document(&catalog, "", "v1")?,
-            ["openapi", "v3", "apis", group, version] => {
-                crate::openapi::document(&catalog, group, version)?
-            }
+            ["openapi", "v3", "apis", group, version] => crate::openapi::document(&catalog, group, version)?,
             _ => return None,
         };
         Some(respond::json(StatusCode::OK, &document))
@@ -105,10 +103,7 @@ fn group(catalog: &Catalog, name: &str) -> Value {
 }
 
 /// Subresources with their verbs and the kind they speak.
-fn subresources(
-    resource: &Resource,
-    version: &Version,
-) -> Vec<(&'static str, &'static [&'static str], String)> {
+fn subresources(resource: &Resource, version: &Version) -> Vec<(&'static str, &'static [&'static str], String)> {
     let mut list: Vec<(&str, &[&str], String)> = Vec::new();
     if version.has_status {
         list.push(("status", &["get", "patch", "update"], resource.kind.clone()));
@@ -163,10 +158,7 @@ fn aggregated(catalog: &Catalog, core: bool) -> Response<Body> {
         .into_iter()
         .filter(|(name, _)| name.is_empty() == core)
         .map(|(name, versions)| {
-            let versions: Vec<Value> = versions
-                .iter()
-                .map(|v| aggregated_version(catalog, &name, v))
-                .collect();
+            let versions: Vec<Value> = versions.iter().map(|v| aggregated_version(catalog, &name, v)).collect();
             let metadata = if core {
                 json!({"creationTimestamp": null})
             } else {

@@ -6,8 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -103,8 +102,7 @@ impl Identity {
         let key = KeyPair::generate().map_err(failed)?;
         let names: Vec<String> = NAMES.iter().map(|n| (*n).to_owned()).collect();
         let mut leaf = CertificateParams::new(names).map_err(failed)?;
-        leaf.distinguished_name
-            .push(DnType::CommonName, "gastown API server");
+        leaf.distinguished_name.push(DnType::CommonName, "gastown API server");
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.use_authority_key_identifier_extension = true;
@@ -136,9 +134,7 @@ impl Identity {
     /// Whether an `Authorization` header carries the token. Compared by digest, so that the time taken
     /// tells nothing about how much of a guess was right.
     pub(crate) fn admits(&self, authorization: Option<&str>) -> bool {
-        let given = authorization
-            .and_then(|a| a.strip_prefix("Bearer "))
-            .map(str::trim);
+        let given = authorization.and_then(|a| a.strip_prefix("Bearer ")).map(str::trim);
         given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(&self.token))
     }
 }

@@ -27,9 +27,7 @@ struct Token {
 impl Token {
     fn encode(&self) -> String {
         let text = json!({"rv": self.rv, "ns": self.after.0, "name": self.after.1}).to_string();
-        base64::encode(text.as_bytes())
-            .replace('+', "-")
-            .replace('/', "_")
+        base64::encode(text.as_bytes()).replace('+', "-").replace('/', "_")
     }
 
     fn decode(text: &str) -> Option<Token> {
@@ -83,17 +81,11 @@ impl Call<'_> {
 
     fn page(&self) -> ApiResult<Page> {
         let query = &self.context.query;
-        let limit = query
-            .number::<usize>("limit")?
-            .filter(|l| *l > 0)
-            .unwrap_or(usize::MAX);
+        let limit = query.number::<usize>("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
         let (selector, state) = (self.selector()?, self.server.inner.state());
         let token = match query.text("continue") {
             "" => None,
-            text => Some(
-                Token::decode(text)
-                    .ok_or_else(|| ApiError::bad_request("continue key is not valid"))?,
-            ),
+            text => Some(Token::decode(text).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?),
         };
         let wanted = query.number::<u64>("resourceVersion")?.unwrap_or(0);
         let exact = query.text("resourceVersionMatch") == "Exact";
@@ -101,10 +93,7 @@ impl Call<'_> {
             return Err(ApiError::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "Timeout",
-                format!(
-                    "Too large resource version: {wanted}, current: {}",
-                    state.rv
-                ),
+                format!("Too large resource version: {wanted}, current: {}", state.rv),
             ));
         }
         let rv = match &token {
@@ -122,9 +111,7 @@ impl Call<'_> {
             matching.extend(found.map(|(p, o)| (p.clone(), Arc::clone(o))));
         } else {
             let gone = || match self.context.query.text("continue") {
-                "" => ApiError::expired(format!(
-                    "The resourceVersion for the provided list is too old: {rv}"
-                )),
+                "" => ApiError::expired(format!("The resourceVersion for the provided list is too old: {rv}")),
                 _ => ApiError::expired(EXPIRED),
             };
             let snapshot = state.at(id, namespace, rv).ok_or_else(gone)?;
@@ -159,8 +146,7 @@ impl Call<'_> {
     ) -> Response<Body> {
         let content = match (self.context.view, self.resource.version(&self.path.version)) {
             (View::Table, Some(_)) => to_bytes(
-                &table::Shape::new(&self.resource, &self.path.version, self.context)
-                    .table(objects, metadata, true),
+                &table::Shape::new(&self.resource, &self.path.version, self.context).table(objects, metadata, true),
             ),
             (View::Partial, _) => to_bytes(&json!({
                 "kind": "PartialObjectMetadataList",
@@ -173,11 +159,7 @@ impl Call<'_> {
         respond::bytes(StatusCode::OK, content)
     }
 
-    fn full_list<'a>(
-        &self,
-        objects: impl Iterator<Item = &'a Arc<Object>>,
-        metadata: &Value,
-    ) -> Bytes {
+    fn full_list<'a>(&self, objects: impl Iterator<Item = &'a Arc<Object>>, metadata: &Value) -> Bytes {
         let mut out = BytesMut::new();
         let head = json!({
             "kind": self.resource.list_kind,

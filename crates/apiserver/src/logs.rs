@@ -76,9 +76,7 @@ impl Call<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let source = source.ok_or_else(|| {
-            ApiError::unavailable(
-                "no logs: no node serves them to this API server yet; start the node and try again",
-            )
+            ApiError::unavailable("no logs: no node serves them to this API server yet; start the node and try again")
         })?;
         let subject = self.subject(name);
         let pod = self.server.inner.state().get(&subject.key()).cloned();
@@ -98,10 +96,7 @@ impl Call<'_> {
             namespace: self.path.namespace.clone(),
             pod: name.to_owned(),
             uid: pod.map(|p| p.uid().to_owned()),
-            container: query
-                .get("container")
-                .filter(|c| !c.is_empty())
-                .map(str::to_owned),
+            container: query.get("container").filter(|c| !c.is_empty()).map(str::to_owned),
             follow: query.flag("follow"),
             tail_lines: query.number("tailLines")?,
             since_seconds: query.number("sinceSeconds")?,
@@ -133,9 +128,7 @@ impl Call<'_> {
                         }
                     )));
                 }
-                (Some(wanted), _)
-                    if !main.contains(&wanted.as_str()) && !init.contains(&wanted.as_str()) =>
-                {
+                (Some(wanted), _) if !main.contains(&wanted.as_str()) && !init.contains(&wanted.as_str()) => {
                     return Err(ApiError::bad_request(format!(
                         "container {wanted} is not valid for pod {name}"
                     )));

@@ -42,9 +42,7 @@ pub(crate) fn is_dns_subdomain(text: &str) -> bool {
 fn is_word(text: &str) -> bool {
     text.len() <= 63
         && alphanumeric_ends(text)
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 /// `[prefix/]name`, as label and annotation keys are.
@@ -74,11 +72,7 @@ pub(crate) fn validate_metadata(value: &Value, label_name: bool) -> Vec<FieldErr
     } else if !is_dns_subdomain(name) {
         errors.push(FieldError::invalid("metadata.name", &quoted, DNS_SUBDOMAIN));
     }
-    for (key, label) in meta(value, "labels")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
+    for (key, label) in meta(value, "labels").and_then(Value::as_object).into_iter().flatten() {
         if !is_qualified(key) {
             errors.push(FieldError::invalid(
                 "metadata.labels",
@@ -102,11 +96,7 @@ pub(crate) fn validate_metadata(value: &Value, label_name: bool) -> Vec<FieldErr
     for (i, finalizer) in crate::object::finalizers(value).iter().enumerate() {
         if !is_qualified(finalizer) {
             let at = format!("metadata.finalizers[{i}]");
-            errors.push(FieldError::invalid(
-                &at,
-                &Value::from(finalizer.as_str()),
-                QUALIFIED,
-            ));
+            errors.push(FieldError::invalid(&at, &Value::from(finalizer.as_str()), QUALIFIED));
         }
     }
     validate_owners(value, &mut errors);
@@ -146,10 +136,7 @@ fn validate_owners(value: &Value, errors: &mut Vec<FieldError>) {
     let list = meta(value, "ownerReferences").and_then(Value::as_array);
     for (i, owner) in list.into_iter().flatten().enumerate() {
         for field in ["apiVersion", "kind", "name", "uid"] {
-            if dig(owner, &[field])
-                .and_then(Value::as_str)
-                .is_none_or(str::is_empty)
-            {
+            if dig(owner, &[field]).and_then(Value::as_str).is_none_or(str::is_empty) {
                 let at = format!("metadata.ownerReferences[{i}].{field}");
                 errors.push(FieldError::required(&at, "must not be empty"));
             }

@@ -103,11 +103,7 @@ pub(crate) fn as_map(value: &mut Value) -> &mut Map<String, Value> {
 
 /// The child object under `field`, made if it is missing.
 pub(crate) fn child<'a>(value: &'a mut Value, field: &str) -> &'a mut Map<String, Value> {
-    as_map(
-        as_map(value)
-            .entry(field)
-            .or_insert_with(|| Value::Object(Map::new())),
-    )
+    as_map(as_map(value).entry(field).or_insert_with(|| Value::Object(Map::new())))
 }
 
 /// Sets `metadata.<field>`, or removes it.
@@ -131,12 +127,7 @@ pub(crate) fn is_terminating(value: &Value) -> bool {
 pub(crate) fn finalizers(value: &Value) -> Vec<String> {
     meta(value, "finalizers")
         .and_then(Value::as_array)
-        .map(|a| {
-            a.iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect()
-        })
+        .map(|a| a.iter().filter_map(Value::as_str).map(str::to_owned).collect())
         .unwrap_or_default()
 }
 
@@ -156,12 +147,7 @@ pub(crate) struct Owner {
 }
 
 pub(crate) fn owners(value: &Value) -> Vec<Owner> {
-    let text = |v: &Value, f: &str| {
-        v.get(f)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let text = |v: &Value, f: &str| v.get(f).and_then(Value::as_str).unwrap_or_default().to_owned();
     meta(value, "ownerReferences")
         .and_then(Value::as_array)
         .map(|refs| {
@@ -171,10 +157,7 @@ pub(crate) fn owners(value: &Value) -> Vec<Owner> {
                     kind: text(r, "kind"),
                     name: text(r, "name"),
                     uid: text(r, "uid"),
-                    blocks: r
-                        .get("blockOwnerDeletion")
-                        .and_then(Value::as_bool)
-                        .unwrap_or(false),
+                    blocks: r.get("blockOwnerDeletion").and_then(Value::as_bool).unwrap_or(false),
                 })
                 .collect()
         })

@@ -27,12 +27,7 @@ pub(crate) fn index(catalog: &Catalog) -> Value {
                 digest.update(resource.plural.as_bytes());
                 digest.update(served.open_api.to_string().as_bytes());
             }
-            let hash: String = digest
-                .finalize()
-                .iter()
-                .take(16)
-                .map(|b| format!("{b:02X}"))
-                .collect();
+            let hash: String = digest.finalize().iter().take(16).map(|b| format!("{b:02X}")).collect();
             let relative = format!("/openapi/v3/{path}?hash={hash}");
             paths.insert(path, json!({"serverRelativeURL": relative}));
         }
@@ -97,10 +92,8 @@ fn rewritten(schema: &Value) -> Value {
         Value::Object(map) => {
             let reference = map.get("$ref").and_then(Value::as_str);
             let Some(name) = reference.and_then(|r| r.rsplit('/').next()) else {
-                let mut copy: Map<String, Value> =
-                    map.iter().map(|(k, v)| (k.clone(), rewritten(v))).collect();
-                if let Some(properties) = copy.get_mut("properties").and_then(Value::as_object_mut)
-                {
+                let mut copy: Map<String, Value> = map.iter().map(|(k, v)| (k.clone(), rewritten(v))).collect();
+                if let Some(properties) = copy.get_mut("properties").and_then(Value::as_object_mut) {
                     properties
                         .iter_mut()
                         .for_each(|(name, property)| mark_merge(name, property));
@@ -138,10 +131,7 @@ fn mark_merge(name: &str, property: &mut Value) {
     } else if !set {
         return;
     }
-    map.insert(
-        "x-kubernetes-patch-strategy".to_owned(),
-        Value::from("merge"),
-    );
+    map.insert("x-kubernetes-patch-strategy".to_owned(), Value::from("merge"));
 }
 
 /// Adds every schema that one already there refers to.
@@ -188,7 +178,8 @@ fn add_paths(paths: &mut Map<String, Value>, resource: &Resource, version: &str,
     };
     let collection = format!("{root}{scope}/{}", resource.plural);
     let kind = json!({"group": resource.group, "version": version, "kind": resource.kind});
-    let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+    let parameter =
+        |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
     let content = |media: &str| json!({media: {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
     let answer = json!({"200": {"description": "OK", "content": content("application/json")}});
     let operation = |action: &str, medias: &[&str], parameters: &[&str]| {
@@ -203,8 +194,7 @@ fn add_paths(paths: &mut Map<String, Value>, resource: &Resource, version: &str,
                 .iter()
                 .map(|m| ((*m).to_owned(), json!({"schema": {"type": "object"}})))
                 .collect();
-            crate::object::as_map(&mut operation)
-                .insert("requestBody".to_owned(), json!({"content": body}));
+            crate::object::as_map(&mut operation).insert("requestBody".to_owned(), json!({"content": body}));
         }
         operation
     };
@@ -220,15 +210,21 @@ fn add_paths(paths: &mut Map<String, Value>, resource: &Resource, version: &str,
     } else {
         patches.get(..2).unwrap_or_default()
     };
-    paths.insert(collection.clone(), json!({
-        "get": operation("list", &[], &["labelSelector", "fieldSelector", "limit", "continue", "watch"]),
-        "post": operation("post", &["application/json"], write),
-        "delete": operation("deletecollection", &[], &["dryRun"]),
-    }));
-    paths.insert(format!("{collection}/{{name}}"), json!({
-        "get": operation("get", &[], &[]),
-        "put": operation("put", &["application/json"], write),
-        "patch": operation("patch", patches, write),
-        "delete": operation("delete", &[], &["dryRun", "gracePeriodSeconds", "propagationPolicy"]),
-    }));
+    paths.insert(
+        collection.clone(),
+        json!({
+            "get": operation("list", &[], &["labelSelector", "fieldSelector", "limit", "continue", "watch"]),
+            "post": operation("post", &["application/json"], write),
+            "delete": operation("deletecollection", &[], &["dryRun"]),
+        }),
+    );
+    paths.insert(
+        format!("{collection}/{{name}}"),
+        json!({
+            "get": operation("get", &[], &[]),
+            "put": operation("put", &["application/json"], write),
+            "patch": operation("patch", patches, write),
+            "delete": operation("delete", &[], &["dryRun", "gracePeriodSeconds", "propagationPolicy"]),
+        }),
+    );
 }

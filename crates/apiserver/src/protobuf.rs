@@ -70,9 +70,7 @@ pub(crate) fn decode(body: &[u8]) -> ApiResult<Value> {
             (1, Wire::Bytes(meta)) => {
                 for field in Fields(meta) {
                     match field.ok_or_else(damaged)? {
-                        (1, Wire::Bytes(text)) => {
-                            api_version = String::from_utf8_lossy(text).into_owned()
-                        }
+                        (1, Wire::Bytes(text)) => api_version = String::from_utf8_lossy(text).into_owned(),
                         (2, Wire::Bytes(text)) => kind = String::from_utf8_lossy(text).into_owned(),
                         _ => {}
                     }
@@ -108,12 +106,7 @@ fn message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
         };
         if let Kind::Entries(of) = kind {
             let (key, value) = entry(wire.bytes()?, of)?;
-            crate::object::as_map(
-                object
-                    .entry(*name)
-                    .or_insert_with(|| Value::Object(Map::new())),
-            )
-            .insert(key, value);
+            crate::object::as_map(object.entry(*name).or_insert_with(|| Value::Object(Map::new()))).insert(key, value);
             continue;
         }
         let value = decode_value(&wire, kind)?;
@@ -251,13 +244,7 @@ mod tests {
 
     #[test]
     fn reads_a_secret_as_kubectl_sends_it() {
-        let metadata = [
-            field(1, b"key"),
-            field(2, b""),
-            field(14, b"a"),
-            field(14, b"b"),
-        ]
-        .concat();
+        let metadata = [field(1, b"key"), field(2, b""), field(14, b"a"), field(14, b"b")].concat();
         let data = [field(1, b"token"), field(2, b"foo")].concat();
         let raw = [
             field(1, &metadata),

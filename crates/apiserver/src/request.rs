@@ -20,10 +20,7 @@ impl Query {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     pub(crate) fn text(&self, name: &str) -> &str {
@@ -31,18 +28,16 @@ impl Query {
     }
 
     pub(crate) fn flag(&self, name: &str) -> bool {
-        matches!(
-            self.get(name),
-            Some("true" | "1" | "True" | "TRUE" | "t" | "T")
-        )
+        matches!(self.get(name), Some("true" | "1" | "True" | "TRUE" | "t" | "T"))
     }
 
     pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> ApiResult<Option<T>> {
         match self.get(name).filter(|v| !v.is_empty()) {
             None => Ok(None),
-            Some(text) => text.parse().map(Some).map_err(|_| {
-                ApiError::bad_request(format!("invalid value {text:?} of the parameter {name}"))
-            }),
+            Some(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|_| ApiError::bad_request(format!("invalid value {text:?} of the parameter {name}"))),
         }
     }
 }
@@ -113,9 +108,7 @@ pub(crate) fn view(headers: &HeaderMap) -> ApiResult<View> {
         for word in words {
             match word.split_once('=') {
                 Some(("as", "Table")) => view = View::Table,
-                Some(("as", "PartialObjectMetadata" | "PartialObjectMetadataList")) => {
-                    view = View::Partial
-                }
+                Some(("as", "PartialObjectMetadata" | "PartialObjectMetadataList")) => view = View::Partial,
                 Some(("as", _)) => known = false,
                 Some(("g", "meta.k8s.io")) | Some(("v", "v1")) => {}
                 Some(("g" | "v", _)) => known = false,
@@ -156,16 +149,14 @@ pub(crate) fn media_type(headers: &HeaderMap) -> &str {
 /// Decodes a body: JSON, or YAML where the client says so.
 pub(crate) fn decode_body(headers: &HeaderMap, body: &[u8]) -> ApiResult<Value> {
     match media_type(headers) {
-        "" | "application/json" | "*/*" => serde_json::from_slice(body).map_err(|e| {
-            ApiError::bad_request(format!("the object provided is not valid JSON: {e}"))
-        }),
+        "" | "application/json" | "*/*" => serde_json::from_slice(body)
+            .map_err(|e| ApiError::bad_request(format!("the object provided is not valid JSON: {e}"))),
         "application/vnd.kubernetes.protobuf" => crate::protobuf::decode(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => {
-            let text = std::str::from_utf8(body)
-                .map_err(|_| ApiError::bad_request("the object provided is not UTF-8"))?;
-            serde_saphyr::from_str(text).map_err(|e| {
-                ApiError::bad_request(format!("the object provided is not valid YAML: {e}"))
-            })
+            let text =
+                std::str::from_utf8(body).map_err(|_| ApiError::bad_request("the object provided is not UTF-8"))?;
+            serde_saphyr::from_str(text)
+                .map_err(|e| ApiError::bad_request(format!("the object provided is not valid YAML: {e}")))
         }
         other => Err(ApiError::unsupported_media(format!(
             "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml (got {other})"
@@ -203,9 +194,7 @@ impl Path {
         let borrowed: Vec<&str> = words.iter().map(String::as_str).collect();
         let found = match borrowed.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => resource_path("", version, rest),
-            ["apis", group, version, rest @ ..] if !rest.is_empty() => {
-                resource_path(group, version, rest)
-            }
+            ["apis", group, version, rest @ ..] if !rest.is_empty() => resource_path(group, version, rest),
             _ => None,
         };
         found.map_or(Path::Plain(words), Path::Resource)
@@ -288,10 +277,7 @@ mod tests {
                 "/api/v1/namespaces/a/pods/b/log",
                 "|v1|a|pods|Some(\"b\")|Some(\"log\")",
             ),
-            (
-                "/apis/g.io/v1/rigs/x%2Dy",
-                "g.io|v1||rigs|Some(\"x-y\")|None",
-            ),
+            ("/apis/g.io/v1/rigs/x%2Dy", "g.io|v1||rigs|Some(\"x-y\")|None"),
             ("/apis/g.io/v1", "apis g.io v1"),
             ("/openapi/v3/apis/g.io/v1", "openapi v3 apis g.io v1"),
         ] {

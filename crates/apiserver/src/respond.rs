@@ -22,9 +22,7 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
 }
 
 pub(crate) fn bytes(code: StatusCode, content: Bytes) -> Response<Body> {
-    let body = Full::new(content)
-        .map_err(|never| match never {})
-        .boxed_unsync();
+    let body = Full::new(content).map_err(|never| match never {}).boxed_unsync();
     with_type(code, body, "application/json")
 }
 
@@ -53,10 +51,9 @@ fn with_type(code: StatusCode, body: Body, media: &'static str) -> Response<Body
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    response.headers_mut().insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, private"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     response
 }
 

@@ -32,17 +32,10 @@ impl ApiServer {
                 }
             }
         };
-        answered
-            .await
-            .unwrap_or_else(|e: ApiError| respond::error(&e))
+        answered.await.unwrap_or_else(|e: ApiError| respond::error(&e))
     }
 
-    fn plain(
-        &self,
-        words: &[String],
-        method: &Method,
-        headers: &http::HeaderMap,
-    ) -> ApiResult<Response<Body>> {
+    fn plain(&self, words: &[String], method: &Method, headers: &http::HeaderMap) -> ApiResult<Response<Body>> {
         if method != Method::GET {
             return Err(ApiError::method_not_allowed());
         }
@@ -54,18 +47,11 @@ impl ApiServer {
             ["version"] => Ok(respond::json(StatusCode::OK, &version())),
             ["healthz" | "livez" | "readyz", ..] => Ok(respond::text(StatusCode::OK, "ok")),
             ["api", ..] | ["apis", ..] => Err(not_served(&words.join("/"))),
-            _ => Err(ApiError::not_served(
-                "the server could not find the requested resource",
-            )),
+            _ => Err(ApiError::not_served("the server could not find the requested resource")),
         }
     }
 
-    async fn resource(
-        &self,
-        path: ResourcePath,
-        context: &Context,
-        body: Bytes,
-    ) -> ApiResult<Response<Body>> {
+    async fn resource(&self, path: ResourcePath, context: &Context, body: Bytes) -> ApiResult<Response<Body>> {
         let resource = self
             .inner
             .state()
@@ -84,9 +70,7 @@ impl ApiServer {
             )));
         }
         if !resource.namespaced && !path.namespace.is_empty() {
-            return Err(ApiError::not_served(
-                "the server could not find the requested resource",
-            ));
+            return Err(ApiError::not_served("the server could not find the requested resource"));
         }
         let call = crate::verbs::Call {
             server: self,
@@ -114,12 +98,8 @@ where
 {
     match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(e) if e.is::<LengthLimitError>() => {
-            Err(ApiError::too_large(format!("limit is {BODY_LIMIT} bytes")))
-        }
-        Err(e) => Err(ApiError::bad_request(format!(
-            "the body could not be read: {e}"
-        ))),
+        Err(e) if e.is::<LengthLimitError>() => Err(ApiError::too_large(format!("limit is {BODY_LIMIT} bytes"))),
+        Err(e) => Err(ApiError::bad_request(format!("the body could not be read: {e}"))),
     }
 }
 

@@ -33,36 +33,20 @@ enum Test {
 
 impl Selector {
     /// Parses both selectors of a request.
-    pub(crate) fn parse(
-        labels: &str,
-        fields: &str,
-        resource: &Resource,
-        version: &Version,
-    ) -> ApiResult<Selector> {
-        let labels = parse_labels(labels)
-            .map_err(|why| ApiError::bad_request(format!("unable to parse requirement: {why}")))?;
+    pub(crate) fn parse(labels: &str, fields: &str, resource: &Resource, version: &Version) -> ApiResult<Selector> {
+        let labels =
+            parse_labels(labels).map_err(|why| ApiError::bad_request(format!("unable to parse requirement: {why}")))?;
         let mut parsed = Vec::new();
         for term in fields.split(',').map(str::trim).filter(|t| !t.is_empty()) {
             let (path, equal, value) = split_field(term).ok_or_else(|| {
-                ApiError::bad_request(format!(
-                    "invalid selector: '{term}'; can't understand '{term}'"
-                ))
+                ApiError::bad_request(format!("invalid selector: '{term}'; can't understand '{term}'"))
             })?;
             if !is_selectable(path, resource, version) {
-                return Err(ApiError::bad_request(format!(
-                    "field label not supported: {path}"
-                )));
+                return Err(ApiError::bad_request(format!("field label not supported: {path}")));
             }
-            parsed.push((
-                path.split('.').map(str::to_owned).collect(),
-                equal,
-                value.to_owned(),
-            ));
+            parsed.push((path.split('.').map(str::to_owned).collect(), equal, value.to_owned()));
         }
-        Ok(Selector {
-            labels,
-            fields: parsed,
-        })
+        Ok(Selector { labels, fields: parsed })
     }
 
     pub(crate) fn is_everything(&self) -> bool {
@@ -255,11 +239,7 @@ mod tests {
             ("", true),
         ] {
             let parsed = parse_labels(selector).unwrap();
-            assert_eq!(
-                parsed.iter().all(|r| r.admits(&object)),
-                expected,
-                "{selector}"
-            );
+            assert_eq!(parsed.iter().all(|r| r.admits(&object)), expected, "{selector}");
         }
         for bad in ["app in (x", "a b", "app=a b", "x>y", "-=1"] {
             assert!(parse_labels(bad).is_err(), "{bad}");

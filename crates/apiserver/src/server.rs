@@ -90,11 +90,7 @@ impl ApiServer {
         }
         let fresh: Vec<&str> = ["default", "kube-system"]
             .into_iter()
-            .filter(|name| {
-                state
-                    .get(&Key::new(&"namespaces".into(), "", name))
-                    .is_none()
-            })
+            .filter(|name| state.get(&Key::new(&"namespaces".into(), "", name)).is_none())
             .collect();
         let state = Arc::new(RwLock::new(state));
         let writer = Writer::start(Arc::clone(&state), disk).map_err(|source| OpenError::Io {
@@ -111,13 +107,10 @@ impl ApiServer {
             }),
         };
         for name in fresh {
-            server
-                .inner
-                .first_namespace(name)
-                .map_err(|why| OpenError::Io {
-                    path: path.clone(),
-                    source: std::io::Error::other(why),
-                })?;
+            server.inner.first_namespace(name).map_err(|why| OpenError::Io {
+                path: path.clone(),
+                source: std::io::Error::other(why),
+            })?;
         }
         Ok(server)
     }
@@ -134,11 +127,7 @@ impl ApiServer {
 
     /// Says who serves `pods/log`. Without one the answer is 503.
     pub fn set_logs(&self, logs: Arc<dyn PodLogs>) {
-        *self
-            .inner
-            .logs
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(logs);
+        *self.inner.logs.write().unwrap_or_else(PoisonError::into_inner) = Some(logs);
     }
 
     /// Ends all watches, finishes the writes under way and lets go of the store, so that another
@@ -147,10 +136,7 @@ impl ApiServer {
         self.inner.closed.cancel();
         let inner = Arc::clone(&self.inner);
         // Joining a thread that may be inside fsync.
-        if tokio::task::spawn_blocking(move || inner.writer.close())
-            .await
-            .is_err()
-        {
+        if tokio::task::spawn_blocking(move || inner.writer.close()).await.is_err() {
             tracing::error!("closing the store panicked");
         }
     }
@@ -171,10 +157,7 @@ impl Inner {
     }
 
     /// Runs a change against the present state and throws it away.
-    pub(crate) fn rehearse<T>(
-        &self,
-        job: impl FnOnce(&mut Txn<'_>) -> ApiResult<T>,
-    ) -> ApiResult<T> {
+    pub(crate) fn rehearse<T>(&self, job: impl FnOnce(&mut Txn<'_>) -> ApiResult<T>) -> ApiResult<T> {
         let state = self.state();
         whole(&mut Txn::new(&state), job)
     }
@@ -192,9 +175,7 @@ impl Inner {
         };
         let value = first_namespace(name);
         self.writer
-            .run_blocking(move |txn| {
-                write::create(txn, &subject, value, Strictness::Ignore).map(|_| ())
-            })
+            .run_blocking(move |txn| write::create(txn, &subject, value, Strictness::Ignore).map(|_| ()))
             .map_err(|e| e.message)
     }
 
@@ -209,10 +190,7 @@ impl Inner {
             return Ok(());
         }
         self.swept.store(now.as_second(), Ordering::Relaxed);
-        let any = write::any_event_expired(
-            self.state().range(&resource.id, "", None).map(|(_, o)| o),
-            now,
-        );
+        let any = write::any_event_expired(self.state().range(&resource.id, "", None).map(|(_, o)| o), now);
         if any {
             let id = Arc::clone(&resource.id);
             self.write(move |txn| {

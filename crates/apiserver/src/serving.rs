@@ -112,11 +112,7 @@ impl ApiServer {
         };
         tasks.spawn(door.keep(listener, tasks.clone()));
         tasks.close();
-        Ok(Serving {
-            addr,
-            identity,
-            tasks,
-        })
+        Ok(Serving { addr, identity, tasks })
     }
 }
 
@@ -167,8 +163,7 @@ impl Door {
     }
 
     async fn attend(self, stream: TcpStream) {
-        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream)).await
-        else {
+        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream)).await else {
             return;
         };
         let shutdown = self.shutdown.clone();

@@ -70,10 +70,7 @@ impl FieldError {
         FieldError {
             reason: "FieldValueNotSupported",
             field: field.to_owned(),
-            message: format!(
-                "Unsupported value: {value}: supported values: {}",
-                list.join(", ")
-            ),
+            message: format!("Unsupported value: {value}: supported values: {}", list.join(", ")),
         }
     }
 
@@ -169,11 +166,7 @@ impl ApiError {
     }
 
     pub(crate) fn forbidden(about: About, why: &str) -> Self {
-        let message = format!(
-            "{} \"{}\" is forbidden: {why}",
-            about.qualified(),
-            about.name
-        );
+        let message = format!("{} \"{}\" is forbidden: {why}", about.qualified(), about.name);
         ApiError {
             about: Some(Box::new(about)),
             ..Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
@@ -222,11 +215,7 @@ impl ApiError {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let message = format!(
-            "{} \"{}\" is invalid: {text}",
-            about.qualified(),
-            about.name
-        );
+        let message = format!("{} \"{}\" is invalid: {text}", about.qualified(), about.name);
         ApiError {
             about: Some(Box::new(about)),
             causes,
@@ -250,11 +239,7 @@ impl ApiError {
     }
 
     pub(crate) fn unsupported_media(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UnsupportedMediaType",
-            message,
-        )
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
     pub(crate) fn not_acceptable(message: impl Into<String>) -> Self {
@@ -262,19 +247,11 @@ impl ApiError {
     }
 
     pub(crate) fn too_large(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestEntityTooLarge",
-            message,
-        )
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     }
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ServiceUnavailable",
-            message,
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
     }
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {
@@ -324,11 +301,7 @@ impl ApiError {
                 .causes
                 .iter()
                 .map(|c| {
-                    let field = if c.field.is_empty() {
-                        "<nil>"
-                    } else {
-                        &c.field
-                    };
+                    let field = if c.field.is_empty() { "<nil>" } else { &c.field };
                     json!({"reason": c.reason, "message": c.message, "field": field})
                 })
                 .collect();

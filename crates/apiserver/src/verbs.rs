@@ -15,9 +15,7 @@ use crate::server::ApiServer;
 use crate::status::{self, ApiError, ApiResult};
 use crate::store::Txn;
 use crate::table;
-use crate::write::{
-    self, DeleteOptions, Deleted, Patch, Propagation, Strictness, Subject, Update, Written,
-};
+use crate::write::{self, DeleteOptions, Deleted, Patch, Propagation, Strictness, Subject, Update, Written};
 
 /// One request about a resource.
 pub(crate) struct Call<'a> {
@@ -35,45 +33,30 @@ impl Call<'_> {
             (None, _) if method == Method::POST => self.create(body).await,
             (None, _) if method == Method::DELETE => self.delete_collection(body).await,
             (Some(name), None) if method == Method::GET => self.get(name).await,
-            (Some(name), Some("status")) if method == Method::GET && self.has_status() => {
-                self.get(name).await
-            }
+            (Some(name), Some("status")) if method == Method::GET && self.has_status() => self.get(name).await,
             (Some(name), None) if method == Method::DELETE => self.delete(name, body).await,
-            (Some(name), sub) if method == Method::PUT => {
-                self.replace(name, self.status_only(sub)?, body).await
-            }
-            (Some(name), sub) if method == Method::PATCH => {
-                self.patch(name, self.status_only(sub)?, body).await
-            }
-            (Some(name), Some("log"))
-                if self.resource.is(BuiltIn::Pod) && method == Method::GET =>
-            {
+            (Some(name), sub) if method == Method::PUT => self.replace(name, self.status_only(sub)?, body).await,
+            (Some(name), sub) if method == Method::PATCH => self.patch(name, self.status_only(sub)?, body).await,
+            (Some(name), Some("log")) if self.resource.is(BuiltIn::Pod) && method == Method::GET => {
                 self.log(name).await
             }
-            (Some(name), Some("binding"))
-                if self.resource.is(BuiltIn::Pod) && method == Method::POST =>
-            {
+            (Some(name), Some("binding")) if self.resource.is(BuiltIn::Pod) && method == Method::POST => {
                 self.bind(name, body).await
             }
-            (Some(_), Some(other)) if !self.has_subresource(other) => {
-                Err(ApiError::not_served(format!(
-                    "the server could not find the requested resource: {}/{other} is not served by this one-machine API",
-                    self.path.plural
-                )))
-            }
+            (Some(_), Some(other)) if !self.has_subresource(other) => Err(ApiError::not_served(format!(
+                "the server could not find the requested resource: {}/{other} is not served by this one-machine API",
+                self.path.plural
+            ))),
             _ => Err(ApiError::method_not_allowed()),
         }
     }
 
     fn has_status(&self) -> bool {
-        self.resource
-            .version(&self.path.version)
-            .is_some_and(|v| v.has_status)
+        self.resource.version(&self.path.version).is_some_and(|v| v.has_status)
     }
 
     fn has_subresource(&self, name: &str) -> bool {
-        name == "status" && self.has_status()
-            || self.resource.is(BuiltIn::Pod) && matches!(name, "log" | "binding")
+        name == "status" && self.has_status() || self.resource.is(BuiltIn::Pod) && matches!(name, "log" | "binding")
     }
 
     fn status_only(&self, subresource: Option<&str>) -> ApiResult<bool> {
@@ -133,11 +116,7 @@ impl Call<'_> {
     async fn get(&self, name: &str) -> ApiResult<Response<Body>> {
         let subject = self.subject(name);
         let found = self.server.inner.state().get(&subject.key()).cloned();
-        self.show(
-            StatusCode::OK,
-            &found.ok_or_else(|| subject.missing())?,
-            &[],
-        )
+        self.show(StatusCode::OK, &found.ok_or_else(|| subject.missing())?, &[])
     }
 
     async fn create(&self, body: &Bytes) -> ApiResult<Response<Body>> {
@@ -154,12 +133,7 @@ impl Call<'_> {
         self.shown(StatusCode::CREATED, &written)
     }
 
-    async fn replace(
-        &self,
-        name: &str,
-        status_only: bool,
-        body: &Bytes,
-    ) -> ApiResult<Response<Body>> {
+    async fn replace(&self, name: &str, status_only: bool, body: &Bytes) -> ApiResult<Response<Body>> {
         let value = decode_body(&self.context.headers, body)?;
         let subject = self.subject(name);
         let how = Update {
@@ -168,19 +142,12 @@ impl Call<'_> {
             must_name_revision: true,
         };
         let written = self
-            .change(self.dry_run()?, move |txn| {
-                write::update(txn, &subject, value, how)
-            })
+            .change(self.dry_run()?, move |txn| write::update(txn, &subject, value, how))
             .await?;
         self.shown(StatusCode::OK, &written)
     }
 
-    async fn patch(
-        &self,
-        name: &str,
-        status_only: bool,
-        body: &Bytes,
-    ) -> ApiResult<Response<Body>> {
+    async fn patch(&self, name: &str, status_only: bool, body: &Bytes) -> ApiResult<Response<Body>> {
         let patch = self.decode_patch(body)?;
         let subject = self.subject(name);
         let how = Update {
@@ -189,30 +156,23 @@ impl Call<'_> {
             must_name_revision: false,
         };
         let written = self
-            .change(self.dry_run()?, move |txn| {
-                write::patch(txn, &subject, &patch, how)
-            })
+            .change(self.dry_run()?, move |txn| write::patch(txn, &subject, &patch, how))
             .await?;
         self.shown(StatusCode::OK, &written)
     }
 
     fn decode_patch(&self, body: &Bytes) -> ApiResult<Patch> {
-        let bad =
-            |e: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {e}"));
+        let bad = |e: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {e}"));
         match media_type(&self.context.headers) {
-            "application/json-patch+json" => {
-                Ok(Patch::Json(serde_json::from_slice(body).map_err(bad)?))
-            }
+            "application/json-patch+json" => Ok(Patch::Json(serde_json::from_slice(body).map_err(bad)?)),
             "application/merge-patch+json" => Ok(Patch::Merge(self.decode_merge(body)?)),
             "application/strategic-merge-patch+json" if self.resource.built_in.is_some() => {
                 Ok(Patch::Strategic(self.decode_merge(body)?))
             }
-            "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
-                Err(ApiError::unsupported_media(
-                    "server-side apply is not served by this one-machine API; use kubectl apply without --server-side, \
+            "application/apply-patch+yaml" | "application/apply-patch+cbor" => Err(ApiError::unsupported_media(
+                "server-side apply is not served by this one-machine API; use kubectl apply without --server-side, \
                  or send application/merge-patch+json",
-                ))
-            }
+            )),
             other => Err(ApiError::unsupported_media(format!(
                 "the body of the request was in an unknown format - accepted media types include: \
                  application/json-patch+json, application/merge-patch+json (got {other:?})"
@@ -221,8 +181,8 @@ impl Call<'_> {
     }
 
     fn decode_merge(&self, body: &Bytes) -> ApiResult<Value> {
-        let value: Value = serde_json::from_slice(body)
-            .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
+        let value: Value =
+            serde_json::from_slice(body).map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
         if value.is_object() {
             Ok(value)
         } else {
@@ -233,10 +193,8 @@ impl Call<'_> {
     async fn bind(&self, name: &str, body: &Bytes) -> ApiResult<Response<Body>> {
         let binding = decode_body(&self.context.headers, body)?;
         let subject = self.subject(name);
-        self.change(self.dry_run()?, move |txn| {
-            write::bind(txn, &subject, &binding)
-        })
-        .await?;
+        self.change(self.dry_run()?, move |txn| write::bind(txn, &subject, &binding))
+            .await?;
         let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Ok(respond::json(StatusCode::CREATED, &done))
     }
@@ -291,14 +249,8 @@ impl Call<'_> {
             decode_body(&self.context.headers, body)?
         };
         let query = &self.context.query;
-        let text = |path: &str| {
-            value
-                .pointer(path)
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
-        let policy = text("/propagationPolicy")
-            .or_else(|| query.get("propagationPolicy").map(str::to_owned));
+        let text = |path: &str| value.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let policy = text("/propagationPolicy").or_else(|| query.get("propagationPolicy").map(str::to_owned));
         let orphan = value.get("orphanDependents").and_then(Value::as_bool);
         let propagation = match policy.as_deref() {
             None | Some("") if orphan == Some(true) => Some(Propagation::Orphan),
@@ -331,12 +283,7 @@ impl Call<'_> {
     }
 
     /// One object in the form the client wants.
-    fn show(
-        &self,
-        code: StatusCode,
-        object: &Arc<Object>,
-        warnings: &[String],
-    ) -> ApiResult<Response<Body>> {
+    fn show(&self, code: StatusCode, object: &Arc<Object>, warnings: &[String]) -> ApiResult<Response<Body>> {
         let content = match self.context.view {
             View::Full => self.rendered(object),
             View::Partial => crate::object::to_bytes(&table::partial(&object.value)),

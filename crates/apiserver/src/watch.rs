@@ -70,11 +70,7 @@ impl Call<'_> {
                     .map(|(_, o)| Arc::clone(o)),
             );
         }
-        let cursor = if replay {
-            state.rv
-        } else {
-            from.unwrap_or(state.rv)
-        };
+        let cursor = if replay { state.rv } else { from.unwrap_or(state.rv) };
         drop(state);
         let shape = (self.context.view == View::Table)
             .then(|| table::Shape::new(&self.resource, &self.path.version, self.context));
@@ -208,8 +204,7 @@ impl Watcher {
         if !self.namespace.is_empty() && change.place.0 != self.namespace {
             return None;
         }
-        let admits =
-            |o: &Option<Arc<Object>>| o.as_ref().is_some_and(|o| self.selector.admits(&o.value));
+        let admits = |o: &Option<Arc<Object>>| o.as_ref().is_some_and(|o| self.selector.admits(&o.value));
         match (admits(&change.old), admits(&change.new)) {
             (false, true) => Some(ChangeKind::Added),
             (true, true) => Some(ChangeKind::Modified),
@@ -238,13 +233,9 @@ impl Watcher {
     }
 
     fn bookmark(&self, end_of_initial: bool) -> Bytes {
-        let mut metadata =
-            json!({"resourceVersion": self.cursor.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": self.cursor.to_string(), "creationTimestamp": null});
         if end_of_initial && let Some(map) = metadata.as_object_mut() {
-            map.insert(
-                "annotations".to_owned(),
-                json!({"k8s.io/initial-events-end": "true"}),
-            );
+            map.insert("annotations".to_owned(), json!({"k8s.io/initial-events-end": "true"}));
         }
         let object: Value = match self.view {
             View::Table => {

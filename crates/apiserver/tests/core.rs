@@ -14,8 +14,8 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
 use kube::ResourceExt;
 use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
-    Preconditions, WatchEvent, WatchParams,
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+    WatchEvent, WatchParams,
 };
 use serde_json::json;
 
@@ -49,9 +49,7 @@ async fn an_object_lives_from_create_to_delete() {
         )
         .await
         .unwrap();
-    assert!(
-        changed.resource_version().unwrap().parse::<u64>().unwrap() > rv.parse::<u64>().unwrap()
-    );
+    assert!(changed.resource_version().unwrap().parse::<u64>().unwrap() > rv.parse::<u64>().unwrap());
 
     // A write that names an old revision is refused.
     let stale = json!({"metadata": {"resourceVersion": rv}, "data": {"k": "x"}});
@@ -83,10 +81,7 @@ async fn an_object_lives_from_create_to_delete() {
         }),
         ..Default::default()
     };
-    assert_eq!(
-        status(api.delete("first", &wrong).await.unwrap_err()).code,
-        409
-    );
+    assert_eq!(status(api.delete("first", &wrong).await.unwrap_err()).code, 409);
     let right = DeleteParams {
         preconditions: Some(Preconditions {
             uid: changed.uid(),
@@ -110,9 +105,7 @@ async fn a_dry_run_and_a_wrong_namespace_store_nothing() {
         dry_run: true,
         ..Default::default()
     };
-    api.create(&dry, &common::config("ghost", "k", "v"))
-        .await
-        .unwrap();
+    api.create(&dry, &common::config("ghost", "k", "v")).await.unwrap();
     assert!(api.get_opt("ghost").await.unwrap().is_none());
 
     let elsewhere: Api<ConfigMap> = Api::namespaced(town.client.clone(), "nowhere");
@@ -154,10 +147,9 @@ async fn selectors_and_chunks_show_one_consistent_list() {
     let api: Api<ConfigMap> = town.namespaced();
     for i in 0..10 {
         let mut config = common::config(&format!("c{i}"), "k", "v");
-        config.labels_mut().insert(
-            "parity".into(),
-            if i % 2 == 0 { "even" } else { "odd" }.into(),
-        );
+        config
+            .labels_mut()
+            .insert("parity".into(), if i % 2 == 0 { "even" } else { "odd" }.into());
         api.create(&PostParams::default(), &config).await.unwrap();
     }
     let even = api
@@ -170,21 +162,14 @@ async fn selectors_and_chunks_show_one_consistent_list() {
         .await
         .unwrap();
     assert_eq!(one.items.len(), 1);
-    let bad = status(
-        api.list(&ListParams::default().fields("data.k=v"))
-            .await
-            .unwrap_err(),
-    );
+    let bad = status(api.list(&ListParams::default().fields("data.k=v")).await.unwrap_err());
     assert_eq!(
         (bad.code, bad.message.as_str()),
         (400, "field label not supported: data.k")
     );
 
     let first = api.list(&ListParams::default().limit(4)).await.unwrap();
-    assert_eq!(
-        (first.items.len(), first.metadata.remaining_item_count),
-        (4, Some(6))
-    );
+    assert_eq!((first.items.len(), first.metadata.remaining_item_count), (4, Some(6)));
     // What happens between two chunks is not seen by the second.
     api.delete("c5", &DeleteParams::default()).await.unwrap();
     api.create(&PostParams::default(), &common::config("c55", "k", "v"))
@@ -197,10 +182,7 @@ async fn selectors_and_chunks_show_one_consistent_list() {
         .unwrap();
     let names: Vec<String> = rest.items.iter().map(ResourceExt::name_any).collect();
     assert_eq!(names, ["c4", "c5", "c6", "c7", "c8", "c9"]);
-    assert_eq!(
-        rest.metadata.resource_version,
-        first.metadata.resource_version
-    );
+    assert_eq!(rest.metadata.resource_version, first.metadata.resource_version);
 }
 
 #[tokio::test]
@@ -220,13 +202,9 @@ async fn a_watch_tells_every_change_in_order() {
     api.create(&PostParams::default(), &common::config("hidden", "k", "1"))
         .await
         .unwrap();
-    api.patch(
-        "a",
-        &PatchParams::default(),
-        &Patch::Merge(json!({"data": {"k": "2"}})),
-    )
-    .await
-    .unwrap();
+    api.patch("a", &PatchParams::default(), &Patch::Merge(json!({"data": {"k": "2"}})))
+        .await
+        .unwrap();
     // It leaves the selection, comes back, and is deleted.
     for label in [json!(null), json!("me")] {
         api.patch(
@@ -254,10 +232,7 @@ async fn a_watch_tells_every_change_in_order() {
         .try_collect()
         .await
         .unwrap();
-    assert_eq!(
-        seen,
-        ["added a", "modified a", "deleted a", "added a", "deleted a"]
-    );
+    assert_eq!(seen, ["added a", "modified a", "deleted a", "added a", "deleted a"]);
 }
 
 #[tokio::test]
@@ -272,26 +247,16 @@ async fn a_watch_from_before_the_kept_history_is_told_410() {
         .resource_version
         .unwrap();
     for i in 0..6 {
-        api.create(
-            &PostParams::default(),
-            &common::config(&format!("c{i}"), "k", "v"),
-        )
-        .await
-        .unwrap();
+        api.create(&PostParams::default(), &common::config(&format!("c{i}"), "k", "v"))
+            .await
+            .unwrap();
     }
-    let mut stream = api
-        .watch(&WatchParams::default(), &start)
-        .await
-        .unwrap()
-        .boxed();
+    let mut stream = api.watch(&WatchParams::default(), &start).await.unwrap().boxed();
     match stream.next().await.unwrap().unwrap() {
         WatchEvent::Error(e) => assert_eq!((e.code, e.reason.as_str()), (410, "Expired")),
         other => panic!("{other:?}"),
     }
-    assert!(
-        stream.next().await.is_none(),
-        "the watch ends after the error"
-    );
+    assert!(stream.next().await.is_none(), "the watch ends after the error");
     let list = ListParams::default()
         .at(&start)
         .matching(kube::api::VersionMatch::Exact);
@@ -309,18 +274,11 @@ async fn a_slow_watcher_is_cut_off_and_nobody_waits_for_it() {
         .metadata
         .resource_version
         .unwrap();
-    let mut slow = api
-        .watch(&WatchParams::default(), &start)
-        .await
-        .unwrap()
-        .boxed();
+    let mut slow = api.watch(&WatchParams::default(), &start).await.unwrap().boxed();
     for i in 0..400 {
-        api.create(
-            &PostParams::default(),
-            &common::config(&format!("c{i:03}"), "k", "v"),
-        )
-        .await
-        .unwrap();
+        api.create(&PostParams::default(), &common::config(&format!("c{i:03}"), "k", "v"))
+            .await
+            .unwrap();
     }
     let mut last = None;
     while let Some(event) = slow.next().await {
@@ -371,22 +329,14 @@ async fn json_patches_test_before_they_change() {
         serde_json::from_value(json!([{"op": "test", "path": "/data/k", "value": from}, {"op": "replace", "path": "/data/k", "value": to}])).unwrap()
     };
     let done = api
-        .patch(
-            "c",
-            &PatchParams::default(),
-            &Patch::Json::<()>(patch("v", "w")),
-        )
+        .patch("c", &PatchParams::default(), &Patch::Json::<()>(patch("v", "w")))
         .await
         .unwrap();
     assert_eq!(done.data.unwrap()["k"], "w");
     let refused = status(
-        api.patch(
-            "c",
-            &PatchParams::default(),
-            &Patch::Json::<()>(patch("v", "x")),
-        )
-        .await
-        .unwrap_err(),
+        api.patch("c", &PatchParams::default(), &Patch::Json::<()>(patch("v", "x")))
+            .await
+            .unwrap_err(),
     );
     assert_eq!(refused.code, 422);
     // Server-side apply is refused in words, not half done.
@@ -405,9 +355,7 @@ async fn json_patches_test_before_they_change() {
 async fn a_bound_pod_waits_for_its_node() {
     let town = Town::new().await;
     let pods: Api<Pod> = town.namespaced();
-    pods.create(&PostParams::default(), &common::pod("free"))
-        .await
-        .unwrap();
+    pods.create(&PostParams::default(), &common::pod("free")).await.unwrap();
     pods.delete("free", &DeleteParams::default()).await.unwrap();
     assert!(
         pods.get_opt("free").await.unwrap().is_none(),
@@ -434,14 +382,9 @@ async fn a_bound_pod_waits_for_its_node() {
     assert!(pods.get_opt("bound").await.unwrap().is_none());
 
     // A node that is gone cannot report its pods stopped.
-    pods.create(&PostParams::default(), &common::pod("left"))
-        .await
-        .unwrap();
+    pods.create(&PostParams::default(), &common::pod("left")).await.unwrap();
     pods.delete("left", &DeleteParams::default()).await.unwrap();
     let nodes: Api<Node> = Api::all(town.client.clone());
-    nodes
-        .delete("here", &DeleteParams::default())
-        .await
-        .unwrap();
+    nodes.delete("here", &DeleteParams::default()).await.unwrap();
     assert!(pods.get_opt("left").await.unwrap().is_none());
 }

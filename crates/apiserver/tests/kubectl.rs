@@ -46,12 +46,7 @@ impl Kubectl {
 
     fn run(&self, args: &str, input: &str) -> Output {
         let mut child = self.command(args).spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     }
 
@@ -65,10 +60,7 @@ impl Kubectl {
         );
         assert!(output.status.success(), "kubectl {args}\n{text}");
         for part in expected {
-            assert!(
-                text.contains(part),
-                "kubectl {args}: no {part:?} in\n{text}"
-            );
+            assert!(text.contains(part), "kubectl {args}: no {part:?} in\n{text}");
         }
     }
 
@@ -129,40 +121,23 @@ async fn kubectl_works_as_its_users_expect() {
         program: program.into(),
         home: tempfile::tempdir().unwrap(),
     };
-    std::fs::write(
-        kubectl.home.path().join("kubeconfig"),
-        serving.kubeconfig("default"),
-    )
-    .unwrap();
-    tokio::task::spawn_blocking(move || transcript(&kubectl))
-        .await
-        .unwrap();
+    std::fs::write(kubectl.home.path().join("kubeconfig"), serving.kubeconfig("default")).unwrap();
+    tokio::task::spawn_blocking(move || transcript(&kubectl)).await.unwrap();
     stop.cancel();
 }
 
 fn transcript(kubectl: &Kubectl) {
     let changed = MANIFEST.replace("size: 3", "size: 5").replace("x:1", "x:2");
+    kubectl.says("api-resources", "", &["gadgets", "configmaps", "networkpolicies"]);
     kubectl.says(
-        "api-resources",
-        "",
-        &["gadgets", "configmaps", "networkpolicies"],
+        "apply -f -",
+        MANIFEST,
+        &["gadget.things.example.org/one created", "pod/worker created"],
     );
     kubectl.says(
         "apply -f -",
         MANIFEST,
-        &[
-            "gadget.things.example.org/one created",
-            "pod/worker created",
-        ],
-    );
-    kubectl.says(
-        "apply -f -",
-        MANIFEST,
-        &[
-            "one unchanged",
-            "settings unchanged",
-            "pod/worker unchanged",
-        ],
+        &["one unchanged", "settings unchanged", "pod/worker unchanged"],
     );
     kubectl.says(
         "apply --dry-run=server -f -",
@@ -173,34 +148,22 @@ fn transcript(kubectl: &Kubectl) {
     kubectl.says(
         "apply -f -",
         &changed,
-        &[
-            "one configured",
-            "settings unchanged",
-            "pod/worker configured",
-        ],
+        &["one configured", "settings unchanged", "pod/worker configured"],
     );
-    kubectl.says(
-        "get gd,po -o wide",
-        "",
-        &["SIZE", "one", "worker", "Pending", "NODE"],
-    );
+    kubectl.says("get gd,po -o wide", "", &["SIZE", "one", "worker", "Pending", "NODE"]);
     kubectl.says("get toys -o json", "", &["\"size\": 5"]);
     kubectl.says("get cm settings -o yaml", "", &["a: \"1\""]);
     kubectl.says("describe gd one", "", &["Colour:  red", "Events:"]);
     kubectl.says("describe pod worker", "", &["Image:", "x:2", "QoS Class:"]);
     kubectl.says("label gd one team=parts", "", &["labeled"]);
-    kubectl.says(
-        "get gd -l team=parts -o name",
-        "",
-        &["gadget.things.example.org/one"],
-    );
+    kubectl.says("get gd -l team=parts -o name", "", &["gadget.things.example.org/one"]);
     kubectl.says("annotate cm settings note=hi", "", &["annotated"]);
+    kubectl.says("patch gd one --type=merge -p {\"spec\":{\"size\":7}}", "", &["patched"]);
     kubectl.says(
-        "patch gd one --type=merge -p {\"spec\":{\"size\":7}}",
+        "patch gd one --type=json -p [{\"op\":\"replace\",\"path\":\"/spec/colour\",\"value\":\"blue\"}]",
         "",
         &["patched"],
     );
-    kubectl.says("patch gd one --type=json -p [{\"op\":\"replace\",\"path\":\"/spec/colour\",\"value\":\"blue\"}]", "", &["patched"]);
     kubectl.says(
         "patch pod worker -p {\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x:3\"}]}}",
         "",
@@ -216,11 +179,7 @@ fn transcript(kubectl: &Kubectl) {
         "a gadget never shrinks",
     );
     kubectl.says("create configmap made --from-literal=x=y", "", &["created"]);
-    kubectl.says(
-        "create secret generic key --from-literal=token=foo",
-        "",
-        &["created"],
-    );
+    kubectl.says("create secret generic key --from-literal=token=foo", "", &["created"]);
     kubectl.says("get secret key -o jsonpath={.data.token}", "", &["Zm9v"]);
     kubectl.says("create namespace team", "", &["created"]);
     kubectl.says("explain gadget.spec", "", &["size", "-required-"]);
@@ -246,10 +205,7 @@ fn transcript(kubectl: &Kubectl) {
 
 /// `get -w` prints what is there, and then what changes.
 fn watch(kubectl: &Kubectl) {
-    let mut child = kubectl
-        .command("get gd one -w --no-headers")
-        .spawn()
-        .unwrap();
+    let mut child = kubectl.command("get gd one -w --no-headers").spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     assert!(first.starts_with("one") && first.contains('7'), "{first}");

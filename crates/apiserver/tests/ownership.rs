@@ -13,9 +13,7 @@ use common::{Gadget, GadgetSpec, Town};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{
-    Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
-};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
@@ -39,10 +37,7 @@ async fn owned(town: &Town, name: &str, owners: &[&Gadget]) -> ConfigMap {
         reference
     });
     config.metadata.owner_references = Some(references.collect());
-    town.namespaced()
-        .create(&PostParams::default(), &config)
-        .await
-        .unwrap()
+    town.namespaced().create(&PostParams::default(), &config).await.unwrap()
 }
 
 async fn exists(town: &Town, name: &str) -> bool {
@@ -58,35 +53,18 @@ async fn dependents_go_with_their_last_owner() {
     owned(&town, "one", &[&first]).await;
     owned(&town, "two", &[&first, &second]).await;
 
-    gadgets
-        .delete("first", &DeleteParams::default())
-        .await
-        .unwrap();
+    gadgets.delete("first", &DeleteParams::default()).await.unwrap();
     assert!(!exists(&town, "one").await);
     let configs: Api<ConfigMap> = town.namespaced();
-    let left = configs
-        .get("two")
-        .await
-        .unwrap()
-        .owner_references()
-        .to_vec();
-    assert_eq!(
-        left.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(),
-        ["second"]
-    );
-    gadgets
-        .delete("second", &DeleteParams::default())
-        .await
-        .unwrap();
+    let left = configs.get("two").await.unwrap().owner_references().to_vec();
+    assert_eq!(left.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["second"]);
+    gadgets.delete("second", &DeleteParams::default()).await.unwrap();
     assert!(!exists(&town, "two").await);
 
     // An owner of the same name is another owner.
     gadget(&town, "first").await;
     owned(&town, "late", &[&first]).await;
-    assert!(
-        !exists(&town, "late").await,
-        "its owner was gone before it came"
-    );
+    assert!(!exists(&town, "late").await, "its owner was gone before it came");
 }
 
 #[tokio::test]
@@ -95,27 +73,14 @@ async fn orphans_live_and_foreground_waits() {
     let gadgets: Api<Gadget> = town.namespaced();
     let owner = gadget(&town, "owner").await;
     owned(&town, "orphan", &[&owner]).await;
-    gadgets
-        .delete("owner", &DeleteParams::orphan())
-        .await
-        .unwrap();
+    gadgets.delete("owner", &DeleteParams::orphan()).await.unwrap();
     let configs: Api<ConfigMap> = town.namespaced();
-    assert!(
-        configs
-            .get("orphan")
-            .await
-            .unwrap()
-            .owner_references()
-            .is_empty()
-    );
+    assert!(configs.get("orphan").await.unwrap().owner_references().is_empty());
 
     let owner = gadget(&town, "patient").await;
     let mut held = owned(&town, "held", &[&owner]).await;
     held.finalizers_mut().push("example.org/hold".into());
-    configs
-        .replace("held", &PostParams::default(), &held)
-        .await
-        .unwrap();
+    configs.replace("held", &PostParams::default(), &held).await.unwrap();
     let waiting = gadgets
         .delete("patient", &DeleteParams::foreground())
         .await
@@ -123,15 +88,7 @@ async fn orphans_live_and_foreground_waits() {
         .left()
         .unwrap();
     assert_eq!(waiting.finalizers(), ["foregroundDeletion"]);
-    assert!(
-        configs
-            .get("held")
-            .await
-            .unwrap()
-            .metadata
-            .deletion_timestamp
-            .is_some()
-    );
+    assert!(configs.get("held").await.unwrap().metadata.deletion_timestamp.is_some());
     let release = json!({"metadata": {"finalizers": null}});
     configs
         .patch("held", &PatchParams::default(), &Patch::Merge(release))
@@ -147,10 +104,7 @@ async fn finalizers_hold_an_object_and_admit_no_new_ones() {
     let configs: Api<ConfigMap> = town.namespaced();
     let mut config = common::config("held", "k", "v");
     config.finalizers_mut().push("example.org/hold".into());
-    configs
-        .create(&PostParams::default(), &config)
-        .await
-        .unwrap();
+    configs.create(&PostParams::default(), &config).await.unwrap();
     let marked = configs
         .delete("held", &DeleteParams::default())
         .await
@@ -165,9 +119,7 @@ async fn finalizers_hold_an_object_and_admit_no_new_ones() {
         .await
         .unwrap_err();
     assert!(
-        refused
-            .to_string()
-            .contains("no new finalizers can be added"),
+        refused.to_string().contains("no new finalizers can be added"),
         "{refused}"
     );
     let release = json!({"metadata": {"finalizers": []}});
@@ -193,9 +145,7 @@ async fn a_namespace_takes_its_contents_along() {
         .create(&PostParams::default(), &common::config("c", "k", "v"))
         .await
         .unwrap();
-    pods.create(&PostParams::default(), &common::pod("p"))
-        .await
-        .unwrap();
+    pods.create(&PostParams::default(), &common::pod("p")).await.unwrap();
 
     let marked = namespaces
         .delete("doomed", &DeleteParams::default())
@@ -209,10 +159,7 @@ async fn a_namespace_takes_its_contents_along() {
         .create(&PostParams::default(), &common::config("d", "k", "v"))
         .await
         .unwrap_err();
-    assert!(
-        refused.to_string().contains("it is being terminated"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("it is being terminated"), "{refused}");
     // The pod's node has the last word.
     assert!(namespaces.get_opt("doomed").await.unwrap().is_some());
     pods.delete("p", &DeleteParams::default().grace_period(0))
@@ -239,34 +186,18 @@ async fn a_definition_takes_its_objects_along_and_its_watches_hear_of_it() {
         .metadata
         .resource_version
         .unwrap();
-    let mut watch = gadgets
-        .watch(&WatchParams::default(), &now)
-        .await
-        .unwrap()
-        .boxed();
+    let mut watch = gadgets.watch(&WatchParams::default(), &now).await.unwrap().boxed();
     let crds: Api<CustomResourceDefinition> = Api::all(town.client.clone());
     crds.delete("gadgets.things.example.org", &DeleteParams::default())
         .await
         .unwrap();
     assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Deleted(g))) if g.name_any() == "g"));
     assert!(watch.next().await.is_none());
-    assert!(
-        crds.get_opt("gadgets.things.example.org")
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(crds.get_opt("gadgets.things.example.org").await.unwrap().is_none());
     let gone = gadgets.list(&ListParams::default()).await.unwrap_err();
     assert!(matches!(gone, kube::Error::Api(s) if s.code == 404));
     // It may come back, empty.
     let again = <Gadget as kube::CustomResourceExt>::crd();
     crds.create(&PostParams::default(), &again).await.unwrap();
-    assert!(
-        gadgets
-            .list(&ListParams::default())
-            .await
-            .unwrap()
-            .items
-            .is_empty()
-    );
+    assert!(gadgets.list(&ListParams::default()).await.unwrap().items.is_empty());
 }

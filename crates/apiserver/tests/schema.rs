@@ -11,9 +11,7 @@ mod common;
 
 use common::{Gadget, GadgetSpec, Town, status};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{
-    Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective,
-};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -33,10 +31,7 @@ async fn custom_resources_are_defaulted_pruned_and_judged() {
         )
         .await
         .unwrap();
-    assert_eq!(
-        (made.spec.colour.as_str(), made.metadata.generation),
-        ("red", Some(1))
-    );
+    assert_eq!((made.spec.colour.as_str(), made.metadata.generation), ("red", Some(1)));
 
     let bad = status(
         api.create(
@@ -138,13 +133,9 @@ async fn unknown_fields_are_pruned_warned_of_or_refused() {
         ..Default::default()
     };
     let refused = status(
-        api.patch(
-            "loose",
-            &strict,
-            &Patch::Merge(json!({"spec": {"wheels": 4}})),
-        )
-        .await
-        .unwrap_err(),
+        api.patch("loose", &strict, &Patch::Merge(json!({"spec": {"wheels": 4}})))
+            .await
+            .unwrap_err(),
     );
     assert_eq!(refused.code, 400);
     assert!(
@@ -211,9 +202,7 @@ async fn every_bound_is_refused_in_kube_apiservers_words() {
             "maybe": {"type": "string", "nullable": true, "default": "unset"},
         },
     });
-    crds.create(&PostParams::default(), &definition(&spec))
-        .await
-        .unwrap();
+    crds.create(&PostParams::default(), &definition(&spec)).await.unwrap();
     let (api, resource) = probes(&town);
     let make = |name: &str, spec: Value| {
         let mut object = DynamicObject::new(name, &resource);
@@ -271,54 +260,38 @@ async fn every_bound_is_refused_in_kube_apiservers_words() {
             "spec.limits: Invalid value: limits are positive, got 1",
         ),
     ] {
-        let refused = status(
-            api.create(&PostParams::default(), &make("p", spec))
-                .await
-                .unwrap_err(),
-        );
-        assert_eq!(
-            refused.message,
-            format!("Probe.{GROUP} \"p\" is invalid: {expected}")
-        );
+        let refused = status(api.create(&PostParams::default(), &make("p", spec)).await.unwrap_err());
+        assert_eq!(refused.message, format!("Probe.{GROUP} \"p\" is invalid: {expected}"));
     }
     let name = status(
-        api.create(
-            &PostParams::default(),
-            &make("Big_Name", json!({"must": ""})),
-        )
-        .await
-        .unwrap_err(),
+        api.create(&PostParams::default(), &make("Big_Name", json!({"must": ""})))
+            .await
+            .unwrap_err(),
     );
     assert!(
-        name.message
-            .contains("a lowercase RFC 1123 subdomain must consist of"),
+        name.message.contains("a lowercase RFC 1123 subdomain must consist of"),
         "{}",
         name.message
     );
 
     // Nulls where none may be give way, those that may be stay; what is open stays open.
-    let rich = json!({"must": "", "mode": null, "maybe": null, "port": "http", "parts": [{"name": "a"}], "free": {"x": [1]}});
-    let made = api
-        .create(&PostParams::default(), &make("good", rich))
-        .await
-        .unwrap();
-    let expected = json!({"must": "", "maybe": null, "port": "http", "parts": [{"name": "a", "size": 7}], "free": {"x": [1]}});
+    let rich =
+        json!({"must": "", "mode": null, "maybe": null, "port": "http", "parts": [{"name": "a"}], "free": {"x": [1]}});
+    let made = api.create(&PostParams::default(), &make("good", rich)).await.unwrap();
+    let expected =
+        json!({"must": "", "maybe": null, "port": "http", "parts": [{"name": "a", "size": 7}], "free": {"x": [1]}});
     assert_eq!(made.data["spec"], expected);
 
     // A PUT has to say which revision it replaces.
     let blind = status(
-        api.replace(
-            "good",
-            &PostParams::default(),
-            &make("good", json!({"must": "x"})),
-        )
-        .await
-        .unwrap_err(),
+        api.replace("good", &PostParams::default(), &make("good", json!({"must": "x"})))
+            .await
+            .unwrap_err(),
     );
     assert!(
-        blind.message.contains(
-            "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
-        ),
+        blind
+            .message
+            .contains("metadata.resourceVersion: Invalid value: 0: must be specified for an update"),
         "{}",
         blind.message
     );
@@ -329,9 +302,7 @@ async fn a_stricter_schema_leaves_old_objects_writable() {
     let town = Town::new().await;
     let crds: Api<CustomResourceDefinition> = Api::all(town.client.clone());
     let loose = json!({"type": "object", "properties": {"word": {"type": "string"}, "other": {"type": "string"}}});
-    crds.create(&PostParams::default(), &definition(&loose))
-        .await
-        .unwrap();
+    crds.create(&PostParams::default(), &definition(&loose)).await.unwrap();
     let (api, resource) = probes(&town);
     let mut object = DynamicObject::new("old", &resource);
     object.data = json!({"spec": {"word": "TOO LOUD"}});
@@ -354,11 +325,7 @@ async fn a_stricter_schema_leaves_old_objects_writable() {
         .await
         .unwrap();
     let refused = api
-        .patch(
-            "old",
-            &PatchParams::default(),
-            &spec(json!({"word": "LOUDER"})),
-        )
+        .patch("old", &PatchParams::default(), &spec(json!({"word": "LOUDER"})))
         .await
         .unwrap_err();
     assert!(status(refused).message.contains("should match"));
@@ -386,15 +353,9 @@ async fn definitions_that_cannot_work_are_refused() {
     }
     let mut misnamed = definition(&json!({"type": "object"}));
     misnamed.metadata.name = Some("else.example.org".into());
-    let refused = status(
-        crds.create(&PostParams::default(), &misnamed)
-            .await
-            .unwrap_err(),
-    );
+    let refused = status(crds.create(&PostParams::default(), &misnamed).await.unwrap_err());
     assert!(
-        refused
-            .message
-            .contains("must be spec.names.plural+\".\"+spec.group"),
+        refused.message.contains("must be spec.names.plural+\".\"+spec.group"),
         "{}",
         refused.message
     );

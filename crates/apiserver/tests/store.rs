@@ -67,18 +67,10 @@ async fn a_restart_keeps_objects_kinds_and_revisions() {
     );
 
     // What happened before the restart is forgotten: a watch from there starts over.
-    let mut watch = gadgets
-        .watch(&WatchParams::default(), &old)
-        .await
-        .unwrap()
-        .boxed();
+    let mut watch = gadgets.watch(&WatchParams::default(), &old).await.unwrap().boxed();
     assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Error(e))) if e.code == 410));
     // One from the present goes on.
-    let mut watch = gadgets
-        .watch(&WatchParams::default(), &now)
-        .await
-        .unwrap()
-        .boxed();
+    let mut watch = gadgets.watch(&WatchParams::default(), &now).await.unwrap().boxed();
     let spec = GadgetSpec {
         size: 1,
         ..Default::default()
@@ -87,9 +79,7 @@ async fn a_restart_keeps_objects_kinds_and_revisions() {
         .create(&PostParams::default(), &Gadget::new("h", spec))
         .await
         .unwrap();
-    assert!(
-        matches!(watch.next().await, Some(Ok(WatchEvent::Added(g))) if g.metadata.name.as_deref() == Some("h"))
-    );
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Added(g))) if g.metadata.name.as_deref() == Some("h")));
 }
 
 #[tokio::test]
@@ -111,11 +101,8 @@ async fn many_writers_share_commits_and_lose_nothing() {
     let writes = (0..200).map(|i| {
         let api = api.clone();
         async move {
-            api.create(
-                &PostParams::default(),
-                &common::config(&format!("c{i}"), "k", "v"),
-            )
-            .await
+            api.create(&PostParams::default(), &common::config(&format!("c{i}"), "k", "v"))
+                .await
         }
     });
     for made in futures::future::join_all(writes).await {
@@ -124,10 +111,7 @@ async fn many_writers_share_commits_and_lose_nothing() {
     town.server.close().await;
     let town = Town::open(on(dir.path())).await;
     let api: Api<ConfigMap> = town.namespaced();
-    assert_eq!(
-        api.list(&ListParams::default()).await.unwrap().items.len(),
-        200
-    );
+    assert_eq!(api.list(&ListParams::default()).await.unwrap().items.len(), 200);
 }
 
 /// Whatever part of the file is damaged: an error that says what to do, or, where the damage hit no
@@ -152,24 +136,17 @@ async fn a_damaged_store_is_refused_in_words_and_left_alone() {
     let step = (good.len() / 24).max(1);
     let flips = (0..good.len()).step_by(step).map(|at| {
         let mut bad = good.clone();
-        bad[at..(at + 64).min(good.len())]
-            .iter_mut()
-            .for_each(|b| *b ^= 0x5a);
+        bad[at..(at + 64).min(good.len())].iter_mut().for_each(|b| *b ^= 0x5a);
         bad
     });
-    let cuts = [0, 1, 100, good.len() / 2]
-        .into_iter()
-        .map(|len| good[..len].to_vec());
+    let cuts = [0, 1, 100, good.len() / 2].into_iter().map(|len| good[..len].to_vec());
     let mut refused = 0;
     for bad in flips.chain(cuts).chain([b"this is no store".to_vec()]) {
         std::fs::write(&file, &bad).unwrap();
         match ApiServer::open(on(dir.path())) {
             Ok(server) => {
                 let api: Api<ConfigMap> = Api::namespaced(server.client("default"), "default");
-                assert_eq!(
-                    api.list(&ListParams::default()).await.unwrap().items.len(),
-                    20
-                );
+                assert_eq!(api.list(&ListParams::default()).await.unwrap().items.len(), 20);
                 server.close().await;
             }
             Err(error) => {

@@ -52,12 +52,9 @@ async fn a_kubeconfig_opens_the_door_and_nothing_else_does() {
     let outside = client(&kubeconfig).await;
     assert_eq!(outside.default_namespace(), "default");
     let api: Api<ConfigMap> = Api::default_namespaced(outside.clone());
-    api.create(
-        &PostParams::default(),
-        &common::config("over-tls", "k", "v"),
-    )
-    .await
-    .unwrap();
+    api.create(&PostParams::default(), &common::config("over-tls", "k", "v"))
+        .await
+        .unwrap();
     assert!(
         town.namespaced::<ConfigMap>()
             .get_opt("over-tls")
@@ -82,21 +79,10 @@ async fn a_kubeconfig_opens_the_door_and_nothing_else_does() {
         .await
         .unwrap();
     assert_eq!(serving.kubeconfig("default"), kubeconfig);
-    assert_eq!(
-        client(&kubeconfig)
-            .await
-            .apiserver_version()
-            .await
-            .unwrap()
-            .minor,
-        "35"
-    );
+    assert_eq!(client(&kubeconfig).await.apiserver_version().await.unwrap().minor, "35");
 
     let file = dir.path().join("identity.json");
-    assert_eq!(
-        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(
         !format!("{identity:?}").contains(token),
         "secrets print nothing of themselves"
@@ -116,11 +102,7 @@ async fn it_listens_to_its_own_machine_only() {
     let everywhere = "0.0.0.0:0".parse().unwrap();
     let refused = town
         .server
-        .serve(
-            everywhere,
-            Identity::create().unwrap(),
-            CancellationToken::new(),
-        )
+        .serve(everywhere, Identity::create().unwrap(), CancellationToken::new())
         .await;
     assert!(matches!(refused, Err(ServeError::NotLoopback(_))));
 }
@@ -148,14 +130,9 @@ impl PodLogs for Tape {
 async fn logs_come_from_the_source_even_when_the_pod_is_gone() {
     let town = Town::new().await;
     let pods: Api<Pod> = town.namespaced();
-    let made = pods
-        .create(&PostParams::default(), &common::pod("p"))
-        .await
-        .unwrap();
+    let made = pods.create(&PostParams::default(), &common::pod("p")).await.unwrap();
     let nobody = pods.logs("p", &LogParams::default()).await.unwrap_err();
-    assert!(
-        matches!(nobody, kube::Error::Api(s) if s.code == 503 && s.message.contains("no node"))
-    );
+    assert!(matches!(nobody, kube::Error::Api(s) if s.code == 503 && s.message.contains("no node")));
 
     let tape = Arc::new(Tape::default());
     town.server.set_logs(tape.clone());
@@ -175,10 +152,7 @@ async fn logs_come_from_the_source_even_when_the_pod_is_gone() {
         .unwrap();
     assert_eq!(lines, ["one", "two"]);
     pods.delete("p", &DeleteParams::default()).await.unwrap();
-    assert_eq!(
-        pods.logs("p", &LogParams::default()).await.unwrap(),
-        "one\ntwo\n"
-    );
+    assert_eq!(pods.logs("p", &LogParams::default()).await.unwrap(), "one\ntwo\n");
     let asked = tape.0.lock().unwrap().clone();
     assert_eq!(asked[0].uid, made.metadata.uid);
     assert_eq!(
@@ -190,15 +164,9 @@ async fn logs_come_from_the_source_even_when_the_pod_is_gone() {
         ),
         (Some("main"), true, Some(7), true)
     );
-    assert_eq!(
-        (asked[1].uid.as_deref(), asked[1].container.as_deref()),
-        (None, None)
-    );
+    assert_eq!((asked[1].uid.as_deref(), asked[1].container.as_deref()), (None, None));
 
-    let never = pods
-        .logs("never-was", &LogParams::default())
-        .await
-        .unwrap_err();
+    let never = pods.logs("never-was", &LogParams::default()).await.unwrap_err();
     assert!(matches!(never, kube::Error::Api(s) if s.message == "pods \"never-was\" not found"));
     let mut two = common::pod("two");
     let spec = two.spec.as_mut().unwrap();
@@ -207,10 +175,7 @@ async fn logs_come_from_the_source_even_when_the_pod_is_gone() {
     spec.containers.push(second);
     pods.create(&PostParams::default(), &two).await.unwrap();
     let which = pods.logs("two", &LogParams::default()).await.unwrap_err();
-    assert!(
-        which.to_string().contains("choose one of: [main side]"),
-        "{which}"
-    );
+    assert!(which.to_string().contains("choose one of: [main side]"), "{which}");
 }
 
 async fn raw(town: &Town, path: &str, accept: &str) -> Value {
@@ -268,22 +233,10 @@ async fn tables_print_what_kubectl_prints() {
         table["rows"][0]["cells"].as_array().unwrap()[..4],
         [json!("p"), json!("0/1"), json!("Pending"), json!("0")]
     );
-    let none = raw(
-        &town,
-        "/api/v1/pods?fieldSelector=spec.nodeName%3Dthere",
-        TABLE,
-    )
-    .await;
+    let none = raw(&town, "/api/v1/pods?fieldSelector=spec.nodeName%3Dthere", TABLE).await;
     assert_eq!(none["rows"], json!([]));
     // Every kind prints as many cells as it names columns.
-    for path in [
-        "pods",
-        "nodes",
-        "namespaces",
-        "secrets",
-        "configmaps",
-        "events",
-    ] {
+    for path in ["pods", "nodes", "namespaces", "secrets", "configmaps", "events"] {
         let table = raw(&town, &format!("/api/v1/{path}"), TABLE).await;
         let columns = table["columnDefinitions"].as_array().unwrap().len();
         for row in table["rows"].as_array().unwrap() {
@@ -297,10 +250,7 @@ async fn discovery_names_every_kind() {
     let town = Town::new().await;
     for discovery in [
         Discovery::new(town.client.clone()).run().await.unwrap(),
-        Discovery::new(town.client.clone())
-            .run_aggregated()
-            .await
-            .unwrap(),
+        Discovery::new(town.client.clone()).run_aggregated().await.unwrap(),
     ] {
         let group = discovery.get("things.example.org").unwrap();
         let (resource, capabilities) = group.recommended_kind("Gadget").unwrap();
@@ -321,30 +271,18 @@ async fn discovery_names_every_kind() {
         .to_owned();
     let document = raw(&town, &address, "application/json").await;
     let schema = &document["components"]["schemas"]["org.example.things.v1alpha1.Gadget"];
-    assert_eq!(
-        schema["x-kubernetes-group-version-kind"][0]["kind"],
-        "Gadget"
-    );
-    assert_eq!(
-        schema["properties"]["spec"]["properties"]["size"]["maximum"],
-        10.0
-    );
-    assert!(
-        document["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]
-            .is_object()
-    );
+    assert_eq!(schema["x-kubernetes-group-version-kind"][0]["kind"], "Gadget");
+    assert_eq!(schema["properties"]["spec"]["properties"]["size"]["maximum"], 10.0);
+    assert!(document["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"].is_object());
 }
 
 #[tokio::test]
 async fn half_served_things_come_with_a_warning() {
     let town = Town::new().await;
     let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "n"}, "spec": {"podSelector": {}, "surprise": 1}});
-    let request =
-        http::Request::post("/apis/networking.k8s.io/v1/namespaces/default/networkpolicies")
-            .body(kube::client::Body::from(
-                serde_json::to_vec(&policy).unwrap(),
-            ))
-            .unwrap();
+    let request = http::Request::post("/apis/networking.k8s.io/v1/namespaces/default/networkpolicies")
+        .body(kube::client::Body::from(serde_json::to_vec(&policy).unwrap()))
+        .unwrap();
     let response = town.client.send(request).await.unwrap();
     assert_eq!(response.status(), 201);
     let warnings: Vec<&str> = response

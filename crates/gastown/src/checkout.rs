@@ -37,17 +37,12 @@ pub(crate) async fn prepare(
         .await
         .map_err(|e| git_failed(&e))?
         .ok_or_else(|| {
-            Failure::new(exit::USAGE, "the checkout is on no branch (detached HEAD)")
-                .hint("git switch main")
+            Failure::new(exit::USAGE, "the checkout is on no branch (detached HEAD)").hint("git switch main")
         })?;
-    if here
-        .rev_parse("HEAD")
-        .await
-        .map_err(|e| git_failed(&e))?
-        .is_none()
-    {
-        return Err(Failure::new(exit::USAGE, "the checkout has no commit yet")
-            .hint("git add -A && git commit -m 'First'"));
+    if here.rev_parse("HEAD").await.map_err(|e| git_failed(&e))?.is_none() {
+        return Err(
+            Failure::new(exit::USAGE, "the checkout has no commit yet").hint("git add -A && git commit -m 'First'")
+        );
     }
     mirror(&git, place, top, &here).await?;
     let rig = place
@@ -69,25 +64,13 @@ fn rig_name(top: &Path) -> String {
         .map(|n| n.to_string_lossy().into_owned())
         .unwrap_or_default();
     let legal = gastown_api::names::legalized(&name);
-    if legal.is_empty() {
-        "town".to_owned()
-    } else {
-        legal
-    }
+    if legal.is_empty() { "town".to_owned() } else { legal }
 }
 
 /// Two to ten small letters, as a bead prefix must be.
 fn prefix(rig: &str) -> String {
-    let letters: String = rig
-        .chars()
-        .filter(char::is_ascii_lowercase)
-        .take(2)
-        .collect();
-    if letters.len() < 2 {
-        "gt".to_owned()
-    } else {
-        letters
-    }
+    let letters: String = rig.chars().filter(char::is_ascii_lowercase).take(2).collect();
+    if letters.len() < 2 { "gt".to_owned() } else { letters }
 }
 
 /// A bare repository of its own: a first trial touches nobody's remote.
@@ -99,28 +82,21 @@ async fn mirror(git: &Git, place: &Place, top: &Path, here: &Repo) -> Result<(),
         .map_err(|e| git_failed(&e))?;
     let source = Remote::parse(&top.to_string_lossy()).map_err(|e| git_failed(&e))?;
     for behind in repo.mirror(&source).await.map_err(|e| git_failed(&e))? {
-        eprintln!(
-            "note: {behind} in the town has work that your checkout lacks; git fetch gastown shows it"
-        );
+        eprintln!("note: {behind} in the town has work that your checkout lacks; git fetch gastown shows it");
     }
     let text = bare.to_string_lossy();
     here.set_config("remote.gastown.url", &text)
         .await
         .map_err(|e| git_failed(&e))?;
-    here.set_config(
-        "remote.gastown.fetch",
-        "+refs/heads/*:refs/remotes/gastown/*",
-    )
-    .await
-    .map_err(|e| git_failed(&e))
+    here.set_config("remote.gastown.fetch", "+refs/heads/*:refs/remotes/gastown/*")
+        .await
+        .map_err(|e| git_failed(&e))
 }
 
 /// What a project's own files say about its tests.
 fn guessed_test(top: &Path) -> Option<&'static str> {
     let has = |name: &str| top.join(name).is_file();
-    let says = |name: &str, word: &str| {
-        std::fs::read_to_string(top.join(name)).is_ok_and(|t| t.contains(word))
-    };
+    let says = |name: &str, word: &str| std::fs::read_to_string(top.join(name)).is_ok_and(|t| t.contains(word));
     if has("Cargo.toml") {
         Some("cargo test")
     } else if says("package.json", "\"test\"") {
@@ -148,8 +124,7 @@ async fn make_rig(
         let wanted = test.unwrap_or_else(|| held.clone());
         if wanted != held {
             let patch = serde_json::json!({"spec": {"testCommand": wanted}});
-            rigs.patch(name, &PatchParams::default(), &Patch::Merge(patch))
-                .await?;
+            rigs.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
         }
         return Ok(wanted);
     }
@@ -176,8 +151,7 @@ async fn make_rig(
         }),
         ..RigSpec::default()
     };
-    rigs.create(&PostParams::default(), &Rig::new(name, spec))
-        .await?;
+    rigs.create(&PostParams::default(), &Rig::new(name, spec)).await?;
     Ok(test)
 }
 
@@ -196,28 +170,16 @@ fn toolchains() -> Option<Vec<EnvVar>> {
 }
 
 /// Pushes what landed to the checkout's own remote, fast-forward only.
-pub(crate) async fn push(
-    place: &Place,
-    origin: &Remote,
-    branch: &BranchName,
-) -> Result<String, Failure> {
+pub(crate) async fn push(place: &Place, origin: &Remote, branch: &BranchName) -> Result<String, Failure> {
     let git = Git::probe().await.map_err(|e| git_failed(&e))?;
     let repo = git.open(&place.bare()).await.map_err(|e| git_failed(&e))?;
     let name = RefName::branch(branch);
-    let Some(tip) = repo
-        .rev_parse(name.as_str())
-        .await
-        .map_err(|e| git_failed(&e))?
-    else {
+    let Some(tip) = repo.rev_parse(name.as_str()).await.map_err(|e| git_failed(&e))? else {
         return Err(git_failed(&format!("{branch} is not in the town")));
     };
     let short = tip.short().to_owned();
     let update = RefUpdate::set(name, tip, Expect::Any);
-    match repo
-        .push(origin, &[update])
-        .await
-        .map_err(|e| git_failed(&e))?
-    {
+    match repo.push(origin, &[update]).await.map_err(|e| git_failed(&e))? {
         PushOutcome::Done => Ok(short),
         refused => Err(Failure::new(
             exit::REFUSED,

@@ -34,11 +34,7 @@ pub(crate) struct UpArgs {
 
 pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
     let place = Place::here()?;
-    let push = args
-        .push
-        .as_deref()
-        .map(|name| push_target(&place, name))
-        .transpose()?;
+    let push = args.push.as_deref().map(|name| push_target(&place, name)).transpose()?;
     if args.detach {
         return detach::detach(&place).await;
     }
@@ -49,11 +45,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
         repositories: vec![place.bare()],
     })
     .await?;
-    replace(
-        &place.pid_file(),
-        std::process::id().to_string().as_bytes(),
-        0o644,
-    )?;
+    replace(&place.pid_file(), std::process::id().to_string().as_bytes(), 0o644)?;
     let result = live(&args, &place, &mut town, push).await;
     eprintln!("stopping; agents go on where they were when the town comes up again");
     town.stop().await;
@@ -63,8 +55,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
 
 /// Warnings only: what happens is told by the verbs; RUST_LOG shows more.
 fn logs() {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     // A second subscriber cannot be set; then the first one stays.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -73,19 +64,11 @@ fn logs() {
         .try_init();
 }
 
-async fn live(
-    args: &UpArgs,
-    place: &Place,
-    town: &mut Town,
-    push: Option<Remote>,
-) -> Result<(), Failure> {
+async fn live(args: &UpArgs, place: &Place, town: &mut Town, push: Option<Remote>) -> Result<(), Failure> {
     let top = place.checkout.clone().unwrap_or_default();
     let prepared = checkout::prepare(place, &top, &town.client, args.test.clone()).await?;
     greet(place, town, &prepared);
-    let (mut term, mut int) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let pushing = push_landings(place.clone(), town.client.clone(), prepared, push);
     tokio::select! {
         _ = term.recv() => Ok(()),
@@ -104,9 +87,7 @@ fn greet(place: &Place, town: &Town, prepared: &Prepared) {
     println!();
     println!("  gastown sling . -m \"what to do\" --agent-command ./agent.sh --wait");
     println!("  gastown polecat list");
-    println!(
-        "  git fetch gastown && git log gastown/{branch}     then: git merge --ff-only gastown/{branch}"
-    );
+    println!("  git fetch gastown && git log gastown/{branch}     then: git merge --ff-only gastown/{branch}");
     println!("  export KUBECONFIG={}", place.kubeconfig().display());
     println!();
     println!("{READY}; Ctrl-C stops it and keeps everything");
@@ -127,22 +108,24 @@ fn push_target(place: &Place, name: &str) -> Result<Remote, Failure> {
             Failure::new(exit::USAGE, format!("the checkout has no remote {name}"))
                 .hint("git remote -v; gastown up --push REMOTE")
         })?;
-    let remote =
-        Remote::parse(url).map_err(|e| Failure::new(exit::USAGE, format!("{name}: {e}")))?;
+    let remote = Remote::parse(url).map_err(|e| Failure::new(exit::USAGE, format!("{name}: {e}")))?;
     match remote.url().kind() {
         RemoteKind::Path | RemoteKind::File => Ok(remote),
-        _ => Err(Failure::new(exit::USAGE, format!("--push reaches only remotes that are files yet, and {name} is {}", remote.url()))
-            .hint(format!("leave --push out; when work has landed: git fetch gastown && git push {name} gastown/main:main"))),
+        _ => Err(Failure::new(
+            exit::USAGE,
+            format!(
+                "--push reaches only remotes that are files yet, and {name} is {}",
+                remote.url()
+            ),
+        )
+        .hint(format!(
+            "leave --push out; when work has landed: git fetch gastown && git push {name} gastown/main:main"
+        ))),
     }
 }
 
 /// After each landing, where asked to. Never ends by itself.
-async fn push_landings(
-    place: Place,
-    client: kube::Client,
-    prepared: Prepared,
-    push: Option<Remote>,
-) {
+async fn push_landings(place: Place, client: kube::Client, prepared: Prepared, push: Option<Remote>) {
     use futures::StreamExt;
     let Some(origin) = push else {
         return std::future::pending().await;
@@ -174,15 +157,12 @@ pub(crate) async fn down() -> Result<(), Failure> {
         eprintln!("the town of this checkout is not up");
         return Ok(());
     };
-    kill(Pid::from_raw(pid), Signal::SIGTERM)
-        .map_err(|e| Failure::new(exit::FAILED, format!("process {pid}: {e}")))?;
+    kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|e| Failure::new(exit::FAILED, format!("process {pid}: {e}")))?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while place.pid() == Some(pid) {
         if tokio::time::Instant::now() > deadline {
-            return Err(
-                Failure::new(exit::TIMED_OUT, format!("process {pid} does not end"))
-                    .hint(format!("kill -9 {pid}; nothing is lost")),
-            );
+            return Err(Failure::new(exit::TIMED_OUT, format!("process {pid} does not end"))
+                .hint(format!("kill -9 {pid}; nothing is lost")));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -207,16 +187,11 @@ pub(crate) async fn status(output: Output) -> Result<(), Failure> {
             place.data.display(),
             place.kubeconfig().display()
         ),
-        None => format!(
-            "down    start it: gastown up\ndata    {}",
-            place.data.display()
-        ),
+        None => format!("down    start it: gastown up\ndata    {}", place.data.display()),
     };
     print_one(output, "town", &rig, &value, &block)?;
     match pid {
         Some(_) => Ok(()),
-        None => Err(
-            Failure::new(exit::NOT_FOUND, "the town of this checkout is not up").hint("gastown up"),
-        ),
+        None => Err(Failure::new(exit::NOT_FOUND, "the town of this checkout is not up").hint("gastown up")),
     }
 }

@@ -6,8 +6,7 @@ use crate::town::{Plan, Town};
 use clap::Args;
 use futures::{Stream, StreamExt};
 use gastown_api::{
-    AgentConfig, AgentKind, Convoy, ConvoyPhase, ConvoySpec, Polecat, Refinery, Rig, RigSettings,
-    RigSpec, names,
+    AgentConfig, AgentKind, Convoy, ConvoyPhase, ConvoySpec, Polecat, Refinery, Rig, RigSettings, RigSpec, names,
 };
 use gastown_git::{Git, Oid, RefName, Repo};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, LocalObjectReference};
@@ -81,11 +80,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         )
         .hint(demo.whereabouts())),
     };
-    if args
-        .keep
-        .as_ref()
-        .is_some_and(|k| !k.is_empty() && k != "0")
-    {
+    if args.keep.as_ref().is_some_and(|k| !k.is_empty() && k != "0") {
         println!(
             "\nThe town stays up until Ctrl-C:  export KUBECONFIG={}",
             dir.join("town/kubeconfig").display()
@@ -120,19 +115,11 @@ enum Sight {
 }
 
 impl Demo {
-    async fn new(
-        args: &DemoArgs,
-        town: Town,
-        story: Story,
-        bare: PathBuf,
-    ) -> Result<Self, Failure> {
+    async fn new(args: &DemoArgs, town: Town, story: Story, bare: PathBuf) -> Result<Self, Failure> {
         let failed = |e: &dyn std::fmt::Display| Failure::new(exit::FAILED, e.to_string());
         let git = Git::probe().await.map_err(|e| failed(&e))?;
         let repo = git.open(&bare).await.map_err(|e| failed(&e))?;
-        let start = repo
-            .rev_parse("refs/heads/main")
-            .await
-            .map_err(|e| failed(&e))?;
+        let start = repo.rev_parse("refs/heads/main").await.map_err(|e| failed(&e))?;
         let start = start.ok_or_else(|| failed(&"parts.git has no main"))?;
         let cluster = Cluster {
             client: town.client.clone(),
@@ -179,8 +166,7 @@ impl Demo {
     async fn make_rig(&mut self) -> Result<(), Failure> {
         let agent = self.from.join("agent.sh");
         let script = std::fs::read_to_string(&agent).map_err(|e| {
-            Failure::new(exit::USAGE, format!("{}: {e}", agent.display()))
-                .hint("run it from the source: make demo")
+            Failure::new(exit::USAGE, format!("{}: {e}", agent.display())).hint("run it from the source: make demo")
         })?;
         let maps: Api<ConfigMap> = Api::namespaced(self.cluster.client.clone(), DEFAULT_NAMESPACE);
         let map = ConfigMap {
@@ -198,13 +184,8 @@ impl Demo {
             test_command: Some("./test.sh".to_owned()),
             agent: Some(AgentKind::Custom),
             agent_config: Some(AgentConfig {
-                command: vec![
-                    "/bin/sh".to_owned(),
-                    "/gastown/agent-config/agent.sh".to_owned(),
-                ],
-                config_map_ref: Some(LocalObjectReference {
-                    name: AGENT.to_owned(),
-                }),
+                command: vec!["/bin/sh".to_owned(), "/gastown/agent-config/agent.sh".to_owned()],
+                config_map_ref: Some(LocalObjectReference { name: AGENT.to_owned() }),
                 ..AgentConfig::default()
             }),
             settings: Some(RigSettings {
@@ -214,8 +195,7 @@ impl Demo {
             ..RigSpec::default()
         };
         let rigs: Api<Rig> = Api::all(self.cluster.client.clone());
-        rigs.create(&PostParams::default(), &Rig::new(RIG, spec))
-            .await?;
+        rigs.create(&PostParams::default(), &Rig::new(RIG, spec)).await?;
         self.story.line(
             "rig",
             &format!(
@@ -244,18 +224,11 @@ impl Demo {
                 file: Some(self.from.join(format!("tasks/{bead}.md"))),
                 ..SlingArgs::default()
             };
-            names.push(
-                sling(&args, &self.cluster, &access)
-                    .await?
-                    .polecat
-                    .name_any(),
-            );
+            names.push(sling(&args, &self.cluster, &access).await?.polecat.name_any());
             beads.push(bead);
         }
-        self.story.line(
-            "sling",
-            &format!("{} beads -> {}", beads.len(), names.join(" ")),
-        );
+        self.story
+            .line("sling", &format!("{} beads -> {}", beads.len(), names.join(" ")));
         let convoys: Api<Convoy> = Api::namespaced(self.cluster.client.clone(), DEFAULT_NAMESPACE);
         let spec = ConvoySpec {
             description: "the demo's eight".to_owned(),
@@ -288,11 +261,7 @@ impl Demo {
         };
         let kept = gastown_wire::snapshot_ref(&polecat.uid().unwrap_or_default());
         let kept = RefName::parse(&kept).map_err(|e| failed(&e))?;
-        let kept = self
-            .repo
-            .rev_parse(&format!("{kept}^"))
-            .await
-            .map_err(|e| failed(&e))?;
+        let kept = self.repo.rev_parse(&format!("{kept}^")).await.map_err(|e| failed(&e))?;
         let commits = self
             .repo
             .count_commits(Some(&self.start), &tip)
@@ -316,9 +285,7 @@ impl Demo {
     }
 
     fn by_bead(&self, bead: &str) -> Option<&Polecat> {
-        self.polecats
-            .values()
-            .find(|p| p.spec.bead_id.as_deref() == Some(bead))
+        self.polecats.values().find(|p| p.spec.bead_id.as_deref() == Some(bead))
     }
 
     /// Takes a sight in; true when all has landed.
@@ -345,15 +312,9 @@ impl Demo {
 
     fn tell_running(&mut self) {
         let count = |f: &dyn Fn(&Polecat) -> bool| self.polecats.values().filter(|p| f(p)).count();
-        let running = count(&|p| {
-            p.status
-                .as_ref()
-                .is_some_and(|s| s.pod_active == Some(true))
-        });
+        let running = count(&|p| p.status.as_ref().is_some_and(|s| s.pod_active == Some(true)));
         let begun = count(&|p| p.status.as_ref().is_some_and(|s| s.attempt.is_some()));
-        if i32::try_from(begun).unwrap_or(i32::MAX) >= AT_ONCE
-            && running > 0
-            && self.told.insert("running".to_owned())
+        if i32::try_from(begun).unwrap_or(i32::MAX) >= AT_ONCE && running > 0 && self.told.insert("running".to_owned())
         {
             let queued = self.polecats.len().saturating_sub(begun);
             self.story.line(
@@ -364,11 +325,7 @@ impl Demo {
     }
 
     fn tell_event(&mut self, event: &Event) {
-        let key = event
-            .metadata
-            .uid
-            .clone()
-            .unwrap_or_else(|| event.name_any());
+        let key = event.metadata.uid.clone().unwrap_or_else(|| event.name_any());
         if !self.told.insert(key) {
             return;
         }
@@ -391,11 +348,7 @@ impl Demo {
             ("Refinery", "CulpritFound") => ("culprit", message),
             ("Refinery", "Landed" | "AlreadyOnTarget") => ("landed", message),
             ("Refinery", "Conflict") => ("conflict", message),
-            (_, other)
-                if event.type_.as_deref() == Some("Warning")
-                    && kind != "Refinery"
-                    && kind != "Pod" =>
-            {
+            (_, other) if event.type_.as_deref() == Some("Warning") && kind != "Refinery" && kind != "Pod" => {
                 ("warning", format!("{about} {other}: {message}"))
             }
             _ => return,
@@ -407,33 +360,18 @@ impl Demo {
     fn whereabouts(&self) -> String {
         let one = |p: &Polecat| {
             let s = p.status.clone().unwrap_or_default();
-            format!(
-                "{} {:?} {}",
-                p.name_any(),
-                s.phase,
-                s.message.unwrap_or_default()
-            )
+            format!("{} {:?} {}", p.name_any(), s.phase, s.message.unwrap_or_default())
         };
-        self.polecats
-            .values()
-            .map(one)
-            .collect::<Vec<_>>()
-            .join("; ")
+        self.polecats.values().map(one).collect::<Vec<_>>().join("; ")
     }
 
     /// Figures, the summary file, and whether what the demo is to show was shown.
     async fn conclude(&mut self, dir: &Path) -> Result<(), Failure> {
-        let polecats: Api<Polecat> =
-            Api::namespaced(self.cluster.client.clone(), DEFAULT_NAMESPACE);
-        for polecat in polecats
-            .list(&kube::api::ListParams::default())
-            .await?
-            .items
-        {
+        let polecats: Api<Polecat> = Api::namespaced(self.cluster.client.clone(), DEFAULT_NAMESPACE);
+        for polecat in polecats.list(&kube::api::ListParams::default()).await?.items {
             self.polecats.insert(polecat.name_any(), polecat);
         }
-        let refineries: Api<Refinery> =
-            Api::namespaced(self.cluster.client.clone(), DEFAULT_NAMESPACE);
+        let refineries: Api<Refinery> = Api::namespaced(self.cluster.client.clone(), DEFAULT_NAMESPACE);
         let queue = refineries
             .get(&names::refinery_name(RIG))
             .await?
@@ -454,13 +392,8 @@ impl Demo {
             "test_runs": queue.test_runs, "seconds": (seconds * 10.0).round() / 10.0,
             "main_landings": queue.landings, "main_landings_green": queue.landings,
         });
-        let text = serde_json::to_string_pretty(&summary)
-            .map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
-        replace(
-            &dir.join("summary.json"),
-            format!("{text}\n").as_bytes(),
-            0o644,
-        )?;
+        let text = serde_json::to_string_pretty(&summary).map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
+        replace(&dir.join("summary.json"), format!("{text}\n").as_bytes(), 0o644)?;
         println!(
             "\n{slung} slung, {landed} landed, {lost} pod lost, {} sent back, {work_lost} work lost.   {} test runs.   {} landings, each tested.",
             back.len(),
@@ -472,10 +405,7 @@ impl Demo {
             (slung == 8 && landed == 8, "eight slung and eight landed"),
             (lost == 1, "exactly one pod lost"),
             (self.restored, "the lost pod's uncommitted file restored"),
-            (
-                was(RED, "TestFailed"),
-                "the red change sent back with its failing test",
-            ),
+            (was(RED, "TestFailed"), "the red change sent back with its failing test"),
             (
                 CLASH.iter().any(|b| was(b, "Conflict")),
                 "one of the two that clash sent back with the conflict",
@@ -494,11 +424,7 @@ impl Demo {
 /// Beads and reasons of the rounds that came back.
 fn handed_back(polecat: &Polecat) -> Vec<(String, String)> {
     let bead = polecat.spec.bead_id.clone().unwrap_or_default();
-    let rounds = polecat
-        .status
-        .as_ref()
-        .map(|s| s.rounds.clone())
-        .unwrap_or_default();
+    let rounds = polecat.status.as_ref().map(|s| s.rounds.clone()).unwrap_or_default();
     rounds
         .into_iter()
         .filter(|r| r.outcome == "HandedBack")
@@ -513,12 +439,8 @@ fn sights(cluster: &Cluster) -> impl Stream<Item = Sight> + use<> {
     let polecats: Api<Polecat> = Api::namespaced(client(), DEFAULT_NAMESPACE);
     let convoys: Api<Convoy> = Api::namespaced(client(), DEFAULT_NAMESPACE);
     let events: Api<Event> = Api::namespaced(client(), DEFAULT_NAMESPACE);
-    let polecats = watcher(polecats, config.clone())
-        .default_backoff()
-        .applied_objects();
-    let convoys = watcher(convoys, config.clone())
-        .default_backoff()
-        .applied_objects();
+    let polecats = watcher(polecats, config.clone()).default_backoff().applied_objects();
+    let convoys = watcher(convoys, config.clone()).default_backoff().applied_objects();
     let events = watcher(events, config).default_backoff().applied_objects();
     futures::stream::select(
         futures::stream::select(

@@ -15,9 +15,7 @@ pub(crate) const READY: &str = "the town is up";
 pub(crate) async fn detach(place: &Place) -> Result<(), Failure> {
     std::fs::create_dir_all(&place.data)?;
     let log = std::fs::File::create(place.log())?;
-    let args = std::env::args_os()
-        .skip(1)
-        .filter(|a| a != "--detach" && a != "-d");
+    let args = std::env::args_os().skip(1).filter(|a| a != "--detach" && a != "-d");
     #[expect(
         clippy::disallowed_types,
         reason = "a detached town is this very program, not a tool of another room"
@@ -40,10 +38,7 @@ pub(crate) async fn detach(place: &Place) -> Result<(), Failure> {
         if let Some(status) = child.try_wait()? {
             eprint!("{text}");
             let code = u8::try_from(status.code().unwrap_or(1)).unwrap_or(exit::FAILED);
-            return Err(Failure::new(
-                code,
-                format!("the town did not come up ({status})"),
-            ));
+            return Err(Failure::new(code, format!("the town did not come up ({status})")));
         }
         if tokio::time::Instant::now() > deadline {
             return Err(Failure::new(

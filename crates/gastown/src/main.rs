@@ -75,12 +75,7 @@ async fn run(cli: Cli) -> ExitCode {
             Ok(())
         }
         Command::Completion { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "gastown",
-                &mut std::io::stdout(),
-            );
+            clap_complete::generate(shell, &mut Cli::command(), "gastown", &mut std::io::stdout());
             Ok(())
         }
         Command::Up(args) => commands::up(args).await,

@@ -30,11 +30,10 @@ impl Place {
         let here = std::env::current_dir()?;
         let top = here.ancestors().find(|dir| dir.join(".git").exists());
         let Some(top) = top else {
-            return Err(Failure::new(
-                exit::USAGE,
-                format!("{} is not in a git checkout", here.display()),
-            )
-            .hint("cd into your repository first; or git init && git add -A && git commit"));
+            return Err(
+                Failure::new(exit::USAGE, format!("{} is not in a git checkout", here.display()))
+                    .hint("cd into your repository first; or git init && git add -A && git commit"),
+            );
         };
         let top = top.canonicalize()?;
         let name = top
@@ -50,10 +49,7 @@ impl Place {
 
     /// A town whose data is in that folder and that is of no checkout.
     pub(crate) fn at(data: PathBuf) -> Self {
-        Self {
-            checkout: None,
-            data,
-        }
+        Self { checkout: None, data }
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {
@@ -81,18 +77,13 @@ impl Place {
     }
 
     pub(crate) fn keep(&self, settings: &TownSettings) -> Result<(), Failure> {
-        let text = serde_json::to_vec_pretty(settings)
-            .map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
+        let text = serde_json::to_vec_pretty(settings).map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
         replace(&self.settings_file(), &text, 0o644)
     }
 
     /// The process that runs the town, where one does.
     pub(crate) fn pid(&self) -> Option<i32> {
-        let pid: i32 = std::fs::read_to_string(self.pid_file())
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
+        let pid: i32 = std::fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()?;
         let alive = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok();
         alive.then_some(pid)
     }
@@ -116,16 +107,11 @@ pub(crate) fn replace(path: &Path, text: &[u8], mode: u32) -> Result<(), Failure
 }
 
 fn state_home() -> Result<PathBuf, Failure> {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|p| p.is_absolute())
-    };
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .map(|state| state.join("gastown"))
         .ok_or_else(|| {
-            Failure::new(exit::FAILED, "neither XDG_STATE_HOME nor HOME is set")
-                .hint("export HOME=/some/folder")
+            Failure::new(exit::FAILED, "neither XDG_STATE_HOME nor HOME is set").hint("export HOME=/some/folder")
         })
 }

@@ -14,9 +14,7 @@ impl Story {
         println!(
             "Gas Town on one machine. Kubernetes API, pods, git, tests: real. The model: a scripted stand-in (no key needed)."
         );
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 
     /// Seconds since the start.
@@ -26,10 +24,7 @@ impl Story {
 
     /// One event.
     pub(crate) fn line(&self, label: &str, text: &str) {
-        let clean: String = text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         println!("{:4.1}s  {label:<9}  {clean}", self.seconds());
         // A reader that is gone is no reason to stop the run.
         let _ = std::io::stdout().flush();

@@ -3,9 +3,7 @@
 use crate::place::{Place, TownSettings, replace};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use gastown_apiserver::{
-    ApiServer, Identity, LogError, LogRequest, OpenError, Options, PodLogs, Serving,
-};
+use gastown_apiserver::{ApiServer, Identity, LogError, LogRequest, OpenError, Options, PodLogs, Serving};
 use gastown_node::{Isolation, LogQuery, LogsError, Node, NodeLogs, NodeOptions};
 use gastown_operator::{Health, Metrics, Settings};
 use gastown_rules::Town as Rules;
@@ -133,14 +131,12 @@ async fn isolation(unconfined: bool) -> Result<(Isolation, String), Failure> {
             Isolation::Unconfined,
             "none (this system forbids user namespaces): agents can do what you can".to_owned(),
         )),
-        Err(e) => Err(Failure::new(
-            exit::REFUSED,
-            format!("pods cannot be isolated here: {}", e.reason),
-        )
-        .hint(format!(
-            "{}; or go on without isolation, as agents run on most laptops: --unconfined",
-            e.advice
-        ))),
+        Err(e) => Err(
+            Failure::new(exit::REFUSED, format!("pods cannot be isolated here: {}", e.reason)).hint(format!(
+                "{}; or go on without isolation, as agents run on most laptops: --unconfined",
+                e.advice
+            )),
+        ),
     }
 }
 
@@ -151,10 +147,7 @@ fn open(place: &Place) -> Result<ApiServer, Failure> {
     };
     ApiServer::open(options).map_err(|e| match e {
         OpenError::Locked { .. } => {
-            let pid = place
-                .pid()
-                .map(|p| format!(" (process {p})"))
-                .unwrap_or_default();
+            let pid = place.pid().map(|p| format!(" (process {p})")).unwrap_or_default();
             Failure::new(exit::REFUSED, format!("this town is up already{pid}: {e}"))
                 .hint("use it as it is, or stop it first: gastown down")
         }
@@ -162,11 +155,7 @@ fn open(place: &Place) -> Result<ApiServer, Failure> {
     })
 }
 
-async fn serve(
-    server: &ApiServer,
-    place: &Place,
-    shutdown: &CancellationToken,
-) -> Result<Serving, Failure> {
+async fn serve(server: &ApiServer, place: &Place, shutdown: &CancellationToken) -> Result<Serving, Failure> {
     let identity = |e: &dyn std::fmt::Display| failed("the API server's certificate", e);
     let dir = place.data.join("identity");
     let load = || Identity::load_or_create(&dir).map_err(|e| identity(&e));
@@ -202,8 +191,7 @@ async fn install(client: &Client) -> Result<(), Failure> {
             Ok(_) => {}
             Err(kube::Error::Api(s)) if s.code == 409 => {
                 let patch = serde_json::json!({ "spec": crd.spec });
-                api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
-                    .await?;
+                api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
             }
             Err(e) => return Err(e.into()),
         }
@@ -228,10 +216,7 @@ async fn install(client: &Client) -> Result<(), Failure> {
 
 fn node_options(plan: &Plan, isolation: Isolation) -> Result<NodeOptions, Failure> {
     let here = std::env::current_exe()?;
-    let bin = here
-        .parent()
-        .map(std::path::Path::to_path_buf)
-        .unwrap_or_default();
+    let bin = here.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
     if !bin.join("gastown-harness").is_file() {
         return Err(Failure::new(
             exit::FAILED,
@@ -242,11 +227,7 @@ fn node_options(plan: &Plan, isolation: Isolation) -> Result<NodeOptions, Failur
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let mut path_prefix = vec![bin];
     // A Rust toolchain lies under the hidden home: brought back by name, read-only.
-    path_prefix.extend(
-        home.iter()
-            .map(|h| h.join(".cargo/bin"))
-            .filter(|p| p.is_dir()),
-    );
+    path_prefix.extend(home.iter().map(|h| h.join(".cargo/bin")).filter(|p| p.is_dir()));
     let mut hide = vec![plan.place.data.clone()];
     hide.extend(home);
     Ok(NodeOptions {
@@ -264,10 +245,7 @@ fn node_options(plan: &Plan, isolation: Isolation) -> Result<NodeOptions, Failur
 struct Logs(NodeLogs);
 
 impl PodLogs for Logs {
-    fn logs(
-        &self,
-        request: LogRequest,
-    ) -> BoxFuture<'static, Result<gastown_apiserver::LogStream, LogError>> {
+    fn logs(&self, request: LogRequest) -> BoxFuture<'static, Result<gastown_apiserver::LogStream, LogError>> {
         let logs = self.0.clone();
         Box::pin(async move {
             let since = request
@@ -281,9 +259,7 @@ impl PodLogs for Logs {
                 container: request.container,
                 follow: request.follow,
                 tail_lines: request.tail_lines,
-                since_time: request
-                    .since_time
-                    .or_else(|| since.map(|s| jiff::Timestamp::now() - s)),
+                since_time: request.since_time.or_else(|| since.map(|s| jiff::Timestamp::now() - s)),
                 limit_bytes: request.limit_bytes,
                 previous: request.previous,
                 timestamps: request.timestamps,

@@ -77,8 +77,8 @@ impl AgentRepo {
             "--ignore-submodules=all",
         ]);
         let answer = call.ok().await?;
-        let entries = fields(&answer.stdout)
-            .map(|entry| status_entry(entry).ok_or_else(|| answer.unreadable("a short entry")));
+        let entries =
+            fields(&answer.stdout).map(|entry| status_entry(entry).ok_or_else(|| answer.unreadable("a short entry")));
         entries.collect()
     }
 }

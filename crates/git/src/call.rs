@@ -117,8 +117,7 @@ impl Call {
     }
 
     pub(crate) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.args
-            .extend(args.into_iter().map(|a| a.as_ref().to_owned()));
+        self.args.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
         self
     }
 
@@ -162,8 +161,7 @@ impl Call {
 
     pub(crate) fn credential(mut self, credential: &Credential) -> Self {
         self.secrets.extend(credential.secrets());
-        self.config
-            .push(("credential.helper", Credential::HELPER.to_owned()));
+        self.config.push(("credential.helper", Credential::HELPER.to_owned()));
         for (key, value) in credential.environment() {
             self = self.env(key, value);
         }

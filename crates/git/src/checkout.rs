@@ -41,9 +41,7 @@ impl Repo {
         fresh
             .fetch_from(self, &[Refspec::commit(want.commit, &kept)], options)
             .await?;
-        let call = fresh
-            .call("checkout")
-            .args(["--quiet", "--force", "--no-guess"]);
+        let call = fresh.call("checkout").args(["--quiet", "--force", "--no-guess"]);
         let call = match want.branch {
             Some(branch) => call.arg(branch.as_str()),
             None => call.args(["--detach", want.commit.as_str()]),

@@ -153,8 +153,7 @@ impl Commit {
     }
 
     fn parse(id: Oid, raw: &[u8]) -> Option<Self> {
-        let (mut tree, mut parents, mut author, mut committer, mut encoding) =
-            (None, Vec::new(), None, None, None);
+        let (mut tree, mut parents, mut author, mut committer, mut encoding) = (None, Vec::new(), None, None, None);
         let mut rest = raw;
         loop {
             let end = rest.iter().position(|b| *b == b'\n')?;
@@ -171,16 +170,8 @@ impl Commit {
             match key {
                 b"tree" => tree = Some(oid()?),
                 b"parent" => parents.push(oid()?),
-                b"author" => {
-                    author = Some(Signature {
-                        line: value.to_vec(),
-                    })
-                }
-                b"committer" => {
-                    committer = Some(Signature {
-                        line: value.to_vec(),
-                    })
-                }
+                b"author" => author = Some(Signature { line: value.to_vec() }),
+                b"committer" => committer = Some(Signature { line: value.to_vec() }),
                 b"encoding" => encoding = Some(String::from_utf8_lossy(value).into_owned()),
                 _ => {}
             }
@@ -256,10 +247,7 @@ impl Repo {
             command: "cat-file",
             what: format!("no answer for {id}"),
         };
-        self.commits(std::slice::from_ref(id))
-            .await?
-            .pop()
-            .ok_or_else(missing)
+        self.commits(std::slice::from_ref(id)).await?.pop().ok_or_else(missing)
     }
 
     /// Reads many commits with one command, in the given order.
@@ -277,8 +265,8 @@ impl Repo {
         let mut rest = answer.stdout.as_slice();
         let mut commits = Vec::with_capacity(ids.len());
         for id in ids {
-            let (commit, after) = batch_entry(id, rest)
-                .ok_or_else(|| answer.unreadable(format!("{id} is not a commit here")))?;
+            let (commit, after) =
+                batch_entry(id, rest).ok_or_else(|| answer.unreadable(format!("{id} is not a commit here")))?;
             commits.push(commit);
             rest = after;
         }
@@ -296,10 +284,7 @@ fn batch_entry<'a>(id: &Oid, bytes: &'a [u8]) -> Option<(Commit, &'a [u8])> {
         .parse()
         .ok()?;
     let body = bytes.get(end + 1..)?;
-    Some((
-        Commit::parse(id.clone(), body.get(..size)?)?,
-        body.get(size + 1..)?,
-    ))
+    Some((Commit::parse(id.clone(), body.get(..size)?)?, body.get(size + 1..)?))
 }
 
 #[cfg(test)]
@@ -312,10 +297,7 @@ mod tests {
     #[test]
     fn odd_authors_become_lines_git_takes() {
         for (line, sound) in [
-            (
-                "A U Thor <a@b.c> 1700000000 +0200",
-                "A U Thor <a@b.c> 1700000000 +0200",
-            ),
+            ("A U Thor <a@b.c> 1700000000 +0200", "A U Thor <a@b.c> 1700000000 +0200"),
             ("A U Thor <a@b.c>", "A U Thor <a@b.c> 0 +0000"),
             ("nobody", "nobody <> 0 +0000"),
             ("<a@b> 5 +0000", "unknown <a@b> 5 +0000"),
@@ -324,11 +306,7 @@ mod tests {
             let signature = Signature {
                 line: line.as_bytes().to_vec(),
             };
-            assert_eq!(
-                String::from_utf8(signature.sound()).unwrap(),
-                sound,
-                "{line}"
-            );
+            assert_eq!(String::from_utf8(signature.sound()).unwrap(), sound, "{line}");
         }
         let signed = Identity::new("Ev\nil <x>", "a>b\0").at_seconds(-5);
         assert_eq!(signed.line, b"Evil x <ab> 0 +0000");

@@ -22,19 +22,10 @@ impl Repo {
     ///
     /// # Errors
     /// If a commit is not here.
-    pub async fn diff_text(
-        &self,
-        a: &Oid,
-        b: &Oid,
-        paths: &[&Path],
-        most: usize,
-    ) -> Result<Text, GitError> {
-        let call = self.call("diff").args([
-            "--no-color",
-            "--no-ext-diff",
-            "--no-textconv",
-            "--find-renames",
-        ]);
+    pub async fn diff_text(&self, a: &Oid, b: &Oid, paths: &[&Path], most: usize) -> Result<Text, GitError> {
+        let call = self
+            .call("diff")
+            .args(["--no-color", "--no-ext-diff", "--no-textconv", "--find-renames"]);
         let call = call
             .arg(a.as_str())
             .arg(b.as_str())
@@ -56,12 +47,7 @@ impl Repo {
         let call = self
             .call("diff")
             .args(["--name-only", "-z", "--no-renames", "--no-ext-diff"]);
-        let answer = call
-            .arg(a.as_str())
-            .arg(b.as_str())
-            .end_of_options()
-            .ok()
-            .await?;
+        let answer = call.arg(a.as_str()).arg(b.as_str()).end_of_options().ok().await?;
         Ok(fields(&answer.stdout).map(path).collect())
     }
 }

@@ -103,9 +103,7 @@ impl GitError {
             Self::Failed { fault, .. } => *fault,
             Self::Timeout { .. } => Fault::Network,
             Self::NoRepository(_) => Fault::NotFound,
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                Fault::Disk
-            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Fault::Disk,
             Self::Missing { .. }
             | Self::TooOld { .. }
             | Self::NotGit { .. }
@@ -231,10 +229,7 @@ const WORDS: &[(&[&str], Fault)] = &[
 ];
 
 fn code(status: &Option<i32>) -> String {
-    status.map_or_else(
-        || "killed by a signal".to_owned(),
-        |code| format!("exit code {code}"),
-    )
+    status.map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit code {code}"))
 }
 
 fn tail(stderr: &str) -> String {
@@ -275,10 +270,7 @@ mod tests {
                 "Host key verification failed.\nfatal: Could not read from remote repository.",
                 Fault::HostKey,
             ),
-            (
-                "fatal: couldn't find remote ref refs/heads/x",
-                Fault::NoSuchRef,
-            ),
+            ("fatal: couldn't find remote ref refs/heads/x", Fault::NoSuchRef),
             (
                 "kex_exchange_identification: read\nfatal: Could not read from remote repository.",
                 Fault::Network,
@@ -296,10 +288,6 @@ mod tests {
             assert_eq!(Fault::read(said), fault, "{said}");
         }
         assert!(Fault::Network.is_transient() && Fault::Locked.is_transient());
-        assert!(
-            !Fault::Denied.is_transient()
-                && !Fault::NotFound.is_transient()
-                && !Fault::Other.is_transient()
-        );
+        assert!(!Fault::Denied.is_transient() && !Fault::NotFound.is_transient() && !Fault::Other.is_transient());
     }
 }

@@ -117,12 +117,7 @@ impl Repo {
     ///
     /// # Errors
     /// [`Fault::NoSuchRef`](crate::Fault::NoSuchRef) if a single ref asked for is not there; other faults as they are.
-    pub async fn fetch(
-        &self,
-        remote: &Remote,
-        specs: &[Refspec],
-        options: FetchOptions,
-    ) -> Result<(), GitError> {
+    pub async fn fetch(&self, remote: &Remote, specs: &[Refspec], options: FetchOptions) -> Result<(), GitError> {
         self.fetching(options)
             .remote(remote)
             .args(arguments(specs, options))
@@ -135,12 +130,7 @@ impl Repo {
     ///
     /// # Errors
     /// As [`Repo::fetch`].
-    pub async fn fetch_from(
-        &self,
-        other: &Repo,
-        specs: &[Refspec],
-        options: FetchOptions,
-    ) -> Result<(), GitError> {
+    pub async fn fetch_from(&self, other: &Repo, specs: &[Refspec], options: FetchOptions) -> Result<(), GitError> {
         self.fetch_path(other.dir(), true, specs, options).await
     }
 
@@ -177,11 +167,7 @@ impl Repo {
     }
 
     fn fetching(&self, options: FetchOptions) -> Call {
-        let FetchOptions {
-            depth,
-            tags: _,
-            prune,
-        } = options;
+        let FetchOptions { depth, tags: _, prune } = options;
         let call = self.call("fetch").args([
             "--quiet",
             "--no-write-fetch-head",

@@ -179,9 +179,7 @@ impl Git {
         let answer = repo.call("rev-parse").arg("--git-dir").run().await?;
         match answer.code {
             Some(0) => Ok(repo),
-            _ if answer.stderr.contains("not a git repository") => {
-                Err(GitError::NoRepository(dir.to_owned()))
-            }
+            _ if answer.stderr.contains("not a git repository") => Err(GitError::NoRepository(dir.to_owned())),
             _ => Err(answer.failure()),
         }
     }
@@ -190,11 +188,7 @@ impl Git {
     ///
     /// # Errors
     /// If the remote cannot be read; [`GitError::fault`] tells why.
-    pub async fn ls_remote(
-        &self,
-        remote: &Remote,
-        patterns: &[&str],
-    ) -> Result<BTreeMap<RefName, Oid>, GitError> {
+    pub async fn ls_remote(&self, remote: &Remote, patterns: &[&str]) -> Result<BTreeMap<RefName, Oid>, GitError> {
         let answer = Call::new(self, "ls-remote")
             .args(["--quiet", "--refs"])
             .remote(remote)
@@ -203,9 +197,7 @@ impl Git {
             .await?;
         let mut refs = BTreeMap::new();
         for line in answer.text().lines() {
-            let (oid, name) = line
-                .split_once('\t')
-                .ok_or_else(|| answer.unreadable(line))?;
+            let (oid, name) = line.split_once('\t').ok_or_else(|| answer.unreadable(line))?;
             let oid = Oid::parse(oid).map_err(|e| answer.unreadable(e.to_string()))?;
             // A server may hold names we would not write; they are not ours. git matches patterns at any depth; we do not.
             if let Ok(name) = RefName::parse(name)
@@ -261,10 +253,7 @@ impl Environment {
         variables.extend(FIXED.iter().map(|(k, v)| ((*k).into(), (*v).into())));
         variables.push(("HOME".into(), dir.into()));
         variables.push(("GIT_CONFIG_GLOBAL".into(), config.into()));
-        Self {
-            variables,
-            _home: home,
-        }
+        Self { variables, _home: home }
     }
 }
 
@@ -276,9 +265,7 @@ struct Home(PathBuf);
 impl Home {
     fn create() -> Option<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let nanos = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_nanos());
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
         let name = format!(
             "gastown-git-{}-{}-{nanos}",
             std::process::id(),

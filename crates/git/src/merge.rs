@@ -34,12 +34,7 @@ impl Repo {
         self.merging(ours, theirs, false).await
     }
 
-    pub(crate) async fn merging(
-        &self,
-        ours: &Oid,
-        theirs: &Oid,
-        unrelated: bool,
-    ) -> Result<MergeTree, GitError> {
+    pub(crate) async fn merging(&self, ours: &Oid, theirs: &Oid, unrelated: bool) -> Result<MergeTree, GitError> {
         let call = self
             .call("merge-tree")
             .args(["--write-tree", "-z", "--name-only", "--messages"])
@@ -54,27 +49,18 @@ impl Repo {
 /// `<tree>\0 {<path>\0} \0 {<n>\0 {<path>\0}×n <kind>\0 <message>\0}`; exit code 1 means conflict.
 fn parse(answer: &Answer) -> Result<MergeTree, GitError> {
     let mut parts = fields(&answer.stdout);
-    let tree = parts
-        .next()
-        .and_then(|t| Oid::parse(std::str::from_utf8(t).ok()?).ok());
+    let tree = parts.next().and_then(|t| Oid::parse(std::str::from_utf8(t).ok()?).ok());
     let tree = tree.ok_or_else(|| answer.unreadable("no tree"))?;
     if answer.code == Some(0) {
         return Ok(MergeTree::Clean { tree });
     }
-    let mut paths: Vec<PathBuf> = parts
-        .by_ref()
-        .take_while(|p| !p.is_empty())
-        .map(path)
-        .collect();
+    let mut paths: Vec<PathBuf> = parts.by_ref().take_while(|p| !p.is_empty()).map(path).collect();
     paths.sort();
     paths.dedup();
     let mut messages = Vec::new();
     while let Some(count) = parts.next() {
-        let count = std::str::from_utf8(count)
-            .ok()
-            .and_then(|n| n.parse::<usize>().ok());
-        let count =
-            count.ok_or_else(|| answer.unreadable("a message without a number of paths"))?;
+        let count = std::str::from_utf8(count).ok().and_then(|n| n.parse::<usize>().ok());
+        let count = count.ok_or_else(|| answer.unreadable("a message without a number of paths"))?;
         // The paths, then what kind of message it is, then the message.
         let kind = parts.by_ref().nth(count).unwrap_or_default();
         let text = parts.next().unwrap_or_default();
@@ -109,8 +95,7 @@ mod tests {
             "{}\0a b\nc\0d\0\0002\0a b\nc\0d\0CONFLICT (x)\0CONFLICT (x): both\n\0001\0e\0Auto-merging\0Auto-merging e\n\0",
             Oid::zero()
         );
-        let MergeTree::Conflict { paths, messages } = parse(&answer(1, said.into_bytes())).unwrap()
-        else {
+        let MergeTree::Conflict { paths, messages } = parse(&answer(1, said.into_bytes())).unwrap() else {
             panic!("clean")
         };
         assert_eq!(paths, ["a b\nc", "d"].map(std::path::PathBuf::from));

@@ -26,9 +26,7 @@ impl Oid {
     /// # Errors
     /// [`NameError`] if it is not 40 or 64 hex digits.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let hex = text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         if hex && matches!(text.len(), 40 | 64) {
             return Ok(Self(text.to_owned()));
         }
@@ -222,14 +220,7 @@ mod tests {
     fn ids() {
         assert!(Oid::parse(&"a".repeat(40)).is_ok());
         assert!(Oid::parse(&"0".repeat(64)).is_ok_and(|o| o.is_zero()));
-        for bad in [
-            "",
-            "HEAD",
-            &"a".repeat(41),
-            &"A".repeat(40),
-            &"g".repeat(40),
-            "--all",
-        ] {
+        for bad in ["", "HEAD", &"a".repeat(41), &"A".repeat(40), &"g".repeat(40), "--all"] {
             assert!(Oid::parse(bad).is_err(), "{bad}");
         }
         assert!(Oid::zero().is_zero());

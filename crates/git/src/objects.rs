@@ -51,10 +51,7 @@ impl Repo {
                 TreeEntry::File { name, blob } => ("100644 blob", name, blob),
                 TreeEntry::Folder { name, tree } => ("040000 tree", name, tree),
             };
-            if name.is_empty()
-                || matches!(name.as_str(), "." | ".." | ".git")
-                || name.contains(['/', '\0'])
-            {
+            if name.is_empty() || matches!(name.as_str(), "." | ".." | ".git") || name.contains(['/', '\0']) {
                 let why = "the name of one file or folder is needed";
                 return Err(NameError {
                     kind: "tree entry",
@@ -72,12 +69,7 @@ impl Repo {
     ///
     /// # Errors
     /// [`GitError::TooLarge`] beyond `most` bytes; if the commit is not here.
-    pub async fn read_file_at(
-        &self,
-        commit: &Oid,
-        path: &Path,
-        most: usize,
-    ) -> Result<Option<Vec<u8>>, GitError> {
+    pub async fn read_file_at(&self, commit: &Oid, path: &Path, most: usize) -> Result<Option<Vec<u8>>, GitError> {
         let call = self
             .call("ls-tree")
             .args(["-z", "--full-tree"])

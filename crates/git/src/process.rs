@@ -61,12 +61,7 @@ struct Group(Option<Pid>);
 
 impl Group {
     fn of(child: &Child) -> Self {
-        Self(
-            child
-                .id()
-                .and_then(|id| i32::try_from(id).ok())
-                .map(Pid::from_raw),
-        )
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
     }
 
     fn kill(&self) {
@@ -110,11 +105,7 @@ pub(crate) async fn run(spec: Spec<'_>) -> Result<Output, Broken> {
     let mut child = command.spawn().map_err(Broken::Spawn)?;
     let mut group = Group::of(&child);
     let mut out = Output::default();
-    let finished = tokio::time::timeout(
-        spec.deadline,
-        drive(&mut child, &group, spec.stdin, spec.cap, &mut out),
-    )
-    .await;
+    let finished = tokio::time::timeout(spec.deadline, drive(&mut child, &group, spec.stdin, spec.cap, &mut out)).await;
     if !matches!(finished, Ok(Ok(_))) {
         group.kill();
         // Reap it, so that it is really gone when the caller tries again.
@@ -145,8 +136,7 @@ async fn drive(
     cap: Cap,
     out: &mut Output,
 ) -> io::Result<bool> {
-    let (pipe_in, pipe_out, pipe_err) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (pipe_in, pipe_out, pipe_err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Cap::Fail(limit) | Cap::Truncate(limit)) = cap;
     let (stdout, stderr) = (&mut out.stdout, &mut out.stderr);
     let reading = async {
@@ -187,11 +177,7 @@ async fn feed(pipe: Option<ChildStdin>, bytes: Option<Vec<u8>>) -> io::Result<()
 }
 
 /// Reads up to `limit` bytes; true if there were more.
-async fn read_head(
-    mut pipe: impl AsyncRead + Unpin,
-    limit: usize,
-    into: &mut Vec<u8>,
-) -> io::Result<bool> {
+async fn read_head(mut pipe: impl AsyncRead + Unpin, limit: usize, into: &mut Vec<u8>) -> io::Result<bool> {
     let mut chunk = vec![0; 16 * 1024];
     loop {
         let n = pipe.read(&mut chunk).await?;
@@ -207,11 +193,7 @@ async fn read_head(
 }
 
 /// Reads everything and keeps the last `limit` bytes.
-async fn read_tail(
-    mut pipe: impl AsyncRead + Unpin,
-    limit: usize,
-    into: &mut Vec<u8>,
-) -> io::Result<()> {
+async fn read_tail(mut pipe: impl AsyncRead + Unpin, limit: usize, into: &mut Vec<u8>) -> io::Result<()> {
     let mut chunk = vec![0; 4 * 1024];
     loop {
         let n = pipe.read(&mut chunk).await?;

@@ -42,11 +42,7 @@ impl RefUpdate {
     /// The ref goes.
     #[must_use]
     pub fn delete(dst: RefName, expect: Expect) -> Self {
-        Self {
-            dst,
-            new: None,
-            expect,
-        }
+        Self { dst, new: None, expect }
     }
 }
 
@@ -78,17 +74,13 @@ impl Repo {
     ///
     /// # Errors
     /// If the remote gave no verdict. A transient error may hide a push that was carried out: look, then decide.
-    pub async fn push(
-        &self,
-        remote: &Remote,
-        updates: &[RefUpdate],
-    ) -> Result<PushOutcome, GitError> {
+    pub async fn push(&self, remote: &Remote, updates: &[RefUpdate]) -> Result<PushOutcome, GitError> {
         if updates.is_empty() {
             return Ok(PushOutcome::Done);
         }
-        let call =
-            self.call("push")
-                .args(["--porcelain", "--atomic", "--no-verify", "--no-follow-tags"]);
+        let call = self
+            .call("push")
+            .args(["--porcelain", "--atomic", "--no-verify", "--no-follow-tags"]);
         let call = call.args(updates.iter().filter_map(lease)).remote(remote);
         let answer = call.args(updates.iter().map(refspec)).run().await?;
         if answer.code == Some(0) {
@@ -153,11 +145,7 @@ enum Verdict {
 /// Tells apart what was stale, what the remote forbids, and what may pass by itself. Refs that are refused only because
 /// another one was do not count.
 fn verdict(refusals: &[Refusal], stderr: &str) -> Verdict {
-    let stale: Vec<RefName> = refusals
-        .iter()
-        .filter(|r| is_stale(r))
-        .map(|r| r.dst.clone())
-        .collect();
+    let stale: Vec<RefName> = refusals.iter().filter(|r| is_stale(r)).map(|r| r.dst.clone()).collect();
     if !stale.is_empty() {
         return Verdict::Outcome(PushOutcome::Stale { refs: stale });
     }
@@ -178,16 +166,10 @@ fn verdict(refusals: &[Refusal], stderr: &str) -> Verdict {
         };
         return Verdict::Outcome(PushOutcome::Stale { refs });
     }
-    match refusals
-        .iter()
-        .find(|r| r.by_remote && !is_follower(&r.why))
-    {
+    match refusals.iter().find(|r| r.by_remote && !is_follower(&r.why)) {
         Some(refusal) if !is_passing(&refusal.why, fault) => {
             let mut why = refusal.why.clone();
-            for line in stderr
-                .lines()
-                .filter_map(|line| line.strip_prefix("remote:"))
-            {
+            for line in stderr.lines().filter_map(|line| line.strip_prefix("remote:")) {
                 why.push('\n');
                 why.push_str(line.trim());
             }
@@ -196,9 +178,7 @@ fn verdict(refusals: &[Refusal], stderr: &str) -> Verdict {
                 why,
             })
         }
-        Some(_) if !fault.is_transient() && fault != Fault::Disk => {
-            Verdict::Unclear(Fault::Network)
-        }
+        Some(_) if !fault.is_transient() && fault != Fault::Disk => Verdict::Unclear(Fault::Network),
         // Only followers: the server's transaction failed for a reason it did not give.
         None if !refusals.is_empty() && fault == Fault::Other => Verdict::Unclear(Fault::Locked),
         _ => Verdict::Unclear(fault),
@@ -222,10 +202,7 @@ fn is_stale(refusal: &Refusal) -> bool {
 fn is_follower(why: &str) -> bool {
     matches!(
         why,
-        "atomic push failed"
-            | "atomic push failure"
-            | "atomic transaction failed"
-            | "transaction failed"
+        "atomic push failed" | "atomic push failure" | "atomic transaction failed" | "transaction failed"
     )
 }
 
@@ -239,9 +216,7 @@ fn is_passing(why: &str, fault: Fault) -> bool {
         "internal server error",
         "timeout",
     ];
-    fault == Fault::Locked
-        || fault == Fault::Disk
-        || words.iter().any(|w| why.to_ascii_lowercase().contains(w))
+    fault == Fault::Locked || fault == Fault::Disk || words.iter().any(|w| why.to_ascii_lowercase().contains(w))
 }
 
 #[cfg(test)]
@@ -297,25 +272,16 @@ mod tests {
                 panic!("{outcome:?}")
             };
             assert_eq!(dst, name("refs/heads/main"));
-            assert_eq!(
-                told,
-                format!("{why}\nerror: GH006: Protected branch update failed")
-            );
+            assert_eq!(told, format!("{why}\nerror: GH006: Protected branch update failed"));
         }
     }
 
     #[test]
     fn trouble_of_the_server_is_no_refusal() {
         let lost = "!\tabc:refs/heads/a\t[remote failure] (remote failed to report status)";
-        assert_eq!(
-            read(lost, "error: failed to push some refs"),
-            Err(Fault::Network)
-        );
+        assert_eq!(read(lost, "error: failed to push some refs"), Err(Fault::Network));
         let full = "!\tabc:refs/heads/a\t[remote rejected] (unpacker error)";
-        assert_eq!(
-            read(full, "remote: fatal: No space left on device"),
-            Err(Fault::Disk)
-        );
+        assert_eq!(read(full, "remote: fatal: No space left on device"), Err(Fault::Disk));
         assert_eq!(
             read("", "fatal: '/x' does not appear to be a git repository"),
             Err(Fault::NotFound)

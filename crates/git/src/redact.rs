@@ -22,9 +22,7 @@ fn mask_urls(text: &str) -> String {
         out.push_str("://");
         // The authority ends at the first of these; a password may itself hold `@`, so the last `@` counts.
         let end = after
-            .find(|c: char| {
-                c == '/' || c == '?' || c == '#' || c == '\'' || c == '"' || c.is_whitespace()
-            })
+            .find(|c: char| c == '/' || c == '?' || c == '#' || c == '\'' || c == '"' || c.is_whitespace())
             .unwrap_or(after.len());
         let (authority, tail) = after.split_at(end);
         match authority.rsplit_once('@') {

@@ -22,12 +22,7 @@ impl Repo {
     ///
     /// # Errors
     /// If git refuses for another reason than the expectation.
-    pub async fn update_ref(
-        &self,
-        name: &RefName,
-        new: &Oid,
-        expect: Expect,
-    ) -> Result<Cas, GitError> {
+    pub async fn update_ref(&self, name: &RefName, new: &Oid, expect: Expect) -> Result<Cas, GitError> {
         self.update_refs(&[RefUpdate::set(name.clone(), new.clone(), expect)])
             .await
     }
@@ -37,8 +32,7 @@ impl Repo {
     /// # Errors
     /// If git refuses for another reason than the expectation.
     pub async fn delete_ref(&self, name: &RefName, expect: Expect) -> Result<Cas, GitError> {
-        self.update_refs(&[RefUpdate::delete(name.clone(), expect)])
-            .await
+        self.update_refs(&[RefUpdate::delete(name.clone(), expect)]).await
     }
 
     /// Moves many refs of this repository: all or none.
@@ -53,10 +47,7 @@ impl Repo {
             .stdin(input)
             .run()
             .await?;
-        if answer.code != Some(0)
-            && is_lost(&answer.stderr)
-            && Fault::read(&answer.stderr) != Fault::Locked
-        {
+        if answer.code != Some(0) && is_lost(&answer.stderr) && Fault::read(&answer.stderr) != Fault::Locked {
             return Ok(Cas::Lost);
         }
         answer.accept(&[0]).map(|_| Cas::Done)
@@ -75,9 +66,7 @@ impl Repo {
         let answer = call.ok().await?;
         let mut refs = BTreeMap::new();
         for line in answer.text().lines() {
-            let (oid, name) = line
-                .split_once(' ')
-                .ok_or_else(|| answer.unreadable(line))?;
+            let (oid, name) = line.split_once(' ').ok_or_else(|| answer.unreadable(line))?;
             let oid = Oid::parse(oid).map_err(|e| answer.unreadable(e.to_string()))?;
             if let Ok(name) = RefName::parse(name) {
                 refs.insert(name, oid);

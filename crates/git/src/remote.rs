@@ -79,20 +79,14 @@ impl RemoteUrl {
             return match scheme {
                 "https" => Ok(RemoteKind::Https),
                 "ssh" => Ok(RemoteKind::Ssh),
-                "http" | "git" => {
-                    Err("it is neither encrypted nor authenticated: use https or ssh")
-                }
+                "http" | "git" => Err("it is neither encrypted nor authenticated: use https or ssh"),
                 _ => Err("use https, ssh, file or an absolute path"),
             };
         }
         // host:path, as in git@github.com:o/r.git: the colon stands before the first slash.
         match text.split_once(':') {
-            Some((_, path)) if path.starts_with(':') => {
-                Err("remote helpers are not allowed: use https, ssh or a path")
-            }
-            Some((host, path)) if !host.is_empty() && !host.contains('/') && !path.is_empty() => {
-                Ok(RemoteKind::Ssh)
-            }
+            Some((_, path)) if path.starts_with(':') => Err("remote helpers are not allowed: use https, ssh or a path"),
+            Some((host, path)) if !host.is_empty() && !host.contains('/') && !path.is_empty() => Ok(RemoteKind::Ssh),
             _ => Err("it is a relative path: write an absolute one"),
         }
     }
@@ -188,10 +182,7 @@ impl Remote {
     /// The remote at `url`. A user and password in an `https` address become its credential.
     #[must_use]
     pub fn new(url: RemoteUrl) -> Self {
-        Self {
-            url,
-            credential: None,
-        }
+        Self { url, credential: None }
     }
 
     /// Parses the address and takes it.
@@ -290,10 +281,7 @@ mod tests {
         let remote = Remote::parse("https://bot:hunt%40er2@h:8443/o/r.git").unwrap();
         let (argument, credential) = remote.parts();
         assert_eq!(argument, "https://h:8443/o/r.git");
-        assert_eq!(
-            credential.unwrap().environment().map(|(_, v)| v),
-            ["bot", "hunt@er2"]
-        );
+        assert_eq!(credential.unwrap().environment().map(|(_, v)| v), ["bot", "hunt@er2"]);
         let shown = format!("{remote} {remote:?} {:?}", remote.parts().1);
         assert!(!shown.contains("hunt") && !shown.contains("bot"), "{shown}");
     }

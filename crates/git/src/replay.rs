@@ -41,13 +41,7 @@ impl Repo {
     ///
     /// # Errors
     /// If a commit is not here.
-    pub async fn replay(
-        &self,
-        onto: &Oid,
-        base: &Oid,
-        tip: &Oid,
-        committer: &Identity,
-    ) -> Result<Replay, GitError> {
+    pub async fn replay(&self, onto: &Oid, base: &Oid, tip: &Oid, committer: &Identity) -> Result<Replay, GitError> {
         let range = self.commits_between(Some(base), tip).await?;
         if range.iter().any(|c| c.parents.len() > 1) {
             let (first, message) = summary(&range);
@@ -72,12 +66,7 @@ impl Repo {
         })
     }
 
-    async fn replay_one(
-        &self,
-        at: &Commit,
-        commit: &Commit,
-        committer: &Identity,
-    ) -> Result<Step, GitError> {
+    async fn replay_one(&self, at: &Commit, commit: &Commit, committer: &Identity) -> Result<Step, GitError> {
         if commit.parents.as_slice() == std::slice::from_ref(&at.id) {
             let step = if commit.tree == at.tree {
                 Step::Same
@@ -97,10 +86,7 @@ impl Repo {
             message: b"replay",
         };
         let beside = self.commit_tree(&beside).await?;
-        let tree = match self
-            .merging(&beside, &commit.id, commit.parents.is_empty())
-            .await?
-        {
+        let tree = match self.merging(&beside, &commit.id, commit.parents.is_empty()).await? {
             MergeTree::Clean { tree } => tree,
             MergeTree::Conflict { paths, messages } => {
                 return Ok(Step::conflict(commit, paths, messages));
@@ -118,9 +104,7 @@ impl Repo {
             message: &commit.message,
         };
         let id = self.commit_tree(&new).await?;
-        let NewCommit {
-            author, committer, ..
-        } = new;
+        let NewCommit { author, committer, .. } = new;
         Ok(Step::Next(Box::new(Commit {
             id,
             tree,
@@ -144,8 +128,7 @@ impl Repo {
         author: Option<Signature>,
         committer: &Identity,
     ) -> Result<Replay, GitError> {
-        self.join(onto, tip, message, author, committer, false)
-            .await
+        self.join(onto, tip, message, author, committer, false).await
     }
 
     /// Merges `tip` into `onto` with a merge commit, also where a fast-forward would do.
@@ -191,17 +174,10 @@ impl Repo {
             }
         };
         if !merge && tree == at.tree {
-            return Ok(Replay::Done {
-                tip: at.id,
-                commits: 0,
-            });
+            return Ok(Replay::Done { tip: at.id, commits: 0 });
         }
         let by = after(committer, &at, &theirs.committer);
-        let parents = if merge {
-            vec![at.id, theirs.id]
-        } else {
-            vec![at.id]
-        };
+        let parents = if merge { vec![at.id, theirs.id] } else { vec![at.id] };
         let author = author.unwrap_or_else(|| if merge { by.clone() } else { theirs.author });
         let mut message = message.trim_end().to_owned();
         message.push('\n');
@@ -237,12 +213,7 @@ impl Step {
 
 /// The committer as of the author's instant, but never before the parent: git walks history by these dates.
 fn after(committer: &Identity, parent: &Commit, author: &Signature) -> Signature {
-    committer.at_seconds(
-        author
-            .person()
-            .seconds
-            .max(parent.committer.person().seconds),
-    )
+    committer.at_seconds(author.person().seconds.max(parent.committer.person().seconds))
 }
 
 /// The message of one commit for many: the first one's, and the subjects of the others.

@@ -98,10 +98,7 @@ impl Repo {
     /// If git cannot tell.
     pub async fn has_commit(&self, commit: &Oid) -> Result<bool, GitError> {
         // rev-parse of a full id would answer without looking; the suffix makes it look.
-        Ok(self
-            .object(&format!("{commit}^{{commit}}"))
-            .await?
-            .is_some())
+        Ok(self.object(&format!("{commit}^{{commit}}")).await?.is_some())
     }
 
     /// The tree of a commit.
@@ -152,24 +149,15 @@ impl Repo {
     ///
     /// # Errors
     /// If one of them is not here.
-    pub async fn commits_between(
-        &self,
-        base: Option<&Oid>,
-        tip: &Oid,
-    ) -> Result<Vec<Commit>, GitError> {
+    pub async fn commits_between(&self, base: Option<&Oid>, tip: &Oid) -> Result<Vec<Commit>, GitError> {
         let call = self
             .call("rev-list")
             .args(["--reverse", "--topo-order"])
             .args(range(base, tip))
             .end_of_options();
         let answer = call.ok().await?;
-        let ids = answer
-            .text()
-            .lines()
-            .map(Oid::parse)
-            .collect::<Result<Vec<_>, _>>();
-        self.commits(&ids.map_err(|e| answer.unreadable(e.to_string()))?)
-            .await
+        let ids = answer.text().lines().map(Oid::parse).collect::<Result<Vec<_>, _>>();
+        self.commits(&ids.map_err(|e| answer.unreadable(e.to_string()))?).await
     }
 
     /// How many commits `tip` has that `base` does not.
@@ -185,21 +173,14 @@ impl Repo {
             .ok()
             .await?;
         let text = answer.text();
-        text.trim()
-            .parse()
-            .map_err(|_| answer.unreadable(text.trim()))
+        text.trim().parse().map_err(|_| answer.unreadable(text.trim()))
     }
 
     /// The last `most` commits of `tip` that `base` does not have, newest first, as `<short id> <subject>`.
     ///
     /// # Errors
     /// If one of them is not here.
-    pub async fn log_oneline(
-        &self,
-        base: Option<&Oid>,
-        tip: &Oid,
-        most: usize,
-    ) -> Result<Vec<String>, GitError> {
+    pub async fn log_oneline(&self, base: Option<&Oid>, tip: &Oid, most: usize) -> Result<Vec<String>, GitError> {
         let call = self
             .call("log")
             .args(["--no-decorate", "--no-color", "--format=%h %s"])

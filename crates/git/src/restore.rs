@@ -63,18 +63,10 @@ impl Repo {
     }
 
     /// The paths in which a commit differs from its parent, and whether it lacks them.
-    async fn changes(
-        &self,
-        parent: Option<&Oid>,
-        commit: &Oid,
-    ) -> Result<Vec<(bool, PathBuf)>, GitError> {
-        let call = self.call("diff-tree").args([
-            "-r",
-            "-z",
-            "--no-renames",
-            "--name-status",
-            "--no-commit-id",
-        ]);
+    async fn changes(&self, parent: Option<&Oid>, commit: &Oid) -> Result<Vec<(bool, PathBuf)>, GitError> {
+        let call = self
+            .call("diff-tree")
+            .args(["-r", "-z", "--no-renames", "--name-status", "--no-commit-id"]);
         let call = match parent {
             Some(parent) => call.args([parent.as_str(), commit.as_str()]),
             None => call.args(["--root", commit.as_str()]),
@@ -93,11 +85,7 @@ impl Repo {
             return Ok(());
         }
         let index = ScratchIndex::new(self);
-        index
-            .call(self, "read-tree")
-            .arg(commit.as_str())
-            .ok()
-            .await?;
+        index.call(self, "read-tree").arg(commit.as_str()).ok().await?;
         let mut input = Vec::new();
         for path in paths {
             input.extend(path_bytes(path));

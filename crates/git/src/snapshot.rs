@@ -74,11 +74,7 @@ impl AgentRepo {
     /// If git fails, as it may when files change under its hands: try again at the next interval.
     pub async fn snapshot(&self, name: &RefName, limits: Limits) -> Result<Snapshot, GitError> {
         let entries = self.status_porcelain().await?;
-        let dirty = entries
-            .iter()
-            .map(|e| &e.path)
-            .collect::<BTreeSet<_>>()
-            .len();
+        let dirty = entries.iter().map(|e| &e.path).collect::<BTreeSet<_>>().len();
         let (paths, skipped) = self.choose(entries, limits);
         let head = self.head().await?;
         let tree = if paths.is_empty() {
@@ -96,11 +92,7 @@ impl AgentRepo {
                 None
             }
         };
-        Ok(Snapshot {
-            commit,
-            dirty,
-            skipped,
-        })
+        Ok(Snapshot { commit, dirty, skipped })
     }
 
     /// Parts what is kept from what is not.
@@ -145,18 +137,12 @@ impl AgentRepo {
             Ok(about) if !about.is_file() => Some(SkippedWhy::Unreadable),
             Ok(about) if about.len() > most => Some(SkippedWhy::TooLarge),
             // One file that cannot be read would fail the whole snapshot.
-            Ok(_) => std::fs::File::open(&full)
-                .is_err()
-                .then_some(SkippedWhy::Unreadable),
+            Ok(_) => std::fs::File::open(&full).is_err().then_some(SkippedWhy::Unreadable),
         }
     }
 
     /// The tree of `HEAD` with these paths as they are in the work tree; `None` if that is `HEAD`'s own.
-    async fn tree_with(
-        &self,
-        head: Option<&Oid>,
-        paths: &[PathBuf],
-    ) -> Result<Option<Oid>, GitError> {
+    async fn tree_with(&self, head: Option<&Oid>, paths: &[PathBuf]) -> Result<Option<Oid>, GitError> {
         let index = ScratchIndex::new(self.inner());
         let base = match head {
             Some(head) => Some(self.inner().tree_of(head).await?),
@@ -168,13 +154,9 @@ impl AgentRepo {
             None => read.arg("--empty").ok().await?,
         };
         // Deletions first: a file may have become a folder, or the other way round.
-        let (here, gone): (Vec<&PathBuf>, Vec<&PathBuf>) = paths
-            .iter()
-            .partition(|path| is_file(&self.dir().join(path)));
-        for (paths, options) in [
-            (gone, &["--force-remove"][..]),
-            (here, &["--add", "--replace"][..]),
-        ] {
+        let (here, gone): (Vec<&PathBuf>, Vec<&PathBuf>) =
+            paths.iter().partition(|path| is_file(&self.dir().join(path)));
+        for (paths, options) in [(gone, &["--force-remove"][..]), (here, &["--add", "--replace"][..])] {
             let mut input = Vec::new();
             for path in paths {
                 input.extend(path_bytes(path));
@@ -195,13 +177,7 @@ impl AgentRepo {
     }
 
     /// Puts the tree at the ref, unless it is there already.
-    async fn keep(
-        &self,
-        name: &RefName,
-        tree: &Oid,
-        head: Option<Oid>,
-        before: Option<Oid>,
-    ) -> Result<Oid, GitError> {
+    async fn keep(&self, name: &RefName, tree: &Oid, head: Option<Oid>, before: Option<Oid>) -> Result<Oid, GitError> {
         let parents: Vec<Oid> = head.into_iter().collect();
         if let Some(before) = before {
             let old = self.inner().cat_commit(&before).await?;
@@ -278,11 +254,9 @@ fn looks_secret(path: &Path) -> bool {
         .file_name()
         .map(|n| n.to_string_lossy().to_ascii_lowercase())
         .unwrap_or_default();
-    let in_folder = path.components().any(|c| {
-        [".ssh", ".gnupg", ".aws", ".kube"]
-            .iter()
-            .any(|d| c.as_os_str() == *d)
-    });
+    let in_folder = path
+        .components()
+        .any(|c| [".ssh", ".gnupg", ".aws", ".kube"].iter().any(|d| c.as_os_str() == *d));
     let exact = [
         ".env",
         ".envrc",
@@ -317,10 +291,7 @@ fn looks_secret(path: &Path) -> bool {
         .iter()
         .any(|e| name.ends_with(e));
     let env_file = name.starts_with(".env.") && !example;
-    in_folder
-        || env_file
-        || exact.contains(&name.as_str())
-        || ends.iter().any(|e| name.ends_with(e))
+    in_folder || env_file || exact.contains(&name.as_str()) || ends.iter().any(|e| name.ends_with(e))
 }
 
 #[cfg(test)]

@@ -3,10 +3,7 @@
 use std::fmt;
 
 /// The oldest git we work with (Debian 12 ships 2.39): the first with `merge-tree --write-tree`.
-pub const FLOOR: Version = Version {
-    major: 2,
-    minor: 38,
-};
+pub const FLOOR: Version = Version { major: 2, minor: 38 };
 
 /// Major and minor version; nothing we do depends on more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,11 +17,7 @@ pub struct Version {
 impl Version {
     /// Reads the answer of `git version`.
     pub(crate) fn parse(answer: &str) -> Option<Self> {
-        let number = answer
-            .trim()
-            .strip_prefix("git version ")?
-            .split_whitespace()
-            .next()?;
+        let number = answer.trim().strip_prefix("git version ")?.split_whitespace().next()?;
         let mut parts = number.split('.');
         let major = parts.next()?.parse().ok()?;
         let minor = parts.next()?.parse().ok()?;
@@ -58,29 +51,11 @@ mod tests {
             ("git version 2.51.0.windows.1", 2, 51),
             ("git version 3.0.rc1", 3, 0),
         ] {
-            assert_eq!(
-                Version::parse(said),
-                Some(Version { major, minor }),
-                "{said}"
-            );
+            assert_eq!(Version::parse(said), Some(Version { major, minor }), "{said}");
         }
         assert_eq!(Version::parse("hub version 2.14"), None);
-        assert!(
-            Version {
-                major: 2,
-                minor: 37
-            }
-            .lacks()
-            .is_some()
-        );
-        assert!(
-            Version {
-                major: 2,
-                minor: 38
-            }
-            .lacks()
-            .is_none()
-        );
+        assert!(Version { major: 2, minor: 37 }.lacks().is_some());
+        assert!(Version { major: 2, minor: 38 }.lacks().is_none());
         assert!(Version { major: 3, minor: 0 }.lacks().is_none());
     }
 }

@@ -8,12 +8,10 @@ mod joining;
 
 use std::collections::BTreeMap;
 
-use gastown_git::{
-    Checkout, Depth, Expect, Git, GitError, Oid, PushOutcome, RefName, RefUpdate, Refspec,
-};
+use gastown_git::{Checkout, Depth, Expect, Git, GitError, Oid, PushOutcome, RefName, RefUpdate, Refspec};
 use gastown_wire::{
-    CandidateOutcome, CandidateReport, Conflict, Included, MAX_MEMBERS, Report as _, TestOrders,
-    VERSION, exit, record_ref,
+    CandidateOutcome, CandidateReport, Conflict, Included, MAX_MEMBERS, Report as _, TestOrders, VERSION, exit,
+    record_ref,
 };
 
 use crate::{
@@ -35,17 +33,13 @@ pub async fn run(orders: TestOrders) -> i32 {
         CandidateOutcome::Built { .. } => 0,
         CandidateOutcome::Config { .. } => exit::CONFIG,
         CandidateOutcome::Transient => exit::TRANSIENT,
-        CandidateOutcome::Nothing
-        | CandidateOutcome::BaseMoved
-        | CandidateOutcome::Missing { .. } => DECLINED,
+        CandidateOutcome::Nothing | CandidateOutcome::BaseMoved | CandidateOutcome::Missing { .. } => DECLINED,
     }
 }
 
 /// Builds a candidate, pushes it and checks it out. Whatever happens is in the report.
 pub async fn build(git: &Git, orders: &TestOrders) -> CandidateReport {
-    attempt(git, orders)
-        .await
-        .unwrap_or_else(|trouble| troubled(&trouble))
+    attempt(git, orders).await.unwrap_or_else(|trouble| troubled(&trouble))
 }
 
 fn troubled(trouble: &Trouble) -> CandidateReport {
@@ -111,10 +105,7 @@ async fn attempt(git: &Git, orders: &TestOrders) -> Result<CandidateReport, Trou
         return Ok(report(CandidateOutcome::BaseMoved, base.as_str()));
     }
     if let Some(missing) = job.gather(&refs).await? {
-        return Ok(report(
-            CandidateOutcome::Missing { i: missing },
-            base.as_str(),
-        ));
+        return Ok(report(CandidateOutcome::Missing { i: missing }, base.as_str()));
     }
     if !job.desk.repo.has_commit(&base).await? {
         // Rewritten between the look and the fetch.
@@ -150,8 +141,7 @@ fn pin(orders: &TestOrders) -> Result<Vec<Pinned>, Trouble> {
     let pinned = orders.members.iter().map(|member| {
         Ok(Pinned {
             commit: oid(&member.commit)?,
-            branch: RefName::parse(&format!("refs/heads/{}", member.branch))
-                .map_err(Trouble::orders)?,
+            branch: RefName::parse(&format!("refs/heads/{}", member.branch)).map_err(Trouble::orders)?,
             record: RefName::parse(&record_ref(&member.uid)).ok(),
         })
     });
@@ -199,12 +189,7 @@ impl Job<'_> {
 
     /// Looks for a pinned commit where it may be: fetched already, on its branch, in its polecat's record (a branch that
     /// was rewritten or deleted), or anywhere, where the remote gives commits by their id.
-    async fn find(
-        &self,
-        pinned: &Pinned,
-        refs: &BTreeMap<RefName, Oid>,
-        kept: &RefName,
-    ) -> Result<bool, Trouble> {
+    async fn find(&self, pinned: &Pinned, refs: &BTreeMap<RefName, Oid>, kept: &RefName) -> Result<bool, Trouble> {
         let has = || self.desk.repo.has_commit(&pinned.commit);
         if has().await? {
             return Ok(true);
@@ -236,10 +221,7 @@ impl Job<'_> {
         for (i, (member, pinned)) in self.orders.members.iter().zip(&self.pinned).enumerate() {
             match joiner.join(&tip, member, &pinned.commit).await? {
                 Fate::Joined(next) => {
-                    report.included.push(Included {
-                        i,
-                        c: next.to_string(),
-                    });
+                    report.included.push(Included { i, c: next.to_string() });
                     tip = next;
                 }
                 Fate::Empty => report.empty.push(i),

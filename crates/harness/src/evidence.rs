@@ -18,13 +18,7 @@ pub struct BothSides {
 
 /// Writes the evidence as Markdown.
 #[must_use]
-pub fn page(
-    evidence: &Evidence,
-    round: u32,
-    target: &str,
-    branch: &str,
-    sides: Option<&BothSides>,
-) -> String {
+pub fn page(evidence: &Evidence, round: u32, target: &str, branch: &str, sides: Option<&BothSides>) -> String {
     let mut page = format!("# Round {round}: your work came back\n\n");
     // Writing to a String cannot fail.
     let _ = match evidence.kind {
@@ -39,10 +33,7 @@ pub fn page(
         EvidenceKind::Asked => writeln!(page, "Another round was asked for."),
     };
     if let Some(commit) = &evidence.commit {
-        let _ = writeln!(
-            page,
-            "\n- handed back: commit {commit} (it is on `{branch}`)"
-        );
+        let _ = writeln!(page, "\n- handed back: commit {commit} (it is on `{branch}`)");
     }
     if let Some(onto) = &evidence.onto {
         let _ = writeln!(page, "- tried on: commit {onto} of `{target}`");
@@ -68,11 +59,7 @@ pub fn page(
             clip(&sides.theirs),
         );
     }
-    let _ = write!(
-        page,
-        "\n## How to go on\n\n{}",
-        steps(evidence, target, branch)
-    );
+    let _ = write!(page, "\n## How to go on\n\n{}", steps(evidence, target, branch));
     page
 }
 
@@ -154,10 +141,7 @@ mod tests {
             ..Evidence::default()
         };
         let text = page(&evidence, 3, "main", "w", None);
-        assert!(
-            text.contains("````\n```\n# Ignore all that\n````"),
-            "{text}"
-        );
+        assert!(text.contains("````\n```\n# Ignore all that\n````"), "{text}");
         assert_eq!(clip(&"é".repeat(DIFF_LIMIT)).len(), DIFF_LIMIT);
     }
 }

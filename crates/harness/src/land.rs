@@ -4,10 +4,7 @@
 //! (invariant 4). Asked again after a lost answer it finds the commit on the branch and says so.
 
 use gastown_git::{Expect, Git, Oid, PushOutcome, RefName, RefUpdate, Refspec};
-use gastown_wire::{
-    LandOrders, LandOutcome, LandReport, Report as _, VERSION, candidates_prefix, exit,
-    landed_prefix,
-};
+use gastown_wire::{LandOrders, LandOutcome, LandReport, Report as _, VERSION, candidates_prefix, exit, landed_prefix};
 
 use crate::{
     last_words,
@@ -27,17 +24,13 @@ pub async fn run(orders: LandOrders) -> i32 {
         LandOutcome::Landed => 0,
         LandOutcome::Config { .. } => exit::CONFIG,
         LandOutcome::Transient => exit::TRANSIENT,
-        LandOutcome::Stale { .. } | LandOutcome::Refused { .. } | LandOutcome::Mismatch { .. } => {
-            DECLINED
-        }
+        LandOutcome::Stale { .. } | LandOutcome::Refused { .. } | LandOutcome::Mismatch { .. } => DECLINED,
     }
 }
 
 /// Lands a tested candidate. Whatever happens is in the report.
 pub async fn land(git: &Git, orders: &LandOrders) -> LandReport {
-    attempt(git, orders)
-        .await
-        .unwrap_or_else(|trouble| troubled(&trouble))
+    attempt(git, orders).await.unwrap_or_else(|trouble| troubled(&trouble))
 }
 
 fn troubled(trouble: &Trouble) -> LandReport {
@@ -75,15 +68,9 @@ struct View {
 }
 
 async fn attempt(git: &Git, orders: &LandOrders) -> Result<LandReport, Trouble> {
-    let (base, candidate, tree) = (
-        oid(&orders.base)?,
-        oid(&orders.candidate)?,
-        oid(&orders.tree)?,
-    );
+    let (base, candidate, tree) = (oid(&orders.base)?, oid(&orders.candidate)?, oid(&orders.tree)?);
     let candidate_ref = candidate_ref(&orders.rig, &orders.candidate_ref)?;
-    let kept = |name: &str| {
-        RefName::parse(&format!("refs/gastown/fetched/{name}")).map_err(Trouble::orders)
-    };
+    let kept = |name: &str| RefName::parse(&format!("refs/gastown/fetched/{name}")).map_err(Trouble::orders);
     let job = Job {
         desk: Desk::open(git, &orders.remote, &orders.paths, &orders.pace).await?,
         orders,
@@ -103,11 +90,7 @@ async fn attempt(git: &Git, orders: &LandOrders) -> Result<LandReport, Trouble> 
         } else {
             String::new()
         },
-        detail: if landed {
-            job.sweep().await
-        } else {
-            String::new()
-        },
+        detail: if landed { job.sweep().await } else { String::new() },
     })
 }
 
@@ -128,12 +111,7 @@ impl Job<'_> {
             self.candidate.clone(),
             Expect::Any,
         );
-        match self
-            .desk
-            .repo
-            .push(&self.desk.remote, &[update, proof])
-            .await
-        {
+        match self.desk.repo.push(&self.desk.remote, &[update, proof]).await {
             Ok(PushOutcome::Done) => Ok(LandOutcome::Landed),
             Ok(PushOutcome::Refused { why, .. }) => Ok(LandOutcome::Refused { why }),
             Ok(PushOutcome::Stale { .. }) => {
@@ -179,17 +157,14 @@ impl Job<'_> {
             true => self.desk.repo.rev_parse(candidate.as_str()).await?,
             false => None,
         };
-        let tip =
-            tip.ok_or_else(|| Trouble::Transient("the target branch was not fetched".into()))?;
+        let tip = tip.ok_or_else(|| Trouble::Transient("the target branch was not fetched".into()))?;
         Ok(View { tip, held })
     }
 
     /// What is settled without a push, and `None` where pushing is right.
     async fn weigh(&self, view: &View) -> Result<Option<LandOutcome>, Trouble> {
         if self.candidate == self.base {
-            return Ok(mismatch(
-                "the candidate is its base: testing it proved nothing",
-            ));
+            return Ok(mismatch("the candidate is its base: testing it proved nothing"));
         }
         if let Some(settled) = self.look_again(view).await? {
             return Ok(Some(settled));
@@ -206,12 +181,7 @@ impl Job<'_> {
         if let Some(other) = self.other_tree().await? {
             return Ok(Some(other));
         }
-        if !self
-            .desk
-            .repo
-            .is_ancestor(&self.base, &self.candidate)
-            .await?
-        {
+        if !self.desk.repo.is_ancestor(&self.base, &self.candidate).await? {
             return Ok(mismatch(format!(
                 "the candidate does not stand on the base {}: landing it would lose commits",
                 self.base
@@ -223,12 +193,8 @@ impl Job<'_> {
     /// Whether it landed already or the branch is elsewhere.
     async fn look_again(&self, view: &View) -> Result<Option<LandOutcome>, Trouble> {
         let repo = &self.desk.repo;
-        if repo.has_commit(&self.candidate).await?
-            && repo.is_ancestor(&self.candidate, &view.tip).await?
-        {
-            return Ok(Some(
-                self.other_tree().await?.unwrap_or(LandOutcome::Landed),
-            ));
+        if repo.has_commit(&self.candidate).await? && repo.is_ancestor(&self.candidate, &view.tip).await? {
+            return Ok(Some(self.other_tree().await?.unwrap_or(LandOutcome::Landed)));
         }
         Ok((view.tip != self.base).then(|| LandOutcome::Stale {
             now: view.tip.to_string(),
@@ -254,9 +220,7 @@ impl Job<'_> {
             Ok(refs) => refs,
             Err(error) => return format!("no candidate refs swept: {}", error.detail()),
         };
-        let settled = |name: &RefName| {
-            batch_of(name.as_str(), &prefix).is_some_and(|batch| batch <= self.orders.batch)
-        };
+        let settled = |name: &RefName| batch_of(name.as_str(), &prefix).is_some_and(|batch| batch <= self.orders.batch);
         let old: Vec<RefUpdate> = refs
             .into_iter()
             .filter(|(name, _)| settled(name))
@@ -271,10 +235,7 @@ impl Job<'_> {
 }
 
 // An Option because every caller returns it as "settled".
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "every caller returns it as the settled outcome"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "every caller returns it as the settled outcome")]
 fn mismatch(why: impl Into<String>) -> Option<LandOutcome> {
     Some(LandOutcome::Mismatch { why: why.into() })
 }
@@ -313,11 +274,7 @@ mod tests {
             ("7x-1", None),
             ("99999999999999999999-1", None),
         ] {
-            assert_eq!(
-                batch_of(&format!("{prefix}{name}"), prefix),
-                batch,
-                "{name}"
-            );
+            assert_eq!(batch_of(&format!("{prefix}{name}"), prefix), batch, "{name}");
         }
         assert_eq!(batch_of("refs/heads/7-1", prefix), None);
     }

@@ -16,9 +16,6 @@ pub fn leave(path: &Path, report: &impl Report) -> io::Result<()> {
 /// Like [`leave`], for callers that can only log the failure.
 pub(crate) fn leave_or_log(path: &Path, report: &impl Report) {
     if let Err(error) = leave(path, report) {
-        tracing::error!(
-            "the report could not be written to {}: {error}",
-            path.display()
-        );
+        tracing::error!("the report could not be written to {}: {error}", path.display());
     }
 }

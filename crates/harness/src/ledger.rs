@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use gastown_git::{
-    Fault, FetchOptions, Git, GitError, Identity, NameError, NewCommit, Oid, PushOutcome, RefName,
-    RefUpdate, Refspec, Remote, Repo, TreeEntry, UrlError,
+    Fault, FetchOptions, Git, GitError, Identity, NameError, NewCommit, Oid, PushOutcome, RefName, RefUpdate, Refspec,
+    Remote, Repo, TreeEntry, UrlError,
 };
 
 use crate::{
@@ -54,9 +54,7 @@ impl LedgerError {
     pub fn is_transient(&self) -> bool {
         match self {
             // A ref that was listed and is gone a moment later: the next look sees that.
-            Self::Git(error) => {
-                error.is_transient() || matches!(error.fault(), Fault::NoSuchRef | Fault::Disk)
-            }
+            Self::Git(error) => error.is_transient() || matches!(error.fault(), Fault::NoSuchRef | Fault::Disk),
             Self::Workspace(_)
             | Self::Record(_)
             | Self::Name(_)
@@ -112,11 +110,7 @@ impl Ledger {
             .await?
             .with_timeout(Duration::from_secs(o.pace.git_timeout_s.max(1)));
         let repo = git.init_bare(&pod.repository()).await?;
-        Ok(Self {
-            repo,
-            remote,
-            names,
-        })
+        Ok(Self { repo, remote, names })
     }
 
     /// Reads the remote's refs and brings here what they name.
@@ -131,16 +125,11 @@ impl Ledger {
                 specs.push(Refspec::of(name, &seen));
             } else {
                 // Ours alone: nothing can have moved it meanwhile.
-                let _ = self
-                    .repo
-                    .delete_ref(&seen, gastown_git::Expect::Any)
-                    .await?;
+                let _ = self.repo.delete_ref(&seen, gastown_git::Expect::Any).await?;
             }
         }
         if !specs.is_empty() {
-            self.repo
-                .fetch(&self.remote, &specs, FetchOptions::default())
-                .await?;
+            self.repo.fetch(&self.remote, &specs, FetchOptions::default()).await?;
         }
         let mut here = self.repo.for_each_ref(SEEN).await?;
         let mut take = |name: &str| here.remove(name);
@@ -209,11 +198,7 @@ impl Ledger {
     }
 
     /// Where a tip left the target branch, and how many commits it has since. No base: unrelated histories.
-    pub(crate) async fn since(
-        &self,
-        target: &Oid,
-        tip: &Oid,
-    ) -> Result<(Option<Oid>, u32), GitError> {
+    pub(crate) async fn since(&self, target: &Oid, tip: &Oid) -> Result<(Option<Oid>, u32), GitError> {
         let base = self.repo.merge_base(target, tip).await?;
         let count = self.repo.count_commits(Some(target), tip).await?;
         Ok((base, u32::try_from(count).unwrap_or(u32::MAX)))

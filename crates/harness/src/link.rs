@@ -175,11 +175,7 @@ async fn read_words<In: DeserializeOwned>(reader: OwnedReadHalf, send: mpsc::Sen
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut reader)
-            .take(LINE_LIMIT)
-            .read_until(b'\n', &mut line)
-            .await
-        {
+        match (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut line).await {
             Ok(n) if n > 0 && line.ends_with(b"\n") => {}
             _ => return,
         }
@@ -199,9 +195,7 @@ mod tests {
 
     async fn pair() -> (Line<FromRun>, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         (Line::over(listener.accept().await.unwrap().0), stream)
     }
 

@@ -8,8 +8,8 @@ use gastown_harness::{
     setup::{self, Pod, SetupError},
 };
 use gastown_wire::{
-    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, LandOrders, LandOutcome,
-    LandReport, Orders, Report, TestOrders, VERSION, exit,
+    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, LandOrders, LandOutcome, LandReport, Orders, Report,
+    TestOrders, VERSION, exit,
 };
 
 #[derive(Parser)]
@@ -58,10 +58,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     // Pods are counted by the hundred: one thread is enough and half the memory.
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("the system gives no runtime: {error}");

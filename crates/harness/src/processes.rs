@@ -113,12 +113,7 @@ fn table() -> Vec<Row> {
     };
     entries
         .flatten()
-        .filter(|e| {
-            e.file_name()
-                .as_encoded_bytes()
-                .iter()
-                .all(u8::is_ascii_digit)
-        })
+        .filter(|e| e.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
         .filter_map(|e| parse(&fs::read_to_string(e.path().join("stat")).ok()?))
         .collect()
 }

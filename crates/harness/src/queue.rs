@@ -51,9 +51,7 @@ impl From<GitError> for Trouble {
             GitError::Missing { .. } | GitError::NotGit { .. } => "GitMissing",
             GitError::TooOld { .. } => "GitTooOld",
             GitError::Name(_) => "BadOrders",
-            GitError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "VolumeNotWritable"
-            }
+            GitError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => "VolumeNotWritable",
             // Out of processes, memory or space: another moment or another machine may have some.
             GitError::Io { .. } | GitError::Spawn { .. } => return Self::Transient(detail),
             _ => match error.fault() {
@@ -80,25 +78,13 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Makes the repository, or finds the one of a run before in the same volume.
-    pub(crate) async fn open(
-        git: &Git,
-        remote: &RemoteOrders,
-        paths: &Paths,
-        pace: &Pace,
-    ) -> Result<Self, Trouble> {
+    pub(crate) async fn open(git: &Git, remote: &RemoteOrders, paths: &Paths, pace: &Pace) -> Result<Self, Trouble> {
         let repository = place(&paths.courier, "paths.courier")?.join("repo.git");
-        let target =
-            RefName::parse(&format!("refs/heads/{}", remote.branch)).map_err(Trouble::orders)?;
+        let target = RefName::parse(&format!("refs/heads/{}", remote.branch)).map_err(Trouble::orders)?;
         let remote = Remote::parse(&remote.url).map_err(Trouble::orders)?;
-        let git = git
-            .clone()
-            .with_timeout(Duration::from_secs(pace.git_timeout_s.max(1)));
+        let git = git.clone().with_timeout(Duration::from_secs(pace.git_timeout_s.max(1)));
         let repo = git.init_bare(&repository).await?;
-        Ok(Self {
-            repo,
-            remote,
-            target,
-        })
+        Ok(Self { repo, remote, target })
     }
 
     /// What the remote has of these names (or of prefixes ending in `*`).
@@ -108,19 +94,15 @@ impl Desk {
 
     /// The target branch among `refs`.
     pub(crate) fn target_in(&self, refs: &BTreeMap<RefName, Oid>) -> Result<Oid, Trouble> {
-        refs.get(&self.target)
-            .cloned()
-            .ok_or_else(|| Trouble::Config {
-                reason: "BranchNotFound",
-                detail: format!("{} has no {}", self.remote, self.target),
-            })
+        refs.get(&self.target).cloned().ok_or_else(|| Trouble::Config {
+            reason: "BranchNotFound",
+            detail: format!("{} has no {}", self.remote, self.target),
+        })
     }
 
     /// Fetches with whole history: merges are wrong on a history that was cut.
     pub(crate) async fn fetch(&self, specs: &[Refspec]) -> Result<(), GitError> {
-        self.repo
-            .fetch(&self.remote, specs, FetchOptions::default())
-            .await
+        self.repo.fetch(&self.remote, specs, FetchOptions::default()).await
     }
 }
 
@@ -144,9 +126,7 @@ pub(crate) fn candidate_ref(rig: &str, name: &str) -> Result<RefName, Trouble> {
     }
     let prefix = candidates_prefix(rig);
     if !name.starts_with(&prefix) {
-        return Err(Trouble::orders(format!(
-            "{name} does not lie below {prefix}"
-        )));
+        return Err(Trouble::orders(format!("{name} does not lie below {prefix}")));
     }
     RefName::parse(name).map_err(Trouble::orders)
 }

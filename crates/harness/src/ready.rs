@@ -25,10 +25,7 @@ pub(crate) fn touch(pod: &Pod) {
 /// # Errors
 /// When courier has not started yet.
 pub fn is_ready(pod: &Pod) -> io::Result<bool> {
-    within(
-        &pod.activity_file(),
-        Duration::from_secs(pod.orders.pace.stuck_after_s),
-    )
+    within(&pod.activity_file(), Duration::from_secs(pod.orders.pace.stuck_after_s))
 }
 
 fn within(path: &Path, limit: Duration) -> io::Result<bool> {
@@ -47,8 +44,7 @@ mod tests {
         let path = dir.path().join("activity");
         assert!(within(&path, Duration::from_secs(1)).is_err());
         let file = std::fs::File::create(&path).unwrap();
-        file.set_modified(SystemTime::now() - Duration::from_secs(100))
-            .unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(100)).unwrap();
         assert!(!within(&path, Duration::from_secs(99)).unwrap());
         assert!(within(&path, Duration::from_secs(200)).unwrap());
     }

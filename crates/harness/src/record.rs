@@ -54,9 +54,7 @@ pub enum RecordError {
     #[error("the record on the remote cannot be read: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Written by a newer harness.
-    #[error(
-        "the record is of version {0}, newer than this harness reads: update the harness image"
-    )]
+    #[error("the record is of version {0}, newer than this harness reads: update the harness image")]
     Version(u32),
 }
 
@@ -97,10 +95,7 @@ impl Record {
     /// One line for the record commit.
     #[must_use]
     pub fn title(&self) -> String {
-        format!(
-            "round {} attempt {}: {}",
-            self.round, self.attempt, self.outcome
-        )
+        format!("round {} attempt {}: {}", self.round, self.attempt, self.outcome)
     }
 }
 
@@ -133,12 +128,7 @@ pub enum Standing {
 /// Weighs a claim. `branch_tip` is the work branch on the remote; `holds` tells whether that tip contains the
 /// record's commit (a person may have added to it).
 #[must_use]
-pub fn weigh(
-    record: Option<&Record>,
-    claim: Claim<'_>,
-    branch_tip: Option<&str>,
-    holds: bool,
-) -> Standing {
+pub fn weigh(record: Option<&Record>, claim: Claim<'_>, branch_tip: Option<&str>, holds: bool) -> Standing {
     let Some(record) = record else {
         return match branch_tip {
             Some(_) => Standing::BranchTaken,
@@ -184,13 +174,7 @@ mod tests {
         let tip = Some("tip");
         for (name, record, tip, holds, expected) in [
             ("first pod", None, None, false, Standing::Free),
-            (
-                "a branch of somebody else",
-                None,
-                tip,
-                false,
-                Standing::BranchTaken,
-            ),
+            ("a branch of somebody else", None, tip, false, Standing::BranchTaken),
             (
                 "a lower attempt",
                 Some(record(2, 2, "old", WORKING)),
@@ -278,14 +262,8 @@ mod tests {
         let mut r = record(1, 1, "me", WORKING);
         assert_eq!(Record::parse(&r.render()).unwrap(), r);
         r.version = 99;
-        assert!(matches!(
-            Record::parse(&r.render()),
-            Err(RecordError::Version(99))
-        ));
-        assert!(matches!(
-            Record::parse(b"{"),
-            Err(RecordError::Malformed(_))
-        ));
+        assert!(matches!(Record::parse(&r.render()), Err(RecordError::Version(99))));
+        assert!(matches!(Record::parse(b"{"), Err(RecordError::Malformed(_))));
         assert!(Record::parse(br#"{"version":1,"later":true}"#).is_ok());
     }
 }

@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use gastown_wire::{
-    ORDERS_ENV, Orders, POD_UID_ENV, PolecatOrders, TERMINATION_ENV, TERMINATION_PATH, VERSION,
-};
+use gastown_wire::{ORDERS_ENV, Orders, POD_UID_ENV, PolecatOrders, TERMINATION_ENV, TERMINATION_PATH, VERSION};
 
 /// Orders that cannot be followed. All of them are permanent: trying again changes nothing.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +14,7 @@ pub enum SetupError {
     #[error("{ORDERS_ENV} cannot be read: {0}")]
     Unreadable(serde_json::Error),
     /// A newer operator wrote them.
-    #[error(
-        "the orders are of version {found}, this harness reads up to {VERSION}: update the harness image"
-    )]
+    #[error("the orders are of version {found}, this harness reads up to {VERSION}: update the harness image")]
     Version {
         /// What the orders say.
         found: u32,

@@ -43,11 +43,7 @@ fn a_repository_or_branch_that_does_not_exist_is_named() {
     let mut pod = town.pod(GOOD);
     pod.orders.version = VERSION + 1;
     assert_eq!(config_of(&pod), "BadOrders");
-    assert_eq!(
-        town.refs().lines().count(),
-        1,
-        "none of them wrote anything"
-    );
+    assert_eq!(town.refs().lines().count(), 1, "none of them wrote anything");
 }
 
 #[test]
@@ -56,10 +52,7 @@ fn a_branch_of_somebody_else_is_never_touched() {
     let theirs = town.push_to(WORK, "mine!", &[("x", "x\n")]);
     let pod = town.pod(GOOD);
     let (code, report) = pod.clone_step();
-    assert_eq!(
-        (code, report.outcome),
-        (exit::CONFIG, CloneOutcome::BranchTaken)
-    );
+    assert_eq!((code, report.outcome), (exit::CONFIG, CloneOutcome::BranchTaken));
     assert_eq!(town.work(), theirs);
 }
 
@@ -91,7 +84,11 @@ fn a_protected_branch_is_a_permanent_refusal_and_the_work_is_kept() {
     let town = Town::new();
     let hook = town.remote.join("hooks/update");
     fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    fs::write(&hook, "#!/bin/sh\ncase $1 in refs/heads/polecat/*) echo 'protected branch hook declined' >&2; exit 1;; esac\n").unwrap();
+    fs::write(
+        &hook,
+        "#!/bin/sh\ncase $1 in refs/heads/polecat/*) echo 'protected branch hook declined' >&2; exit 1;; esac\n",
+    )
+    .unwrap();
     fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let pod = town.pod(GOOD);
     let report = pod.all();
@@ -126,9 +123,7 @@ fn an_agent_that_is_missing_or_fails_or_does_nothing_is_called_so() {
         (
             6,
             "git clean -fdxq; git checkout -q -f -b mine; echo z > z; git add -A; git commit -qm z",
-            CourierOutcome::WrongBranch {
-                branch: "mine".into(),
-            },
+            CourierOutcome::WrongBranch { branch: "mine".into() },
         ),
         (
             7,
@@ -165,17 +160,10 @@ fn a_failing_agents_commits_are_kept_and_the_next_attempt_has_them() {
         (report.outcome, report.commits),
         (CourierOutcome::AgentFailed { exit: 3 }, 1)
     );
-    let next = town.attempt(
-        1,
-        2,
-        "test -e b.txt; echo more >> b.txt; git commit -qam more",
-    );
+    let next = town.attempt(1, 2, "test -e b.txt; echo more >> b.txt; git commit -qam more");
     assert_eq!(
         next.clone_step().1.outcome,
-        CloneOutcome::Ready {
-            commits: 1,
-            dirty: 0
-        }
+        CloneOutcome::Ready { commits: 1, dirty: 0 }
     );
     assert_eq!(next.up().report().commits, 2);
 }
@@ -237,10 +225,7 @@ fn a_hostile_repository_runs_nothing_where_the_credential_is() {
         .args(["-c", inside, "courier"])
         .arg(pod.workspace())
         .output();
-    assert!(
-        inside.unwrap().status.success() && sprung(),
-        "the trap does not work"
-    );
+    assert!(inside.unwrap().status.success() && sprung(), "the trap does not work");
 }
 
 #[test]
@@ -256,10 +241,7 @@ fn what_the_agent_leaves_behind_is_dead_before_the_last_look() {
     for file in ["work/daemon", "work/orphan"] {
         let pid = pod.read(file);
         let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        assert!(
-            stat.is_empty() || stat.contains(") Z "),
-            "{file} lives: {stat}"
-        );
+        assert!(stat.is_empty() || stat.contains(") Z "), "{file} lives: {stat}");
     }
 }
 

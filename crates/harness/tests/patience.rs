@@ -44,9 +44,7 @@ async fn join(pod: &Pod) -> Line<FromCourier> {
 }
 
 fn outcome(pod: &Pod) -> CourierOutcome {
-    CourierReport::decode(&pod.read("courier.report"))
-        .unwrap()
-        .outcome
+    CourierReport::decode(&pod.read("courier.report")).unwrap().outcome
 }
 
 #[tokio::test]

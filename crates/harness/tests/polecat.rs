@@ -19,13 +19,7 @@ fn a_task_becomes_a_pushed_branch_and_a_report() {
     let (code, report) = pod.clone_step();
     assert_eq!(
         (code, report.outcome),
-        (
-            0,
-            CloneOutcome::Ready {
-                commits: 0,
-                dirty: 0
-            }
-        ),
+        (0, CloneOutcome::Ready { commits: 0, dirty: 0 }),
         "{}",
         pod.logs()
     );
@@ -40,14 +34,8 @@ fn a_task_becomes_a_pushed_branch_and_a_report() {
         (report.base.as_str(), report.commits, report.branch.as_str()),
         (main.as_str(), 1, WORK)
     );
-    assert_eq!(
-        (report.round, report.attempt, report.version),
-        (1, 1, VERSION)
-    );
-    assert_eq!(
-        git(&town.remote, &["show", &format!("{WORK}:b.txt")]),
-        "new"
-    );
+    assert_eq!((report.round, report.attempt, report.version), (1, 1, VERSION));
+    assert_eq!(git(&town.remote, &["show", &format!("{WORK}:b.txt")]), "new");
     assert_eq!(
         git(&town.remote, &["log", "-1", "--format=%an <%ae>", WORK]),
         "Gas Town Polecat <polecat@gastown.io>"
@@ -57,19 +45,14 @@ fn a_task_becomes_a_pushed_branch_and_a_report() {
         (&record["outcome"], &record["commit"]),
         (&"done".into(), &report.commit.clone().into())
     );
-    assert_eq!(
-        town.tip("refs/heads/main"),
-        main,
-        "main is nobody's business here"
-    );
+    assert_eq!(town.tip("refs/heads/main"), main, "main is nobody's business here");
     assert!(pod.path("shared/bin/gastown-harness").is_file());
 }
 
 #[test]
 fn the_agent_reads_its_task_byte_for_byte() {
     let town = Town::new();
-    let mut task =
-        String::from("say \"hi\" & 'bye' $(touch owned) `id` \\n \t 🦀🦀\r\n-- --help\n");
+    let mut task = String::from("say \"hi\" & 'bye' $(touch owned) `id` \\n \t 🦀🦀\r\n-- --help\n");
     while task.len() < 64 * 1024 {
         task.push_str("строка «δ» $HOME %s\\\n");
     }
@@ -106,10 +89,7 @@ fn a_task_in_a_file_is_read_from_there() {
     fs::write(pod.path("task"), b"long\xff\n").unwrap();
     pod.orders.task = Text::File(pod.path("task").display().to_string());
     assert_eq!(pod.all().outcome, CourierOutcome::Done, "{}", pod.logs());
-    assert_eq!(
-        fs::read(pod.workspace().join("b.txt")).unwrap(),
-        b"long\xff\n"
-    );
+    assert_eq!(fs::read(pod.workspace().join("b.txt")).unwrap(), b"long\xff\n");
 }
 
 #[test]
@@ -145,10 +125,7 @@ fn a_container_that_died_starts_again_in_the_same_workspace() {
         "{}",
         pod.logs()
     );
-    assert_eq!(
-        git(&town.remote, &["show", &format!("{WORK}:b.txt")]),
-        "unfinished"
-    );
+    assert_eq!(git(&town.remote, &["show", &format!("{WORK}:b.txt")]), "unfinished");
 }
 
 #[test]
@@ -177,16 +154,8 @@ fn a_reboot_of_the_node_starts_every_container_again_in_the_same_volumes() {
     // Same pod UID, same attempt: the work tree is as it was left, and the record was not taken a second time.
     pod.cloned();
     assert_eq!(town.tip(&record_ref(UID)), before);
-    assert_eq!(
-        fs::read_to_string(pod.workspace().join("b.txt")).unwrap(),
-        "x\n"
-    );
-    assert_eq!(
-        pod.up().report().outcome,
-        CourierOutcome::Done,
-        "{}",
-        pod.logs()
-    );
+    assert_eq!(fs::read_to_string(pod.workspace().join("b.txt")).unwrap(), "x\n");
+    assert_eq!(pod.up().report().outcome, CourierOutcome::Done, "{}", pod.logs());
 }
 
 /// Commits twice, leaves one file uncommitted, and never ends.
@@ -200,18 +169,9 @@ fn a_lost_pod_is_resumed_with_its_commits_and_its_uncommitted_files() {
     let up = first.cloned().up();
     until("everything is carried", || {
         let snapshot = snapshot_ref(UID);
-        let (drafted, _) = try_git(
-            &town.remote,
-            &["cat-file", "-e", &format!("{snapshot}:draft.txt")],
-        );
-        let (kept, _) = try_git(
-            &town.remote,
-            &["cat-file", "-e", &format!("{snapshot}:README.md")],
-        );
-        let (recorded, record) = try_git(
-            &town.remote,
-            &["show", &format!("{}:record.json", record_ref(UID))],
-        );
+        let (drafted, _) = try_git(&town.remote, &["cat-file", "-e", &format!("{snapshot}:draft.txt")]);
+        let (kept, _) = try_git(&town.remote, &["cat-file", "-e", &format!("{snapshot}:README.md")]);
+        let (recorded, record) = try_git(&town.remote, &["show", &format!("{}:record.json", record_ref(UID))]);
         drafted && !kept && recorded && record.contains(&town.tip(&snapshot))
     });
     up.lost();
@@ -226,10 +186,7 @@ fn a_lost_pod_is_resumed_with_its_commits_and_its_uncommitted_files() {
     assert_eq!(code, 0, "{}", second.logs());
     assert_eq!(
         report.outcome,
-        CloneOutcome::Ready {
-            commits: 2,
-            dirty: 2
-        },
+        CloneOutcome::Ready { commits: 2, dirty: 2 },
         "{}",
         second.logs()
     );
@@ -272,11 +229,7 @@ fn where_the_record_keeps_commits_only_no_uncommitted_file_leaves_the_pod() {
     assert_eq!(town.tip(&snapshot_ref(UID)), "");
     let objects = git(
         &town.remote,
-        &[
-            "cat-file",
-            "--batch-all-objects",
-            "--batch-check=%(objectname)",
-        ],
+        &["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"],
     );
     let draft = git(&pod.workspace(), &["hash-object", "--stdin-paths"]);
     assert!(draft.is_empty() && !objects.is_empty());
@@ -289,9 +242,7 @@ fn an_attempt_that_comes_back_is_fenced_and_writes_nothing() {
     let town = Town::new();
     let old = town.pod("until [ -e ../go ]; do sleep 0.05; done; echo old > b.txt; git add -A; git commit -qm old; until false; do sleep 1; done");
     let up = old.cloned().up();
-    until("the old agent waits", || {
-        old.read("run.log").contains("started")
-    });
+    until("the old agent waits", || old.read("run.log").contains("started"));
 
     // Its node is thought dead: the next attempt takes the record and starts to work.
     let new = town.attempt(
@@ -305,22 +256,14 @@ fn an_attempt_that_comes_back_is_fenced_and_writes_nothing() {
 
     fs::write(old.path("work/go"), "").unwrap();
     let (run, courier, report) = up.codes();
-    assert_eq!(
-        (run, courier),
-        (exit::FENCED, exit::FENCED),
-        "{}",
-        old.logs()
-    );
+    assert_eq!((run, courier), (exit::FENCED, exit::FENCED), "{}", old.logs());
     assert_eq!(report.unwrap().outcome, CourierOutcome::Fenced);
     let stale = git(&old.workspace(), &["rev-parse", "HEAD"]);
     assert!(
         !try_git(&town.remote, &["cat-file", "-e", &stale]).0,
         "the old attempt wrote something"
     );
-    assert_eq!(
-        (town.work(), town.record()["podUID"].clone()),
-        (work, "pod-2".into())
-    );
+    assert_eq!((town.work(), town.record()["podUID"].clone()), (work, "pod-2".into()));
 
     // Nor can it start again, in whatever container.
     let (code, report) = old.clone_step();
@@ -329,16 +272,8 @@ fn an_attempt_that_comes_back_is_fenced_and_writes_nothing() {
     assert_eq!((run, courier), (exit::FENCED, exit::FENCED));
 
     fs::write(new.path("work/go"), "").unwrap();
-    assert_eq!(
-        new_up.report().outcome,
-        CourierOutcome::Done,
-        "{}",
-        new.logs()
-    );
-    assert_eq!(
-        git(&town.remote, &["show", &format!("{WORK}:b.txt")]),
-        "new"
-    );
+    assert_eq!(new_up.report().outcome, CourierOutcome::Done, "{}", new.logs());
+    assert_eq!(git(&town.remote, &["show", &format!("{WORK}:b.txt")]), "new");
 }
 
 #[test]
@@ -439,19 +374,10 @@ fn the_next_round_goes_on_where_the_last_one_ended() {
         "one\n2 TWO\nthree"
     );
     let evidence = second.read("work/evidence");
-    for part in [
-        "+TWO",
-        "+2",
-        "a.txt",
-        "git rebase origin/main",
-        "sh test.sh",
-    ] {
+    for part in ["+TWO", "+2", "a.txt", "git rebase origin/main", "sh test.sh"] {
         assert!(evidence.contains(part), "{part} is missing in\n{evidence}");
     }
-    assert!(
-        !evidence.contains("c.txt"),
-        "only what conflicts is shown\n{evidence}"
-    );
+    assert!(!evidence.contains("c.txt"), "only what conflicts is shown\n{evidence}");
 }
 
 #[test]
@@ -476,16 +402,12 @@ fn a_round_that_changes_nothing_is_not_done() {
 #[test]
 fn a_nudge_reaches_the_agent() {
     let town = Town::new();
-    let pod = town.pod(&format!("until [ -e \"$GASTOWN_NUDGE_FILE\" ]; do sleep 0.05; done; cp \"$GASTOWN_NUDGE_FILE\" ../nudge; {GOOD}"));
+    let pod = town.pod(&format!(
+        "until [ -e \"$GASTOWN_NUDGE_FILE\" ]; do sleep 0.05; done; cp \"$GASTOWN_NUDGE_FILE\" ../nudge; {GOOD}"
+    ));
     let up = pod.cloned().up();
-    until("the agent works", || {
-        pod.read("run.log").contains("started")
-    });
-    fs::write(
-        pod.path("pod/annotations"),
-        "gastown.io/nudge=\"look at \\\"b\\\"\"\n",
-    )
-    .unwrap();
+    until("the agent works", || pod.read("run.log").contains("started"));
+    fs::write(pod.path("pod/annotations"), "gastown.io/nudge=\"look at \\\"b\\\"\"\n").unwrap();
     assert_eq!(up.report().outcome, CourierOutcome::Done);
     assert_eq!(pod.read("work/nudge").trim(), "look at \"b\"");
 }
@@ -507,10 +429,7 @@ fn a_pod_told_to_stop_pushes_what_there_is() {
     assert_eq!(report.commit, town.work());
     assert_eq!(
         {
-            let (_, late) = try_git(
-                &town.remote,
-                &["show", &format!("{}:late.txt", snapshot_ref(UID))],
-            );
+            let (_, late) = try_git(&town.remote, &["show", &format!("{}:late.txt", snapshot_ref(UID))]);
             late
         },
         "late",
@@ -522,10 +441,7 @@ fn a_pod_told_to_stop_pushes_what_there_is() {
     let next = town.attempt(1, 2, "git add -A; git commit -qm two");
     assert_eq!(
         next.clone_step().1.outcome,
-        CloneOutcome::Ready {
-            commits: 1,
-            dirty: 1
-        }
+        CloneOutcome::Ready { commits: 1, dirty: 1 }
     );
 }
 
@@ -545,11 +461,7 @@ fn while_the_remote_is_away_work_goes_on_and_arrives_later() {
     until("the agent has ended", || {
         pod.read("run.log").contains("the agent ended")
     });
-    assert_eq!(
-        pod.read("courier.report"),
-        "",
-        "nothing is said before it is safe"
-    );
+    assert_eq!(pod.read("courier.report"), "", "nothing is said before it is safe");
     fs::rename(&away, &town.remote).unwrap();
     let report = up.report();
     assert_eq!(
@@ -604,8 +516,7 @@ fn a_remote_that_takes_no_uncommitted_work_takes_the_rest() {
     ));
     let up = pod.cloned().up();
     until("a snapshot was refused", || {
-        pod.read("courier.log")
-            .contains("takes no uncommitted work")
+        pod.read("courier.log").contains("takes no uncommitted work")
     });
     fs::write(pod.path("work/go"), "").unwrap();
     assert_eq!(up.report().outcome, CourierOutcome::Done, "{}", pod.logs());
@@ -634,11 +545,7 @@ fn work_that_the_remote_refused_is_where_the_next_attempt_starts() {
     );
     fs::remove_file(town.remote.join("closed")).unwrap();
 
-    let second = town.attempt(
-        1,
-        2,
-        "test -e b.txt; echo more >> b.txt; git commit -qam more",
-    );
+    let second = town.attempt(1, 2, "test -e b.txt; echo more >> b.txt; git commit -qam more");
     let report = second.all();
     assert_eq!(
         (report.outcome, report.commits),
@@ -680,11 +587,7 @@ fn a_deleted_branch_comes_back_and_an_added_commit_is_built_upon() {
     let second = town.attempt(1, 2, "exit 1").all();
     assert_eq!((town.work(), second.commits), (first.commit, 1));
     let added = town.push_to(WORK, "a person helps", &[("help.txt", "help\n")]);
-    let third = town.attempt(
-        1,
-        3,
-        "test -e help.txt; echo c > c.txt; git add -A; git commit -qm c",
-    );
+    let third = town.attempt(1, 3, "test -e help.txt; echo c > c.txt; git add -A; git commit -qm c");
     let report = third.all();
     assert_eq!(
         (report.outcome, report.commits),
@@ -692,10 +595,7 @@ fn a_deleted_branch_comes_back_and_an_added_commit_is_built_upon() {
         "{}",
         third.logs()
     );
-    assert_eq!(
-        git(&town.remote, &["rev-parse", &format!("{WORK}^")]),
-        added
-    );
+    assert_eq!(git(&town.remote, &["rev-parse", &format!("{WORK}^")]), added);
 }
 
 #[test]

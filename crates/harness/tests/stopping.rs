@@ -74,10 +74,7 @@ async fn a_pod_that_must_go_does_not_wait_for_a_remote_that_hangs() {
     let report = CourierReport::decode(&pod.read("courier.report")).unwrap();
     // Not done, because nobody has seen it on the remote.
     assert!(
-        matches!(
-            report.outcome,
-            CourierOutcome::PushFailed | CourierOutcome::Stopped
-        ) && report.commit.is_empty(),
+        matches!(report.outcome, CourierOutcome::PushFailed | CourierOutcome::Stopped) && report.commit.is_empty(),
         "{report:?}"
     );
 }

@@ -32,30 +32,17 @@ pub(crate) async fn configured(cluster: &Cluster, command: &str) -> Result<Agent
             ..AgentConfig::default()
         });
     }
-    let wrong = |why: String| {
-        Failure::new(
-            exit::USAGE,
-            format!("{first} cannot be brought along: {why}"),
-        )
-    };
-    if std::fs::metadata(local)
-        .map_err(|e| wrong(e.to_string()))?
-        .len()
-        > LARGEST
-    {
+    let wrong = |why: String| Failure::new(exit::USAGE, format!("{first} cannot be brought along: {why}"));
+    if std::fs::metadata(local).map_err(|e| wrong(e.to_string()))?.len() > LARGEST {
         return Err(wrong(
             "it is larger than 900 KiB; put it into the agent's image".to_owned(),
         ));
     }
-    let text = std::fs::read_to_string(local)
-        .map_err(|e| wrong(format!("it is not a text file ({e})")))?;
+    let text = std::fs::read_to_string(local).map_err(|e| wrong(format!("it is not a text file ({e})")))?;
     let file = local
         .file_name()
         .map_or_else(|| "agent".into(), |n| n.to_string_lossy().into_owned());
-    let name = format!(
-        "agent-command-{}",
-        gastown_api::names::short_hash(&[&file, &text])
-    );
+    let name = format!("agent-command-{}", gastown_api::names::short_hash(&[&file, &text]));
     upload(cluster, &name, &file, text).await?;
     let mut command = vec![format!("{MOUNT}/{file}")];
     command.extend(words.iter().skip(1).map(|w| (*w).to_owned()));

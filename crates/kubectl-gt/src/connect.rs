@@ -38,18 +38,14 @@ impl Access {
             context: globals.context.clone(),
             ..KubeConfigOptions::default()
         };
-        let explicit = globals
-            .kubeconfig
-            .clone()
-            .or_else(|| self.kubeconfig.clone());
+        let explicit = globals.kubeconfig.clone().or_else(|| self.kubeconfig.clone());
         let wrong = |e: &dyn std::fmt::Display| {
             Failure::new(exit::FAILED, format!("no cluster to talk to: {e}"))
                 .hint("set KUBECONFIG, or start one on this machine: gastown up")
         };
         let (config, named) = match explicit {
             Some(path) => {
-                let file = Kubeconfig::read_from(&path)
-                    .map_err(|e| wrong(&format!("{}: {e}", path.display())))?;
+                let file = Kubeconfig::read_from(&path).map_err(|e| wrong(&format!("{}: {e}", path.display())))?;
                 let named = context_namespace(&file, globals.context.as_deref());
                 (
                     Config::from_custom_kubeconfig(file, &options)

@@ -43,12 +43,7 @@ pub struct CreateArgs {
     parallelism: Option<i32>,
 }
 
-pub(crate) async fn run(
-    verb: ConvoyVerb,
-    cluster: &Cluster,
-    access: &Access,
-    output: Output,
-) -> Result<(), Failure> {
+pub(crate) async fn run(verb: ConvoyVerb, cluster: &Cluster, access: &Access, output: Output) -> Result<(), Failure> {
     let api: Api<Convoy> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     match verb {
         ConvoyVerb::List => list(&api, access, output).await,
@@ -96,12 +91,7 @@ async fn list(api: &Api<Convoy>, access: &Access, output: Output) -> Result<(), 
     )
 }
 
-async fn status(
-    api: &Api<Convoy>,
-    id: &str,
-    access: &Access,
-    output: Output,
-) -> Result<(), Failure> {
+async fn status(api: &Api<Convoy>, id: &str, access: &Access, output: Output) -> Result<(), Failure> {
     let convoy = api.get_opt(id).await?.ok_or_else(|| {
         Failure::new(exit::NOT_FOUND, format!("there is no convoy {id}"))
             .hint(format!("{} convoy list", access.program))
@@ -129,12 +119,7 @@ async fn status(
     print_one(output, "convoy", id, &convoy, &text)
 }
 
-async fn create(
-    api: &Api<Convoy>,
-    args: CreateArgs,
-    access: &Access,
-    output: Output,
-) -> Result<(), Failure> {
+async fn create(api: &Api<Convoy>, args: CreateArgs, access: &Access, output: Output) -> Result<(), Failure> {
     let name = args.name.unwrap_or_else(|| {
         let id = uuid::Uuid::new_v4().simple().to_string();
         format!("cv-{}", id.chars().take(4).collect::<String>())
@@ -146,15 +131,10 @@ async fn create(
         rig_ref: args.rig.map(|r| access.rig(&r)).transpose()?,
         notify_on_complete: None,
     };
-    let convoy = match api
-        .create(&PostParams::default(), &Convoy::new(&name, spec))
-        .await
-    {
+    let convoy = match api.create(&PostParams::default(), &Convoy::new(&name, spec)).await {
         Err(kube::Error::Api(s)) if s.code == 409 => {
-            return Err(
-                Failure::new(exit::REFUSED, format!("there is a convoy {name} already"))
-                    .hint(format!("{} convoy status {name}", access.program)),
-            );
+            return Err(Failure::new(exit::REFUSED, format!("there is a convoy {name} already"))
+                .hint(format!("{} convoy status {name}", access.program)));
         }
         made => made?,
     };

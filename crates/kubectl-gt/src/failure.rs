@@ -70,19 +70,13 @@ impl From<kube::Error> for Failure {
         match error {
             kube::Error::Api(status) => match status.code {
                 404 => Self::new(exit::NOT_FOUND, status.message),
-                401 | 403 => Self::new(
-                    exit::REFUSED,
-                    format!("the cluster refuses: {}", status.message),
-                )
-                .hint("check which account you use: kubectl auth whoami"),
+                401 | 403 => Self::new(exit::REFUSED, format!("the cluster refuses: {}", status.message))
+                    .hint("check which account you use: kubectl auth whoami"),
                 409 | 422 | 400 => Self::new(exit::REFUSED, status.message),
                 _ => Self::new(exit::FAILED, status.message),
             },
-            other => Self::new(
-                exit::FAILED,
-                format!("the cluster does not answer: {other}"),
-            )
-            .hint("is it running? on one machine: gastown status, gastown up"),
+            other => Self::new(exit::FAILED, format!("the cluster does not answer: {other}"))
+                .hint("is it running? on one machine: gastown status, gastown up"),
         }
     }
 }

@@ -45,11 +45,7 @@ pub(crate) async fn run(args: LogArgs, cluster: &Cluster, access: &Access) -> Re
         };
         let waits = args.follow && starting(&polecat) && not_yet.code != exit::NOT_FOUND;
         if !waits || tokio::time::Instant::now() > deadline {
-            return Err(not_yet.hint(format!(
-                "{} polecat status {}",
-                access.program,
-                polecat.name_any()
-            )));
+            return Err(not_yet.hint(format!("{} polecat status {}", access.program, polecat.name_any())));
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
@@ -82,11 +78,7 @@ async fn attempt(args: &LogArgs, cluster: &Cluster, polecat: &Polecat) -> Result
         ));
     };
     let params = LogParams {
-        container: Some(
-            args.container
-                .clone()
-                .unwrap_or_else(|| container_of(polecat)),
-        ),
+        container: Some(args.container.clone().unwrap_or_else(|| container_of(polecat))),
         follow: args.follow,
         tail_lines: args.tail,
         since_seconds: args
@@ -99,10 +91,7 @@ async fn attempt(args: &LogArgs, cluster: &Cluster, polecat: &Polecat) -> Result
     let stream = match pods.log_stream(&pod, &params).await {
         Ok(stream) => stream,
         Err(kube::Error::Api(s)) if s.code == 404 && starting(polecat) => {
-            return Err(Failure::new(
-                exit::FAILED,
-                format!("pod {pod} has not started yet"),
-            ));
+            return Err(Failure::new(exit::FAILED, format!("pod {pod} has not started yet")));
         }
         Err(e) => return Err(e.into()),
     };

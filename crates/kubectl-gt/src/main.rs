@@ -6,12 +6,7 @@ use std::process::ExitCode;
 
 /// Gas Town on Kubernetes: sling tasks to polecats, come back to merged work.
 #[derive(Parser)]
-#[command(
-    name = "kubectl-gt",
-    bin_name = "kubectl gt",
-    version,
-    disable_version_flag = true
-)]
+#[command(name = "kubectl-gt", bin_name = "kubectl gt", version, disable_version_flag = true)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -42,12 +37,7 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Completion { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "kubectl-gt",
-                &mut std::io::stdout(),
-            );
+            clap_complete::generate(shell, &mut Cli::command(), "kubectl-gt", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
         Command::Verb(verb) => {

@@ -50,8 +50,7 @@ impl Table {
             .collect();
         let header: Vec<String> = self.columns.iter().map(|(h, _)| (*h).to_owned()).collect();
         let lines: Vec<&Vec<String>> = std::iter::once(&header).chain(self.rows.iter()).collect();
-        let cell =
-            |line: &Vec<String>, i: usize| line.get(i).map(|c| one_line(c)).unwrap_or_default();
+        let cell = |line: &Vec<String>, i: usize| line.get(i).map(|c| one_line(c)).unwrap_or_default();
         let width = |i: usize| {
             lines
                 .iter()
@@ -75,9 +74,7 @@ impl Table {
 
 /// Control characters, which untrusted text may hold, never reach a terminal.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Like [`one_line`], but lines stay lines.
@@ -94,9 +91,7 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 fn document<T: Serialize>(output: Output, value: &T) -> Result<String, Failure> {
-    let wrong = |e: &dyn std::fmt::Display| {
-        Failure::new(exit::FAILED, format!("the result cannot be written: {e}"))
-    };
+    let wrong = |e: &dyn std::fmt::Display| Failure::new(exit::FAILED, format!("the result cannot be written: {e}"));
     match output {
         Output::Yaml => serde_saphyr::to_string(value).map_err(|e| wrong(&e)),
         _ => serde_json::to_string_pretty(value)
@@ -121,10 +116,7 @@ pub(crate) fn print_list<T: Serialize>(
         }
         Output::Table | Output::Wide => table.text(output == Output::Wide),
         Output::Json | Output::Yaml => document(output, &items)?,
-        Output::Name => items
-            .iter()
-            .map(|i| format!("{kind}/{}\n", name(i)))
-            .collect(),
+        Output::Name => items.iter().map(|i| format!("{kind}/{}\n", name(i))).collect(),
     };
     written(io::stdout().write_all(text.as_bytes()))
 }
@@ -133,13 +125,7 @@ pub(crate) fn print_list<T: Serialize>(
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn print_one<T: Serialize>(
-    output: Output,
-    kind: &str,
-    name: &str,
-    item: &T,
-    block: &str,
-) -> Result<(), Failure> {
+pub fn print_one<T: Serialize>(output: Output, kind: &str, name: &str, item: &T, block: &str) -> Result<(), Failure> {
     let text = match output {
         Output::Table | Output::Wide => format!("{}\n", printable(block.trim_end())),
         Output::Json | Output::Yaml => document(output, item)?,
@@ -179,11 +165,7 @@ mod tests {
         let table = Table {
             columns: vec![("NAME", false), ("POD", true), ("MESSAGE", false)],
             rows: vec![
-                vec![
-                    "furiosa".into(),
-                    "polecat-furiosa".into(),
-                    "red\u{1b}[31m\nline".into(),
-                ],
+                vec!["furiosa".into(), "polecat-furiosa".into(), "red\u{1b}[31m\nline".into()],
                 vec!["nux".into(), "-".into(), "ok".into()],
             ],
         };
@@ -199,13 +181,7 @@ mod tests {
     fn ages_read_like_kubectls() {
         let now = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1_000_000);
         let at = |s: i64| Time(now - jiff::SignedDuration::from_secs(s));
-        for (s, text) in [
-            (0, "0s"),
-            (119, "119s"),
-            (120, "2m"),
-            (7200, "2h"),
-            (172_800, "2d"),
-        ] {
+        for (s, text) in [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] {
             assert_eq!(age(Some(&at(s)), now), text);
         }
     }

@@ -37,12 +37,7 @@ pub enum PolecatVerb {
     },
 }
 
-pub(crate) async fn run(
-    verb: PolecatVerb,
-    cluster: &Cluster,
-    access: &Access,
-    output: Output,
-) -> Result<(), Failure> {
+pub(crate) async fn run(verb: PolecatVerb, cluster: &Cluster, access: &Access, output: Output) -> Result<(), Failure> {
     match verb {
         PolecatVerb::List { rig } => list(cluster, rig, access, output).await,
         PolecatVerb::Status { name } => status(cluster, &name, access, output).await,
@@ -52,11 +47,7 @@ pub(crate) async fn run(
 }
 
 /// NAME or RIG/NAME.
-pub(crate) async fn find(
-    cluster: &Cluster,
-    word: &str,
-    access: &Access,
-) -> Result<Polecat, Failure> {
+pub(crate) async fn find(cluster: &Cluster, word: &str, access: &Access) -> Result<Polecat, Failure> {
     let (rig, name) = match word.split_once('/') {
         Some((rig, name)) => (Some(access.rig(rig)?), name),
         None => (None, word),
@@ -66,10 +57,7 @@ pub(crate) async fn find(
     let Some(polecat) = api.get_opt(name).await? else {
         return Err(Failure::new(
             exit::NOT_FOUND,
-            format!(
-                "there is no polecat {name} in namespace {}",
-                cluster.namespace
-            ),
+            format!("there is no polecat {name} in namespace {}", cluster.namespace),
         )
         .hint(hint));
     };
@@ -83,12 +71,7 @@ pub(crate) async fn find(
     }
 }
 
-async fn list(
-    cluster: &Cluster,
-    rig: Option<String>,
-    access: &Access,
-    output: Output,
-) -> Result<(), Failure> {
+async fn list(cluster: &Cluster, rig: Option<String>, access: &Access, output: Output) -> Result<(), Failure> {
     let rig = rig.map(|r| access.rig(&r)).transpose()?;
     let api: Api<Polecat> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let mut polecats = api.list(&ListParams::default()).await?.items;
@@ -141,12 +124,7 @@ async fn list(
     )
 }
 
-async fn status(
-    cluster: &Cluster,
-    word: &str,
-    access: &Access,
-    output: Output,
-) -> Result<(), Failure> {
+async fn status(cluster: &Cluster, word: &str, access: &Access, output: Output) -> Result<(), Failure> {
     let polecat = find(cluster, word, access).await?;
     print_one(
         output,
@@ -172,21 +150,14 @@ fn block(polecat: &Polecat, program: &str) -> String {
     line("Message", s.message.as_deref().unwrap_or("-"));
     line(
         "Round",
-        &format!(
-            "{} (attempt {})",
-            s.round.unwrap_or(1),
-            s.attempt.unwrap_or(0)
-        ),
+        &format!("{} (attempt {})", s.round.unwrap_or(1), s.attempt.unwrap_or(0)),
     );
     line("Pod", s.pod_name.as_deref().unwrap_or("-"));
     line("Branch", s.branch.as_deref().unwrap_or("-"));
     line("Commit", s.commit.as_deref().unwrap_or("-"));
     line("Landed", s.merged_commit.as_deref().unwrap_or("not yet"));
     for c in &s.conditions {
-        line(
-            &c.type_,
-            &format!("{:<6}{:<20} {}", c.status, c.reason, c.message),
-        );
+        line(&c.type_, &format!("{:<6}{:<20} {}", c.status, c.reason, c.message));
     }
     for round in &s.rounds {
         line(
@@ -203,9 +174,9 @@ fn block(polecat: &Polecat, program: &str) -> String {
     }
     let next = match s.phase {
         PolecatPhase::Working => format!("{program} polecat logs {name} -f"),
-        PolecatPhase::Stuck => format!(
-            "{program} polecat logs {name}; mend what the message says, then sling the bead with --again"
-        ),
+        PolecatPhase::Stuck => {
+            format!("{program} polecat logs {name}; mend what the message says, then sling the bead with --again")
+        }
         PolecatPhase::Done if s.merged_commit.is_none() => {
             format!("{program} rig status {}", polecat.spec.rig)
         }
@@ -215,13 +186,7 @@ fn block(polecat: &Polecat, program: &str) -> String {
     text
 }
 
-async fn nuke(
-    cluster: &Cluster,
-    word: &str,
-    force: bool,
-    access: &Access,
-    output: Output,
-) -> Result<(), Failure> {
+async fn nuke(cluster: &Cluster, word: &str, force: bool, access: &Access, output: Output) -> Result<(), Failure> {
     let polecat = find(cluster, word, access).await?;
     let name = polecat.name_any();
     if !force && std::io::stdin().is_terminal() {
@@ -244,9 +209,7 @@ async fn nuke(
         );
     }
     let patch = serde_json::json!({"spec": {"desiredState": "Terminated"}});
-    let polecat = api
-        .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
+    let polecat = api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
     print_one(
         output,
         "polecat",

@@ -55,18 +55,11 @@ pub struct CreateArgs {
     theme: Option<String>,
 }
 
-pub(crate) async fn run(
-    verb: RigVerb,
-    cluster: &Cluster,
-    access: &Access,
-    output: Output,
-) -> Result<(), Failure> {
+pub(crate) async fn run(verb: RigVerb, cluster: &Cluster, access: &Access, output: Output) -> Result<(), Failure> {
     let api: Api<Rig> = Api::all(cluster.client.clone());
     match verb {
         RigVerb::List => list(&api, output, access).await,
-        RigVerb::Status { name } => {
-            status(&api, cluster, &access.rig(&name)?, output, access).await
-        }
+        RigVerb::Status { name } => status(&api, cluster, &access.rig(&name)?, output, access).await,
         RigVerb::Create(args) => create(&api, args, output, access).await,
     }
 }
@@ -116,22 +109,12 @@ async fn list(api: &Api<Rig>, output: Output, access: &Access) -> Result<(), Fai
     )
 }
 
-async fn status(
-    api: &Api<Rig>,
-    cluster: &Cluster,
-    name: &str,
-    output: Output,
-    access: &Access,
-) -> Result<(), Failure> {
+async fn status(api: &Api<Rig>, cluster: &Cluster, name: &str, output: Output, access: &Access) -> Result<(), Failure> {
     let rig = api.get_opt(name).await?.ok_or_else(|| {
-        Failure::new(exit::NOT_FOUND, format!("there is no rig {name}"))
-            .hint(format!("{} rig list", access.program))
+        Failure::new(exit::NOT_FOUND, format!("there is no rig {name}")).hint(format!("{} rig list", access.program))
     })?;
     let s = rig.status.clone().unwrap_or_default();
-    let namespace = s
-        .child_namespace
-        .clone()
-        .unwrap_or_else(|| cluster.namespace.clone());
+    let namespace = s.child_namespace.clone().unwrap_or_else(|| cluster.namespace.clone());
     let refineries: Api<Refinery> = Api::namespaced(cluster.client.clone(), &namespace);
     let queue = refineries
         .get_opt(&gastown_api::names::refinery_name(name))
@@ -145,10 +128,7 @@ async fn status(
     };
     line("Name", name);
     line("Repository", &rig.spec.git_url);
-    line(
-        "Branch",
-        rig.spec.target_branch.as_deref().unwrap_or("main"),
-    );
+    line("Branch", rig.spec.target_branch.as_deref().unwrap_or("main"));
     line(
         "Test",
         rig.spec
@@ -170,10 +150,7 @@ async fn status(
         &format!(
             "{} waiting; {}",
             queue.queue_length,
-            queue
-                .current_merge
-                .as_deref()
-                .unwrap_or("nothing is tested now")
+            queue.current_merge.as_deref().unwrap_or("nothing is tested now")
         ),
     );
     line(
@@ -184,20 +161,12 @@ async fn status(
         line("Last red", red);
     }
     for c in &s.conditions {
-        line(
-            &c.type_,
-            &format!("{} {} {}", c.status, c.reason, c.message),
-        );
+        line(&c.type_, &format!("{} {} {}", c.status, c.reason, c.message));
     }
     print_one(output, "rig", name, &rig, &text)
 }
 
-async fn create(
-    api: &Api<Rig>,
-    args: CreateArgs,
-    output: Output,
-    access: &Access,
-) -> Result<(), Failure> {
+async fn create(api: &Api<Rig>, args: CreateArgs, output: Output, access: &Access) -> Result<(), Failure> {
     let settings = RigSettings {
         namepool_theme: args.theme,
         max_polecats: args.max_polecats,
@@ -212,16 +181,12 @@ async fn create(
         settings: (settings != RigSettings::default()).then_some(settings),
         ..RigSpec::default()
     };
-    let rig = match api
-        .create(&PostParams::default(), &Rig::new(&args.name, spec))
-        .await
-    {
+    let rig = match api.create(&PostParams::default(), &Rig::new(&args.name, spec)).await {
         Err(kube::Error::Api(s)) if s.code == 409 => {
-            return Err(Failure::new(
-                exit::REFUSED,
-                format!("there is a rig {} already", args.name),
-            )
-            .hint(format!("{} rig status {}", access.program, args.name)));
+            return Err(
+                Failure::new(exit::REFUSED, format!("there is a rig {} already", args.name))
+                    .hint(format!("{} rig status {}", access.program, args.name)),
+            );
         }
         made => made?,
     };

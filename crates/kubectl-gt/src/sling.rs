@@ -5,8 +5,8 @@ use crate::wait::{Until, duration, wait};
 use crate::{Access, Cluster, Failure, Output, agent_command, exit};
 use clap::Args;
 use gastown_api::{
-    AgentConfig, AgentKind, DesiredState, KubernetesSpec, Polecat, PolecatPhase, PolecatSpec, Rig,
-    SecretReference, Task, themes,
+    AgentConfig, AgentKind, DesiredState, KubernetesSpec, Polecat, PolecatPhase, PolecatSpec, Rig, SecretReference,
+    Task, themes,
 };
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
@@ -80,12 +80,7 @@ pub struct Slung {
     pub new: bool,
 }
 
-pub(crate) async fn run(
-    args: SlingArgs,
-    cluster: &Cluster,
-    access: &Access,
-    output: Output,
-) -> Result<(), Failure> {
+pub(crate) async fn run(args: SlingArgs, cluster: &Cluster, access: &Access, output: Output) -> Result<(), Failure> {
     let slung = sling(&args, cluster, access).await?;
     let name = slung.polecat.name_any();
     let what = slung
@@ -98,12 +93,7 @@ pub(crate) async fn run(
     let block = if slung.new {
         format!("polecat/{name} has {what}\nwatch it: {program} polecat logs {name} -f")
     } else {
-        let phase = slung
-            .polecat
-            .status
-            .as_ref()
-            .map(|s| s.phase)
-            .unwrap_or_default();
+        let phase = slung.polecat.status.as_ref().map(|s| s.phase).unwrap_or_default();
         format!(
             "polecat/{name} has {what} already ({phase:?}); --again slings it to another\nlook at it: {program} polecat status {name}"
         )
@@ -118,10 +108,7 @@ pub(crate) async fn run(
     };
     eprintln!("{}", block.lines().next().unwrap_or_default());
     let polecat = wait(cluster, &name, until, args.timeout, program).await?;
-    let merged = polecat
-        .status
-        .as_ref()
-        .and_then(|s| s.merged_commit.clone());
+    let merged = polecat.status.as_ref().and_then(|s| s.merged_commit.clone());
     let done = match (until, merged) {
         (Until::Landed, Some(commit)) => format!("polecat/{name} landed as {commit}"),
         (Until::Landed, None) => format!("polecat/{name} landed"),
@@ -140,14 +127,12 @@ pub async fn sling(args: &SlingArgs, cluster: &Cluster, access: &Access) -> Resu
         [bead, rig] => (Some(bead.clone()), access.rig(rig)?),
         [rig] if task.is_some() => (None, access.rig(rig)?),
         _ => {
-            return Err(Failure::new(
-                exit::USAGE,
-                "one word names a rig, and there is no task for it",
-            )
-            .hint(format!(
-                "{0} sling BEAD RIG, or {0} sling RIG -m \"what to do\"",
-                access.program
-            )));
+            return Err(
+                Failure::new(exit::USAGE, "one word names a rig, and there is no task for it").hint(format!(
+                    "{0} sling BEAD RIG, or {0} sling RIG -m \"what to do\"",
+                    access.program
+                )),
+            );
         }
     };
     let rigs: Api<Rig> = Api::all(cluster.client.clone());
@@ -235,9 +220,7 @@ async fn spec(
         rig,
         desired_state: DesiredState::Working,
         bead_id: bead,
-        task: task.map(|t| Task {
-            description: Some(t),
-        }),
+        task: task.map(|t| Task { description: Some(t) }),
         agent,
         agent_config: config,
         kubernetes: (kubernetes != KubernetesSpec::default()).then_some(kubernetes),
@@ -255,9 +238,7 @@ async fn create(
     spec: PolecatSpec,
 ) -> Result<Slung, Failure> {
     if let Some(name) = &args.name {
-        let made = polecats
-            .create(&PostParams::default(), &Polecat::new(name, spec))
-            .await;
+        let made = polecats.create(&PostParams::default(), &Polecat::new(name, spec)).await;
         return match made {
             Ok(polecat) => Ok(Slung { polecat, new: true }),
             Err(kube::Error::Api(s)) if s.code == 409 => Err(Failure::new(
@@ -271,8 +252,7 @@ async fn create(
     let wanted = theme.unwrap_or("mad-max");
     let Some(theme) = themes::theme(wanted) else {
         return Err(
-            Failure::new(exit::USAGE, format!("there is no theme {wanted}"))
-                .hint("mad-max, minerals or wasteland"),
+            Failure::new(exit::USAGE, format!("there is no theme {wanted}")).hint("mad-max, minerals or wasteland")
         );
     };
     let taken: std::collections::BTreeSet<String> = held.iter().map(|p| p.name_any()).collect();

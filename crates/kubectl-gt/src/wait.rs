@@ -35,10 +35,7 @@ pub(crate) async fn wait(
             let polecat = match event {
                 Ok(watcher::Event::Apply(p) | watcher::Event::InitApply(p)) => p,
                 Ok(watcher::Event::Delete(_)) => {
-                    return Err(Failure::new(
-                        exit::FAILED,
-                        format!("polecat {name} was deleted"),
-                    ));
+                    return Err(Failure::new(exit::FAILED, format!("polecat {name} was deleted")));
                 }
                 Ok(_) | Err(_) => continue,
             };
@@ -59,9 +56,7 @@ pub(crate) async fn wait(
             exit::TIMED_OUT,
             format!("{name} is not there after {} s: {last}", timeout.as_secs()),
         )
-        .hint(format!(
-            "it goes on without you: {program} polecat status {name}"
-        ))),
+        .hint(format!("it goes on without you: {program} polecat status {name}"))),
     }
 }
 
@@ -84,19 +79,11 @@ fn judge(polecat: &Polecat, until: Until, program: &str) -> Option<Result<(), Fa
     let name = polecat.name_any();
     match status.phase {
         PolecatPhase::Stuck => {
-            let why = status
-                .message
-                .unwrap_or_else(|| "no reason is given".to_owned());
-            Some(Err(Failure::new(
-                exit::FAILED,
-                format!("{name} is stuck: {why}"),
-            )
-            .hint(format!("{program} polecat logs {name}"))))
+            let why = status.message.unwrap_or_else(|| "no reason is given".to_owned());
+            Some(Err(Failure::new(exit::FAILED, format!("{name} is stuck: {why}"))
+                .hint(format!("{program} polecat logs {name}"))))
         }
-        PolecatPhase::Terminated => Some(Err(Failure::new(
-            exit::FAILED,
-            format!("{name} was terminated"),
-        ))),
+        PolecatPhase::Terminated => Some(Err(Failure::new(exit::FAILED, format!("{name} was terminated")))),
         _ => None,
     }
 }
@@ -141,13 +128,7 @@ mod tests {
 
     #[test]
     fn durations_read_as_go_writes_them() {
-        for (text, seconds) in [
-            ("90s", 90),
-            ("2m", 120),
-            ("1h30m", 5400),
-            ("45", 45),
-            ("0s", 0),
-        ] {
+        for (text, seconds) in [("90s", 90), ("2m", 120), ("1h30m", 5400), ("45", 45), ("0s", 0)] {
             assert_eq!(duration(text).map(|d| d.as_secs()), Ok(seconds), "{text}");
         }
         assert_eq!(duration("250ms").map(|d| d.as_millis()), Ok(250));

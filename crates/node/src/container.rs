@@ -75,11 +75,7 @@ impl RunRequest {
             Ok(prepared) => prepared,
             Err(error) => return tell(RunEvent::Refused(error)),
         };
-        let Some(permit) = self
-            .cancel
-            .run_until_cancelled(self.shared.starts.acquire())
-            .await
-        else {
+        let Some(permit) = self.cancel.run_until_cancelled(self.shared.starts.acquire()).await else {
             return tell(RunEvent::Cancelled);
         };
         let started = self.start(&prepared).await;
@@ -175,9 +171,7 @@ impl RunRequest {
         let command = self.container.command.iter().flatten();
         let args = self.container.args.iter().flatten();
         if self.container.command.as_ref().is_none_or(Vec::is_empty) {
-            return Err(
-                "no command: this node pulls no image, so it knows no entry point".to_owned(),
-            );
+            return Err("no command: this node pulls no image, so it knows no entry point".to_owned());
         }
         Ok(command.chain(args).map(|a| env.expand(a)).collect())
     }
@@ -309,9 +303,7 @@ fn user(pod: &Pod, container: &Container) -> (u32, u32) {
     let own = container.security_context.as_ref();
     let common = pod.spec.as_ref().and_then(|s| s.security_context.as_ref());
     let id = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok());
-    let uid = id(own
-        .and_then(|s| s.run_as_user)
-        .or(common.and_then(|s| s.run_as_user)));
+    let uid = id(own.and_then(|s| s.run_as_user).or(common.and_then(|s| s.run_as_user)));
     let gid = id(own
         .and_then(|s| s.run_as_group)
         .or(common.and_then(|s| s.run_as_group.or(s.fs_group))));

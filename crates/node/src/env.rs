@@ -19,10 +19,7 @@ impl Environment {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     pub(crate) fn default_to(&mut self, name: &str, value: &str) {
@@ -86,19 +83,14 @@ pub(crate) async fn resolve(
     for from in container.env_from.iter().flatten() {
         let prefix = from.prefix.as_deref().unwrap_or_default();
         let values = if let Some(r) = &from.config_map_ref {
-            sources
-                .config_map(&r.name, r.optional == Some(true))
-                .await?
+            sources.config_map(&r.name, r.optional == Some(true)).await?
         } else if let Some(r) = &from.secret_ref {
             sources.secret(&r.name, r.optional == Some(true)).await?
         } else {
             BTreeMap::new()
         };
         for (key, value) in values {
-            env.set(
-                &format!("{prefix}{key}"),
-                String::from_utf8_lossy(&value).into_owned(),
-            );
+            env.set(&format!("{prefix}{key}"), String::from_utf8_lossy(&value).into_owned());
         }
     }
     for var in container.env.iter().flatten() {
@@ -184,10 +176,7 @@ pub(crate) fn field(pod: &Pod, node: &str, path: &str) -> Option<String> {
             let (map, key) = if let Some(key) = subscript(path, "metadata.labels") {
                 (meta.labels.as_ref(), key)
             } else {
-                (
-                    meta.annotations.as_ref(),
-                    subscript(path, "metadata.annotations")?,
-                )
+                (meta.annotations.as_ref(), subscript(path, "metadata.annotations")?)
             };
             map.and_then(|m| m.get(key).cloned())
         }
@@ -197,10 +186,7 @@ pub(crate) fn field(pod: &Pod, node: &str, path: &str) -> Option<String> {
 
 /// `key` of `prefix['key']`.
 fn subscript<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
-    let inner = path
-        .strip_prefix(prefix)?
-        .strip_prefix('[')?
-        .strip_suffix(']')?;
+    let inner = path.strip_prefix(prefix)?.strip_prefix('[')?.strip_suffix(']')?;
     let quote = |q: char| inner.strip_prefix(q)?.strip_suffix(q);
     quote('\'').or_else(|| quote('"'))
 }
@@ -250,10 +236,7 @@ mod tests {
         );
         assert_eq!(field(&pod, "n", "metadata.name").unwrap(), "p");
         assert_eq!(field(&pod, "n", "spec.nodeName").unwrap(), "n");
-        assert_eq!(
-            field(&pod, "n", "metadata.annotations['a/b']").unwrap(),
-            "x\n\"y\""
-        );
+        assert_eq!(field(&pod, "n", "metadata.annotations['a/b']").unwrap(), "x\n\"y\"");
         assert_eq!(field(&pod, "n", "metadata.annotations['no']").unwrap(), "");
         assert_eq!(
             field(&pod, "n", "metadata.annotations").unwrap(),

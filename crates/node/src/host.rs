@@ -93,10 +93,7 @@ impl HostView {
     pub(crate) fn discover(options: &NodeOptions) -> Self {
         let mut hide: Vec<PathBuf> = options.hide.clone();
         hide.push(options.data.clone());
-        let hide: Vec<PathBuf> = hide
-            .into_iter()
-            .map(|h| h.canonicalize().unwrap_or(h))
-            .collect();
+        let hide: Vec<PathBuf> = hide.into_iter().map(|h| h.canonicalize().unwrap_or(h)).collect();
         let hidden = |path: &Path| hide.iter().any(|h| path.starts_with(h));
         let mut view = Self::default();
         let etc = ETC.iter().map(|name| Path::new("/etc").join(name));
@@ -140,18 +137,13 @@ impl HostView {
 
     /// `PATH` of a container: the node's own folders, then what the container or the host says.
     pub(crate) fn path(&self, own: Option<&str>) -> String {
-        let mut dirs: Vec<String> = self
-            .prefix
-            .iter()
-            .map(|p| p.to_string_lossy().into_owned())
-            .collect();
+        let mut dirs: Vec<String> = self.prefix.iter().map(|p| p.to_string_lossy().into_owned()).collect();
         dirs.push(own.unwrap_or(&self.path).to_owned());
         dirs.join(":")
     }
 
     fn has(&self, path: &Path) -> bool {
-        self.binds.iter().any(|b| path.starts_with(b))
-            || self.links.keys().any(|l| path.starts_with(l))
+        self.binds.iter().any(|b| path.starts_with(b)) || self.links.keys().any(|l| path.starts_with(l))
     }
 
     /// Makes the root folder of a container and lists what is mounted in it.
@@ -174,8 +166,7 @@ impl HostView {
                 make_dir(parent)?;
             }
             if at.symlink_metadata().is_err() {
-                std::os::unix::fs::symlink(to, &at)
-                    .map_err(|e| format!("{}: {e}", at.display()))?;
+                std::os::unix::fs::symlink(to, &at).map_err(|e| format!("{}: {e}", at.display()))?;
             }
         }
         let mounted = |path: &Path| request.mounts.iter().any(|m| path.starts_with(&m.target));
@@ -272,15 +263,10 @@ fn join(base: &Path, rest: &Path) -> PathBuf {
 
 /// Where a mount lies inside a bind of the host, its mount point would be made on the host: such a
 /// bind becomes binds of its entries, down to the mount point.
-fn spread(
-    binds: Vec<PathBuf>,
-    target: &Path,
-    links: &mut BTreeMap<PathBuf, PathBuf>,
-) -> Vec<PathBuf> {
+fn spread(binds: Vec<PathBuf>, target: &Path, links: &mut BTreeMap<PathBuf, PathBuf>) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for bind in binds {
-        if !target.starts_with(&bind) || target == bind || (target.is_dir() && !target.is_symlink())
-        {
+        if !target.starts_with(&bind) || target == bind || (target.is_dir() && !target.is_symlink()) {
             if target != bind {
                 out.push(bind);
             }
@@ -394,17 +380,8 @@ mod tests {
         let mounts = [mount("/w", volume.path())];
         let view = HostView::default();
         let real = Some(volume.path().join("real"));
-        assert_eq!(
-            view.locate(Path::new("/w/link"), root.path(), &mounts),
-            real
-        );
-        assert_eq!(
-            view.locate(Path::new("/w/none"), root.path(), &mounts),
-            None
-        );
-        assert_eq!(
-            view.locate(Path::new("/etc/shadow"), root.path(), &mounts),
-            None
-        );
+        assert_eq!(view.locate(Path::new("/w/link"), root.path(), &mounts), real);
+        assert_eq!(view.locate(Path::new("/w/none"), root.path(), &mounts), None);
+        assert_eq!(view.locate(Path::new("/etc/shadow"), root.path(), &mounts), None);
     }
 }

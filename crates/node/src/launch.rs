@@ -96,9 +96,7 @@ fn run_unconfined(spec: &LaunchSpec, report: &mut dyn FnMut(Progress)) -> Result
         .stdin(Stdio::null())
         .stdout(open_pipe(&spec.stdout)?)
         .stderr(open_pipe(&spec.stderr)?);
-    let mut child = command
-        .spawn()
-        .map_err(|e| format!("exec: {:?}: {e}", spec.program))?;
+    let mut child = command.spawn().map_err(|e| format!("exec: {:?}: {e}", spec.program))?;
     drop(command); // its copies of the pipes would keep them open
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
     // Ours until it is waited for, so its PID cannot have been used again.
@@ -168,12 +166,7 @@ pub fn launcher_main() {
     std::process::exit(0);
 }
 
-fn answer(
-    running: &Mutex<HashMap<u64, ProcessRecord>>,
-    stdout: &Mutex<io::Stdout>,
-    id: u64,
-    progress: Progress,
-) {
+fn answer(running: &Mutex<HashMap<u64, ProcessRecord>>, stdout: &Mutex<io::Stdout>, id: u64, progress: Progress) {
     {
         let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
         match &progress {

@@ -83,9 +83,7 @@ impl Launcher {
         match progress.recv().await {
             Some(Progress::Started(record)) => Ok(Launched { record, progress }),
             Some(Progress::Failed(why)) => Err(why),
-            Some(Progress::Exited(exit)) => {
-                Err(exit.failure.unwrap_or_else(|| "it did not start".into()))
-            }
+            Some(Progress::Exited(exit)) => Err(exit.failure.unwrap_or_else(|| "it did not start".into())),
             None => Err("the launcher ended".to_owned()),
         }
     }
@@ -126,10 +124,7 @@ impl Connection {
         })
     }
 
-    async fn send(
-        &mut self,
-        spec: LaunchSpec,
-    ) -> Result<mpsc::UnboundedReceiver<Progress>, String> {
+    async fn send(&mut self, spec: LaunchSpec) -> Result<mpsc::UnboundedReceiver<Progress>, String> {
         if self.stdin.is_none() {
             let next = self.next;
             *self = Self::open().map_err(|e| format!("the launcher: {e}"))?;
@@ -170,8 +165,6 @@ async fn listen(stdout: ChildStdout, waiting: Waiting) {
     lock(&waiting).clear();
 }
 
-fn lock(
-    waiting: &Waiting,
-) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<Progress>>> {
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<Progress>>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,11 +36,7 @@ pub(crate) struct Rootfs {
 const FAILED: i32 = 125;
 
 /// Runs a container to its end. Errors are of a container that did not start.
-pub(crate) fn run(
-    spec: &LaunchSpec,
-    rootfs: &Rootfs,
-    report: &mut dyn FnMut(Progress),
-) -> Result<Exit, String> {
+pub(crate) fn run(spec: &LaunchSpec, rootfs: &Rootfs, report: &mut dyn FnMut(Progress)) -> Result<Exit, String> {
     let container = container(rootfs);
     let mut command = container.command(&spec.program);
     command

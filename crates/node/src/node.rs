@@ -167,10 +167,7 @@ impl Node {
         }
         self.actors.close();
         let all = self.actors.wait();
-        if tokio::time::timeout(grace + Duration::from_secs(5), all)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(grace + Duration::from_secs(5), all).await.is_err() {
             tracing::warn!("some containers have not ended");
         }
     }
@@ -191,10 +188,7 @@ impl Node {
                     namespace: namespace.to_owned(),
                     pod: pod.to_owned(),
                 })?;
-            handle
-                .words
-                .send(Word::Lose(done))
-                .map_err(|_| NodeError::Closed)?;
+            handle.words.send(Word::Lose(done)).map_err(|_| NodeError::Closed)?;
         }
         lost.await.map_err(|_| NodeError::Closed)
     }
@@ -316,11 +310,7 @@ impl Watch {
         ) else {
             return;
         };
-        let name = PodName {
-            namespace,
-            name,
-            uid,
-        };
+        let name = PodName { namespace, name, uid };
         let node = pod.spec.as_ref().and_then(|s| s.node_name.as_deref());
         match node {
             None | Some("") => self.bind(pod, name),
@@ -432,10 +422,7 @@ async fn try_container_in(dir: &Path) -> Result<(), String> {
     let launched = launcher
         .launch(LaunchSpec {
             program: "/bin/sh".to_owned(),
-            args: vec![
-                "-c".to_owned(),
-                "test $$ = 1 && test -e /proc/1/stat".to_owned(),
-            ],
+            args: vec!["-c".to_owned(), "test $$ = 1 && test -e /proc/1/stat".to_owned()],
             env: Vec::new(),
             workdir: "/".into(),
             stdout: "/dev/null".into(),

@@ -24,11 +24,7 @@ pub(crate) enum Finding {
 }
 
 /// Probes one run until it is dropped.
-pub(crate) async fn watch(
-    container: Container,
-    inside: Arc<Inside>,
-    tell: impl Fn(Finding) + Clone,
-) {
+pub(crate) async fn watch(container: Container, inside: Arc<Inside>, tell: impl Fn(Finding) + Clone) {
     if let Some(probe) = &container.startup_probe {
         let timing = Timing::of(probe);
         tokio::time::sleep(timing.delay).await;
@@ -65,16 +61,8 @@ async fn ready(probe: &Probe, container: &Container, inside: &Inside, tell: &imp
     loop {
         let result = check(probe, timing.timeout, container, inside).await;
         // Counts in the direction that would change what is.
-        run = if result.is_ok() == is_ready {
-            0
-        } else {
-            run + 1
-        };
-        let needed = if is_ready {
-            timing.failures
-        } else {
-            timing.successes
-        };
+        run = if result.is_ok() == is_ready { 0 } else { run + 1 };
+        let needed = if is_ready { timing.failures } else { timing.successes };
         if run >= needed {
             is_ready = !is_ready;
             run = 0;
@@ -136,12 +124,7 @@ impl Timing {
     }
 }
 
-async fn check(
-    probe: &Probe,
-    timeout: Duration,
-    container: &Container,
-    inside: &Inside,
-) -> Result<(), String> {
+async fn check(probe: &Probe, timeout: Duration, container: &Container, inside: &Inside) -> Result<(), String> {
     if let Some(exec) = &probe.exec {
         return execute(exec.command.as_deref().unwrap_or_default(), timeout, inside).await;
     }
@@ -265,10 +248,7 @@ async fn http_get(action: &HTTPGetAction, port: u16) -> Result<(), String> {
     let host = action.host.as_deref();
     let mut stream = connect(host, port).await?;
     let path = action.path.as_deref().unwrap_or("/");
-    let mut request = format!(
-        "GET {path} HTTP/1.0\r\nHost: {}\r\n",
-        host.unwrap_or("localhost")
-    );
+    let mut request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n", host.unwrap_or("localhost"));
     for header in action.http_headers.iter().flatten() {
         request.push_str(&format!("{}: {}\r\n", header.name, header.value));
     }
@@ -280,10 +260,7 @@ async fn http_get(action: &HTTPGetAction, port: u16) -> Result<(), String> {
     let read = head.read_to_end(&mut answer).await;
     read.map_err(|e| e.to_string())?;
     let answer = String::from_utf8_lossy(&answer);
-    let code: Option<u16> = answer
-        .split_ascii_whitespace()
-        .nth(1)
-        .and_then(|c| c.parse().ok());
+    let code: Option<u16> = answer.split_ascii_whitespace().nth(1).and_then(|c| c.parse().ok());
     match code {
         Some(200..400) => Ok(()),
         Some(code) => Err(format!("HTTP status {code}")),

@@ -154,9 +154,6 @@ mod tests {
     fn a_patch_holds_only_what_changed() {
         let before = json!({"phase": "Running", "reason": "x", "podIP": "1"});
         let after = json!({"phase": "Failed", "podIP": "1"});
-        assert_eq!(
-            difference(&before, &after),
-            json!({"phase": "Failed", "reason": null})
-        );
+        assert_eq!(difference(&before, &after), json!({"phase": "Failed", "reason": null}));
     }
 }

@@ -13,12 +13,7 @@ impl Rewriter {
     pub(crate) fn new(mounts: impl IntoIterator<Item = (PathBuf, PathBuf)>) -> Self {
         let mut pairs: Vec<(String, String)> = mounts
             .into_iter()
-            .map(|(from, to)| {
-                (
-                    from.to_string_lossy().into_owned(),
-                    to.to_string_lossy().into_owned(),
-                )
-            })
+            .map(|(from, to)| (from.to_string_lossy().into_owned(), to.to_string_lossy().into_owned()))
             .collect();
         pairs.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
         Self { pairs }
@@ -77,10 +72,7 @@ mod tests {
             ("/workspace2", "/workspace2"),
             ("/a/workspace", "/a/workspace"),
             ("--dir=/workspace", "--dir=/d/w"),
-            (
-                r#"{"a":"/workspace/x","b":"/tmp"}"#,
-                r#"{"a":"/d/w/x","b":"/d/tmp"}"#,
-            ),
+            (r#"{"a":"/workspace/x","b":"/tmp"}"#, r#"{"a":"/d/w/x","b":"/d/tmp"}"#),
             ("/usr/bin:/workspace/bin:/tmp", "/usr/bin:/d/w/bin:/d/tmp"),
             ("file:///workspace/r.git", "file:///d/w/r.git"),
             ("https://tmp/x", "https://tmp/x"),

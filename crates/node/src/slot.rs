@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus,
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::Instant;
@@ -113,13 +112,8 @@ impl Ended {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
-    Waiting {
-        reason: String,
-        message: Option<String>,
-    },
-    Running {
-        since: Timestamp,
-    },
+    Waiting { reason: String, message: Option<String> },
+    Running { since: Timestamp },
     Terminated(Ended),
 }
 
@@ -182,9 +176,7 @@ impl Slot {
     pub(crate) fn restore(&mut self, status: &ContainerStatus, policy: RestartPolicy) {
         self.restarts = status.restart_count;
         let last = status.last_state.as_ref();
-        self.last = last
-            .and_then(|s| s.terminated.as_ref())
-            .map(Ended::from_api);
+        self.last = last.and_then(|s| s.terminated.as_ref()).map(Ended::from_api);
         let Some(state) = &status.state else { return };
         let (ended, was_running) = if let Some(t) = &state.terminated {
             (Ended::from_api(t), false)

@@ -32,10 +32,7 @@ pub(crate) enum SourceError {
     #[error("volume {volume}: {why}")]
     Refused { volume: String, why: String },
     #[error("volume {volume}: {source}")]
-    Disk {
-        volume: String,
-        source: std::io::Error,
-    },
+    Disk { volume: String, source: std::io::Error },
 }
 
 /// Reads of one namespace. Values are never logged.
@@ -73,11 +70,7 @@ impl Sources {
     }
 
     /// All entries of a Secret; empty where it is missing and `optional`.
-    pub(crate) async fn secret(
-        &self,
-        name: &str,
-        optional: bool,
-    ) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+    pub(crate) async fn secret(&self, name: &str, optional: bool) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
         #[expect(clippy::disallowed_types, reason = "see the import")]
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let found = api.get_opt(name).await;

@@ -70,27 +70,15 @@ impl View<'_> {
         }
         if self.stopping && all_ended {
             let succeeded = self.mains().all(Slot::succeeded);
-            return if succeeded {
-                Phase::Succeeded
-            } else {
-                Phase::Failed
-            };
+            return if succeeded { Phase::Succeeded } else { Phase::Failed };
         }
         if !self.initialized() {
             return Phase::Pending;
         }
-        let ended = |s: &Slot| {
-            s.run.is_none()
-                && s.terminated()
-                    .is_some_and(|e| !self.policy.restarts(e.code))
-        };
+        let ended = |s: &Slot| s.run.is_none() && s.terminated().is_some_and(|e| !self.policy.restarts(e.code));
         if self.mains().all(ended) {
             let succeeded = self.mains().all(Slot::succeeded);
-            return if succeeded {
-                Phase::Succeeded
-            } else {
-                Phase::Failed
-            };
+            return if succeeded { Phase::Succeeded } else { Phase::Failed };
         }
         let never_ran = |s: &Slot| matches!(s.state, State::Waiting { .. }) && s.last.is_none();
         if self.mains().any(never_ran) {
@@ -128,10 +116,7 @@ impl View<'_> {
             Some(("ContainersNotReady", message))
         };
         let incomplete = (!initialized).then(|| {
-            let message = format!(
-                "containers with incomplete status: [{}]",
-                uninitialized.join(" ")
-            );
+            let message = format!("containers with incomplete status: [{}]", uninitialized.join(" "));
             ("ContainersNotInitialized", message)
         });
         let mut conditions: Vec<PodCondition> = [
@@ -161,13 +146,9 @@ impl View<'_> {
             init_container_statuses: (!inits.is_empty()).then_some(inits),
             container_statuses: Some(of(false)),
             host_ip: Some(ADDRESS.to_owned()),
-            host_ips: Some(vec![HostIP {
-                ip: ADDRESS.to_owned(),
-            }]),
+            host_ips: Some(vec![HostIP { ip: ADDRESS.to_owned() }]),
             pod_ip: Some(ADDRESS.to_owned()),
-            pod_ips: Some(vec![PodIP {
-                ip: ADDRESS.to_owned(),
-            }]),
+            pod_ips: Some(vec![PodIP { ip: ADDRESS.to_owned() }]),
             start_time: Some(Time(self.start_time)),
             qos_class: Some("BestEffort".to_owned()),
             observed_generation: self.generation,

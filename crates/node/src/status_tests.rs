@@ -23,15 +23,8 @@ fn run(slot: &mut Slot) {
 
 fn end(slot: &mut Slot, code: i32, policy: RestartPolicy) {
     run(slot);
-    let exit = Exit {
-        code,
-        failure: None,
-    };
-    slot.end(
-        Ended::of(&exit, Timestamp::UNIX_EPOCH, None),
-        policy,
-        Instant::now(),
-    );
+    let exit = Exit { code, failure: None };
+    slot.end(Ended::of(&exit, Timestamp::UNIX_EPOCH, None), policy, Instant::now());
 }
 
 fn view(slots: &[Slot], policy: RestartPolicy) -> View<'_> {
@@ -59,20 +52,12 @@ fn phases_follow_the_containers() {
     end(&mut slots[0], 0, OnFailure);
     assert_eq!(phase(&slots, OnFailure), Phase::Pending, "none has started");
     run(&mut slots[1]);
-    assert_eq!(
-        phase(&slots, OnFailure),
-        Phase::Pending,
-        "one has not started"
-    );
+    assert_eq!(phase(&slots, OnFailure), Phase::Pending, "one has not started");
     run(&mut slots[2]);
     assert_eq!(phase(&slots, OnFailure), Phase::Running);
     end(&mut slots[1], 0, OnFailure);
     end(&mut slots[2], 2, OnFailure);
-    assert_eq!(
-        phase(&slots, OnFailure),
-        Phase::Running,
-        "one will start again"
-    );
+    assert_eq!(phase(&slots, OnFailure), Phase::Running, "one will start again");
     assert_eq!(phase(&slots, Never), Phase::Failed);
     end(&mut slots[2], 0, OnFailure);
     assert_eq!(phase(&slots, OnFailure), Phase::Succeeded);
@@ -111,10 +96,7 @@ fn failures_back_off_from_at_once_to_a_minute() {
     let mut slot = slot("a", false);
     let now = Instant::now();
     let failed = || {
-        let exit = Exit {
-            code: 1,
-            failure: None,
-        };
+        let exit = Exit { code: 1, failure: None };
         Ended::of(&exit, Timestamp::UNIX_EPOCH, None)
     };
     let mut delays = Vec::new();

@@ -7,8 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{
-    Container, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, Pod, ProjectedVolumeSource,
-    Volume,
+    Container, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, Pod, ProjectedVolumeSource, Volume,
 };
 
 use crate::env;
@@ -98,13 +97,7 @@ impl VolumeMaker<'_> {
         } else if let Some(v) = &volume.config_map {
             let optional = v.optional == Some(true);
             let values = self.sources.config_map(&v.name, optional).await?;
-            let items = Items::of(
-                "ConfigMap",
-                &v.name,
-                v.items.as_deref(),
-                optional,
-                v.default_mode,
-            );
+            let items = Items::of("ConfigMap", &v.name, v.items.as_deref(), optional, v.default_mode);
             items.select(volume, values, &mut files)?;
         } else if let Some(v) = &volume.downward_api {
             self.downward(volume, v.items.as_deref(), v.default_mode, &mut files)?;
@@ -127,13 +120,11 @@ impl VolumeMaker<'_> {
             if let Some(v) = &source.secret {
                 let optional = v.optional == Some(true);
                 let values = self.sources.secret(&v.name, optional).await?;
-                Items::of("Secret", &v.name, v.items.as_deref(), optional, mode)
-                    .select(volume, values, files)?;
+                Items::of("Secret", &v.name, v.items.as_deref(), optional, mode).select(volume, values, files)?;
             } else if let Some(v) = &source.config_map {
                 let optional = v.optional == Some(true);
                 let values = self.sources.config_map(&v.name, optional).await?;
-                Items::of("ConfigMap", &v.name, v.items.as_deref(), optional, mode)
-                    .select(volume, values, files)?;
+                Items::of("ConfigMap", &v.name, v.items.as_deref(), optional, mode).select(volume, values, files)?;
             } else if let Some(v) = &source.downward_api {
                 self.downward(volume, v.items.as_deref(), mode, files)?;
             } else {
@@ -163,20 +154,13 @@ impl VolumeMaker<'_> {
             let value = env::field(self.pod, self.node, path)
                 .ok_or_else(|| SourceError::Unsupported(format!("fieldRef {path:?}")))?;
             let mode = mode_of(item.mode.or(default_mode));
-            files.insert(
-                checked(volume, Path::new(&item.path))?,
-                (value.into_bytes(), mode),
-            );
+            files.insert(checked(volume, Path::new(&item.path))?, (value.into_bytes(), mode));
         }
         Ok(())
     }
 
     /// A host path is allowed at or below the node's list, after links are followed.
-    fn host_path(
-        &self,
-        volume: &Volume,
-        host: &HostPathVolumeSource,
-    ) -> Result<PathBuf, SourceError> {
+    fn host_path(&self, volume: &Volume, host: &HostPathVolumeSource) -> Result<PathBuf, SourceError> {
         let asked = Path::new(&host.path);
         let allowed = |path: &Path| {
             self.host_paths
@@ -209,10 +193,7 @@ impl VolumeMaker<'_> {
         if fits {
             Ok(real)
         } else {
-            Err(refused(
-                volume,
-                &format!("hostPath {} is no {kind}", host.path),
-            ))
+            Err(refused(volume, &format!("hostPath {} is no {kind}", host.path)))
         }
     }
 }
@@ -294,13 +275,8 @@ pub(crate) fn mounts(container: &Container, volumes: &Volumes) -> Result<Vec<Mou
             return Err(SourceError::Unsupported("subPathExpr".to_owned()));
         }
         let target = Path::new(&mount.mount_path);
-        if !target.is_absolute()
-            || target == Path::new("/")
-            || target.components().any(|c| c == Component::ParentDir)
-        {
-            return Err(why(
-                "its mountPath must be absolute, below / and without ..",
-            ));
+        if !target.is_absolute() || target == Path::new("/") || target.components().any(|c| c == Component::ParentDir) {
+            return Err(why("its mountPath must be absolute, below / and without .."));
         }
         let source = match mount.sub_path.as_deref() {
             None | Some("") => volume.clone(),
@@ -364,10 +340,7 @@ fn folder(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path)?;
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
@@ -437,17 +410,11 @@ mod tests {
             Files::from([("a".into(), file("1")), ("d/b".into(), file("2"))]),
         )
         .unwrap();
-        assert_eq!(
-            fs::read_to_string(dir.path().join("d/b")).unwrap(),
-            "2".to_owned()
-        );
+        assert_eq!(fs::read_to_string(dir.path().join("d/b")).unwrap(), "2".to_owned());
         write(dir.path(), Files::from([("d/b".into(), file("3"))])).unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("d/b")).unwrap(), "3");
         assert!(!dir.path().join("a").exists());
-        let mode = fs::metadata(dir.path().join("d/b"))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(dir.path().join("d/b")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

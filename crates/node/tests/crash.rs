@@ -6,10 +6,7 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on fails"
 )]
-#![cfg_attr(
-    test,
-    allow(dead_code, reason = "the other tests use the rest of `town`")
-)]
+#![cfg_attr(test, allow(dead_code, reason = "the other tests use the rest of `town`"))]
 
 mod town;
 
@@ -53,7 +50,8 @@ async fn node(isolation: Isolation) {
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     println!("{}", pipe.display());
     // One child leaves the process group, and no process listens.
-    let script = "trap '' TERM; exec 3>/shared/pipe; setsid sh -c 'trap \"\" TERM; sleep 1000' & echo up >&3; sleep 1000";
+    let script =
+        "trap '' TERM; exec 3>/shared/pipe; setsid sh -c 'trap \"\" TERM; sleep 1000' & echo up >&3; sleep 1000";
     town.pod("p", json!({
         "volumes": [{ "name": "s", "hostPath": { "path": town.shared() } }],
         "containers": [sh_with("main", script, json!({ "volumeMounts": [{ "name": "s", "mountPath": "/shared" }] }))],

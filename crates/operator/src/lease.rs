@@ -111,8 +111,7 @@ struct Candidate {
 impl Candidate {
     /// One look and at most one write; whether we lead now.
     async fn step(&mut self) -> bool {
-        let duration = SignedDuration::try_from(self.settings.duration)
-            .unwrap_or(SignedDuration::from_secs(15));
+        let duration = SignedDuration::try_from(self.settings.duration).unwrap_or(SignedDuration::from_secs(15));
         match self.try_step(duration).await {
             Ok(leads) => leads,
             Err(e) => {
@@ -149,10 +148,7 @@ impl Candidate {
 
     async fn write(&mut self, old: Option<Lease>, now: Timestamp) -> Result<bool, kube::Error> {
         let me = self.settings.identity.clone();
-        let old_spec = old
-            .as_ref()
-            .and_then(|l| l.spec.clone())
-            .unwrap_or_default();
+        let old_spec = old.as_ref().and_then(|l| l.spec.clone()).unwrap_or_default();
         let ours = old_spec.holder_identity.as_deref() == Some(&me);
         let spec = LeaseSpec {
             holder_identity: Some(me),
@@ -188,9 +184,7 @@ impl Candidate {
                     metadata: old.metadata,
                     spec: Some(spec),
                 };
-                self.api
-                    .replace(LEASE_NAME, &PostParams::default(), &lease)
-                    .await
+                self.api.replace(LEASE_NAME, &PostParams::default(), &lease).await
             }
         };
         match written {
@@ -220,9 +214,7 @@ impl Candidate {
             };
             if spec.holder_identity.as_deref() == Some(&self.settings.identity) {
                 spec.holder_identity = Some(String::new());
-                self.api
-                    .replace(LEASE_NAME, &PostParams::default(), &lease)
-                    .await?;
+                self.api.replace(LEASE_NAME, &PostParams::default(), &lease).await?;
             }
             Ok::<(), kube::Error>(())
         };

@@ -65,8 +65,7 @@ fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -74,10 +73,7 @@ async fn main() -> anyhow::Result<()> {
         LogFormat::Json => logs.json().flatten_event(true).init(),
         LogFormat::Text => logs.compact().init(),
     }
-    if rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .is_err()
-    {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("another TLS provider is installed already");
     }
     for (flag, given) in [
@@ -86,10 +82,7 @@ async fn main() -> anyhow::Result<()> {
         ("--disable-webhooks", &flags.disable_webhooks),
     ] {
         if given.is_some() {
-            tracing::warn!(
-                flag,
-                "this flag of the predecessor has no effect; remove it"
-            );
+            tracing::warn!(flag, "this flag of the predecessor has no effect; remove it");
         }
     }
     let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
@@ -106,9 +99,7 @@ async fn main() -> anyhow::Result<()> {
         });
     }
     let client = kube::Client::try_default().await?;
-    let agent_image = flags
-        .agent_image
-        .or_else(|| std::env::var("GASTOWN_CLAUDE_IMAGE").ok());
+    let agent_image = flags.agent_image.or_else(|| std::env::var("GASTOWN_CLAUDE_IMAGE").ok());
     let defaults = Town::default();
     let mut settings = Settings::new(Town {
         namespace: flags.namespace.clone(),
@@ -120,10 +111,7 @@ async fn main() -> anyhow::Result<()> {
         settings.lease = Some(LeaseSettings::new(flags.namespace, flags.identity));
     }
     let stop = shutdown.clone();
-    let (mut term, mut int) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         tracing::info!("stopping");

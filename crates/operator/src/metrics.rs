@@ -139,11 +139,7 @@ impl Metrics {
             "Polecats by rig and phase",
             self.polecat_phases.clone(),
         );
-        r.register(
-            "convoy_phase_total",
-            "Convoys by phase",
-            self.convoy_phases.clone(),
-        );
+        r.register("convoy_phase_total", "Convoys by phase", self.convoy_phases.clone());
         r.register(
             "refinery_merge_total",
             "Changes landed and sent back, by rig",
@@ -154,42 +150,14 @@ impl Metrics {
             "Changes waiting to land, by rig",
             self.queue_length.clone(),
         );
-        r.register(
-            "refinery_test_runs",
-            "Test runs spent, by rig",
-            self.test_runs.clone(),
-        );
-        r.register(
-            "writes",
-            "API writes by verb, kind and outcome",
-            self.writes.clone(),
-        );
-        r.register(
-            "watch_events",
-            "Watch events by kind",
-            self.watch_events.clone(),
-        );
-        r.register(
-            "watch_breaks",
-            "Watches that broke, by kind",
-            self.watch_breaks.clone(),
-        );
+        r.register("refinery_test_runs", "Test runs spent, by rig", self.test_runs.clone());
+        r.register("writes", "API writes by verb, kind and outcome", self.writes.clone());
+        r.register("watch_events", "Watch events by kind", self.watch_events.clone());
+        r.register("watch_breaks", "Watches that broke, by kind", self.watch_breaks.clone());
         r.register("facts", "Facts learned", self.facts.clone());
-        r.register(
-            "leader",
-            "1 where this process decides",
-            self.leader.clone(),
-        );
-        r.register(
-            "dirty_rigs",
-            "Rigs looked at in the last decision",
-            self.dirty.clone(),
-        );
-        r.register(
-            "live_pods",
-            "Pods of ours that may still run",
-            self.live_pods.clone(),
-        );
+        r.register("leader", "1 where this process decides", self.leader.clone());
+        r.register("dirty_rigs", "Rigs looked at in the last decision", self.dirty.clone());
+        r.register("live_pods", "Pods of ours that may still run", self.live_pods.clone());
         r.register(
             "malformed_objects",
             "Objects that cannot be read and are left alone",
@@ -285,17 +253,12 @@ impl Metrics {
         }
         self.rig_phases.clear();
         for (phase, n) in phases {
-            self.rig_phases
-                .get_or_create(&ByPhase { phase })
-                .set(count(n));
+            self.rig_phases.get_or_create(&ByPhase { phase }).set(count(n));
         }
         let mut phases: BTreeMap<(String, String), usize> = BTreeMap::new();
         for polecat in world.polecats.values() {
             *phases
-                .entry((
-                    polecat.spec.rig.clone(),
-                    format!("{:?}", polecat.status.phase),
-                ))
+                .entry((polecat.spec.rig.clone(), format!("{:?}", polecat.status.phase)))
                 .or_default() += 1;
         }
         self.polecat_phases.clear();
@@ -306,15 +269,11 @@ impl Metrics {
         }
         let mut phases: BTreeMap<String, usize> = BTreeMap::new();
         for convoy in world.convoys.values() {
-            *phases
-                .entry(format!("{:?}", convoy.status.phase))
-                .or_default() += 1;
+            *phases.entry(format!("{:?}", convoy.status.phase)).or_default() += 1;
         }
         self.convoy_phases.clear();
         for (phase, n) in phases {
-            self.convoy_phases
-                .get_or_create(&ByPhase { phase })
-                .set(count(n));
+            self.convoy_phases.get_or_create(&ByPhase { phase }).set(count(n));
         }
         self.queue_length.clear();
         for refinery in world.refineries.values() {
@@ -327,14 +286,8 @@ impl Metrics {
                 .get_or_create(&ByRig { rig: rig.clone() })
                 .set(status.test_runs);
             for (result, n) in [
-                (
-                    "success",
-                    status.merges_summary.as_ref().map_or(0, |s| s.succeeded),
-                ),
-                (
-                    "failure",
-                    status.merges_summary.as_ref().map_or(0, |s| s.failed),
-                ),
+                ("success", status.merges_summary.as_ref().map_or(0, |s| s.succeeded)),
+                ("failure", status.merges_summary.as_ref().map_or(0, |s| s.failed)),
             ] {
                 let label = ByRigResult {
                     rig: rig.clone(),

@@ -226,11 +226,7 @@ impl Turning {
     fn hear(&mut self, applied: Applied) {
         let Applied { action, outcome } = applied;
         let at = (self.clock)();
-        self.learn(Fact::Answered(Answer {
-            action,
-            outcome,
-            at,
-        }));
+        self.learn(Fact::Answered(Answer { action, outcome, at }));
     }
 
     fn decide(&mut self) {
@@ -248,8 +244,7 @@ impl Turning {
         let dirty = std::mem::take(&mut self.dirty);
         let started = std::time::Instant::now();
         let plan = decide(&self.world, &dirty, now);
-        self.metrics
-            .decided(dirty.len(), started.elapsed(), &self.world);
+        self.metrics.decided(dirty.len(), started.elapsed(), &self.world);
         for rig in &dirty {
             self.wakes.remove(rig);
         }

@@ -8,8 +8,8 @@
 )]
 
 use gastown_api::{
-    AgentConfig, AgentKind, Convoy, ConvoySpec, DesiredState, Polecat, PolecatPhase, PolecatSpec,
-    Refinery, Rig, RigSpec, Task, Witness, conditions,
+    AgentConfig, AgentKind, Convoy, ConvoySpec, DesiredState, Polecat, PolecatPhase, PolecatSpec, Refinery, Rig,
+    RigSpec, Task, Witness, conditions,
 };
 use gastown_apiserver::{ApiServer, Options};
 use gastown_operator::{Health, Metrics, Settings, run};
@@ -44,10 +44,7 @@ async fn fixture() -> Fixture {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let mut namespace = Namespace::default();
     namespace.metadata.name = Some(NS.into());
-    namespaces
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
+    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
     let (metrics, stop) = (Arc::new(Metrics::new()), CancellationToken::new());
     let operator = start(&client, &metrics, &stop);
     Fixture {
@@ -59,11 +56,7 @@ async fn fixture() -> Fixture {
     }
 }
 
-fn start(
-    client: &Client,
-    metrics: &Arc<Metrics>,
-    stop: &CancellationToken,
-) -> tokio::task::JoinHandle<()> {
+fn start(client: &Client, metrics: &Arc<Metrics>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
     let (client, metrics, stop) = (client.clone(), metrics.clone(), stop.clone());
     tokio::spawn(async move {
         let settings = Settings::new(Town {
@@ -122,10 +115,7 @@ fn polecat(name: &str) -> Polecat {
 
 async fn pod_of(client: &Client, name: &str) -> Pod {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NS);
-    eventually(&format!("pod {name}"), async || {
-        pods.get_opt(name).await.unwrap()
-    })
-    .await
+    eventually(&format!("pod {name}"), async || pods.get_opt(name).await.unwrap()).await
 }
 
 /// The kubelet: courier has ended with that outcome.
@@ -198,10 +188,7 @@ async fn a_rig_gets_its_children_and_a_polecat_its_pod_and_the_report_becomes_do
     // What is ready is tested at once.
     let pods: Api<Pod> = Api::namespaced(f.client.clone(), NS);
     let params = ListParams::default().labels("gastown.io/role=test");
-    eventually("a test pod", async || {
-        pods.list(&params).await.unwrap().items.pop()
-    })
-    .await;
+    eventually("a test pod", async || pods.list(&params).await.unwrap().items.pop()).await;
     f.stop.cancel();
     f.operator.await.unwrap();
 }
@@ -214,10 +201,7 @@ async fn no_more_pods_than_the_rig_allows_and_the_rest_say_why_they_wait() {
     rigs.create(&PostParams::default(), &rig(2)).await.unwrap();
     let polecats: Api<Polecat> = Api::namespaced(f.client.clone(), NS);
     for name in ["a", "b", "c", "d"] {
-        polecats
-            .create(&PostParams::default(), &polecat(name))
-            .await
-            .unwrap();
+        polecats.create(&PostParams::default(), &polecat(name)).await.unwrap();
     }
     let queued = eventually("two are queued", async || {
         let all = polecats.list(&ListParams::default()).await.unwrap().items;
@@ -283,11 +267,7 @@ async fn a_town_at_rest_writes_nothing() {
             .collect::<Vec<_>>()
     };
     eventually("the rig's sums", async || {
-        rigs.get("parts")
-            .await
-            .unwrap()
-            .status
-            .filter(|s| s.stuck == 1)
+        rigs.get("parts").await.unwrap().status.filter(|s| s.stuck == 1)
     })
     .await;
     eventually("the witness's sums", async || {
@@ -344,10 +324,7 @@ async fn a_town_at_rest_writes_nothing() {
     let told = events.list(&ListParams::default()).await.unwrap().items;
     let stuck = told
         .iter()
-        .filter(|e| {
-            e.involved_object.name.as_deref() == Some("furiosa")
-                && e.type_.as_deref() == Some("Warning")
-        })
+        .filter(|e| e.involved_object.name.as_deref() == Some("furiosa") && e.type_.as_deref() == Some("Warning"))
         .count();
     assert_eq!(stuck, 1, "told once");
     f.stop.cancel();
@@ -409,16 +386,10 @@ async fn finished_work_never_runs_twice_whatever_restarts() {
 
     let stop = CancellationToken::new();
     let operator = start(&f.client, &f.metrics, &stop);
-    polecats
-        .create(&PostParams::default(), &polecat("nux"))
-        .await
-        .unwrap();
+    polecats.create(&PostParams::default(), &polecat("nux")).await.unwrap();
     pod_of(&f.client, "polecat-nux").await;
     let furiosa = polecats.get("furiosa").await.unwrap().status.unwrap();
-    assert_eq!(
-        (furiosa.phase, furiosa.attempt),
-        (PolecatPhase::Done, Some(1))
-    );
+    assert_eq!((furiosa.phase, furiosa.attempt), (PolecatPhase::Done, Some(1)));
     assert!(
         pods.get_opt("polecat-furiosa")
             .await

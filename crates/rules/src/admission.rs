@@ -37,8 +37,7 @@ impl Admission {
     /// then what one rig is told does not depend on which others are looked at.
     pub(crate) fn judge(census: &Census<'_>) -> Self {
         let mut room = Room::measure(census);
-        let mut asking: Vec<&PolecatRow> =
-            census.all_polecats().filter(|p| asks(census, p)).collect();
+        let mut asking: Vec<&PolecatRow> = census.all_polecats().filter(|p| asks(census, p)).collect();
         asking.sort_by(|a, b| order(a).cmp(&order(b)));
         let mut verdicts = Self::default();
         for row in asking {
@@ -72,10 +71,8 @@ fn order(row: &PolecatRow) -> impl Ord + '_ {
 
 /// Whether a polecat asks to start now. One whose writes are refused does not: it must not keep others out.
 fn asks(census: &Census<'_>, row: &PolecatRow) -> bool {
-    !matches!(
-        census.world.blocked(&row.meta.key, census.now),
-        Some(Blocked::Until(_))
-    ) && polecat::wants_attempt(census, row)
+    !matches!(census.world.blocked(&row.meta.key, census.now), Some(Blocked::Until(_)))
+        && polecat::wants_attempt(census, row)
 }
 
 /// Whether a polecat has its place: reserved, being reserved, or still filled by a pod.
@@ -84,9 +81,7 @@ fn holds(census: &Census<'_>, row: &PolecatRow) -> bool {
         Some(Status::Polecat(status)) => status.phase == PolecatPhase::Working,
         _ => false,
     };
-    pending
-        || polecat::reserved(&row.status)
-        || census.pods(row).iter().any(|pod| occupies(pod, census.now))
+    pending || polecat::reserved(&row.status) || census.pods(row).iter().any(|pod| occupies(pod, census.now))
 }
 
 /// Places taken, by rig and by convoy.
@@ -137,9 +132,7 @@ impl Room {
         if name != STANDALONE && taken >= most {
             return Err(Reason::new(
                 "Queued",
-                format!(
-                    "waits for a place: Rig {name} runs {most} polecats at once (settings.maxPolecats)"
-                ),
+                format!("waits for a place: Rig {name} runs {most} polecats at once (settings.maxPolecats)"),
             ));
         }
         for convoy in census.limits(row) {

@@ -36,10 +36,7 @@ static CLAUDE_CODE: Agent = Agent {
     ],
     model_flag: Some("--model"),
     model_prefix: |_| "",
-    env: &[
-        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-        ("IS_SANDBOX", "1"),
-    ],
+    env: &[("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"), ("IS_SANDBOX", "1")],
     endpoint_env: Some("ANTHROPIC_BASE_URL"),
     // It speaks one wire format; a gateway's key is sent the same way.
     key_env: |_| "ANTHROPIC_API_KEY",

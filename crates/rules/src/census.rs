@@ -36,14 +36,8 @@ impl<'w> Census<'w> {
             .filter(|c| limit(c).is_some() && c.meta.deleting.is_none())
         {
             for bead in &convoy.spec.tracked_beads {
-                let held = census
-                    .limits
-                    .entry((&convoy.meta.key.namespace, bead))
-                    .or_default();
-                if held
-                    .last()
-                    .is_none_or(|last| last.meta.key != convoy.meta.key)
-                {
+                let held = census.limits.entry((&convoy.meta.key.namespace, bead)).or_default();
+                if held.last().is_none_or(|last| last.meta.key != convoy.meta.key) {
                     held.push(convoy);
                 }
             }
@@ -57,9 +51,7 @@ impl<'w> Census<'w> {
         }
         for pod in world.pods.values().filter(|p| p.role == PodRole::Polecat) {
             match &pod.owner {
-                Some(owner) if known.contains(owner) => {
-                    census.pods.entry(owner).or_default().push(pod)
-                }
+                Some(owner) if known.contains(owner) => census.pods.entry(owner).or_default().push(pod),
                 // Its polecat is gone or cannot be read: left to owner collection, but its place is taken.
                 _ if occupies(pod, now) => *census.strays.entry(&pod.rig).or_default() += 1,
                 _ => {}
@@ -79,10 +71,7 @@ impl<'w> Census<'w> {
     }
 
     /// All polecats of a namespace, whatever their rig.
-    pub(crate) fn namespace<'a>(
-        &'a self,
-        namespace: &'a str,
-    ) -> impl Iterator<Item = &'w PolecatRow> + 'a {
+    pub(crate) fn namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'w PolecatRow> + 'a {
         self.world
             .polecats
             .range(Key::new(Kind::Polecat, namespace, "")..)
@@ -106,10 +95,7 @@ impl<'w> Census<'w> {
     }
 
     /// The convoys that name a rig.
-    pub(crate) fn convoys_of<'a>(
-        &'a self,
-        rig: &'a str,
-    ) -> impl Iterator<Item = &'w ConvoyRow> + 'a {
+    pub(crate) fn convoys_of<'a>(&'a self, rig: &'a str) -> impl Iterator<Item = &'w ConvoyRow> + 'a {
         self.world
             .convoys
             .values()
@@ -117,14 +103,9 @@ impl<'w> Census<'w> {
     }
 
     /// The convoys whose parallelism a polecat counts against.
-    pub(crate) fn limits(
-        &self,
-        polecat: &'w PolecatRow,
-    ) -> impl Iterator<Item = &'w ConvoyRow> + '_ {
+    pub(crate) fn limits(&self, polecat: &'w PolecatRow) -> impl Iterator<Item = &'w ConvoyRow> + '_ {
         let bead = polecat.spec.bead_id.as_deref().unwrap_or_default();
-        let held = self
-            .limits
-            .get(&(polecat.meta.key.namespace.as_str(), bead));
+        let held = self.limits.get(&(polecat.meta.key.namespace.as_str(), bead));
         held.into_iter()
             .flatten()
             .copied()

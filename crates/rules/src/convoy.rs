@@ -51,10 +51,7 @@ pub(crate) fn decide<'w>(census: &Census<'w>, row: &'w ConvoyRow, out: &mut Draf
 /// Every bead once, in the order of the spec.
 fn beads<'w>(census: &Census<'w>, row: &'w ConvoyRow) -> Vec<(&'w str, Bead)> {
     let mut by_bead: BTreeMap<&str, Vec<&PolecatRow>> = BTreeMap::new();
-    for polecat in census
-        .namespace(&row.meta.key.namespace)
-        .filter(|p| counts(row, p))
-    {
+    for polecat in census.namespace(&row.meta.key.namespace).filter(|p| counts(row, p)) {
         by_bead
             .entry(polecat.spec.bead_id.as_deref().unwrap_or_default())
             .or_default()
@@ -68,29 +65,19 @@ fn beads<'w>(census: &Census<'w>, row: &'w ConvoyRow) -> Vec<(&'w str, Bead)> {
         .map(String::as_str)
         .filter(|bead| seen.insert(*bead));
     tracked
-        .map(|bead| {
-            (
-                bead,
-                standing(row, bead, by_bead.get(bead).map_or(&[], Vec::as_slice)),
-            )
-        })
+        .map(|bead| (bead, standing(row, bead, by_bead.get(bead).map_or(&[], Vec::as_slice))))
         .collect()
 }
 
 fn standing(row: &ConvoyRow, bead: &str, polecats: &[&PolecatRow]) -> Bead {
     // What was counted stays counted, also when its polecat is deleted.
-    if row.status.completed_beads.iter().any(|b| b == bead)
-        || polecats.iter().any(|p| polecat::landed(&p.status))
-    {
+    if row.status.completed_beads.iter().any(|b| b == bead) || polecats.iter().any(|p| polecat::landed(&p.status)) {
         return Bead::Landed;
     }
     let alive = |p: &&&PolecatRow| {
         p.meta.deleting.is_none()
             && p.spec.desired_state != DesiredState::Terminated
-            && !matches!(
-                p.status.phase,
-                PolecatPhase::Stuck | PolecatPhase::Terminated
-            )
+            && !matches!(p.status.phase, PolecatPhase::Stuck | PolecatPhase::Terminated)
     };
     // The oldest live one has it; others of the same bead change nothing.
     match polecats
@@ -114,11 +101,7 @@ fn dispatch(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], out: &
         .filter(|(_, bead)| *bead == Bead::Under { active: true })
         .count();
     let room = limit(row).map_or(usize::MAX, |most| most.saturating_sub(active));
-    for (bead, _) in beads
-        .iter()
-        .filter(|(_, bead)| *bead == Bead::Free)
-        .take(room)
-    {
+    for (bead, _) in beads.iter().filter(|(_, bead)| *bead == Bead::Free).take(room) {
         let key = polecat_key(row, bead);
         // The name is somebody else's: said in the status, and left to a person.
         if census.world.polecats.contains_key(&key) {
@@ -134,10 +117,7 @@ fn dispatch(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], out: &
             },
             labels: convoy_labels(row),
         };
-        let because = Reason::new(
-            "Dispatched",
-            format!("Convoy {} tracks {bead}", row.meta.key.name),
-        );
+        let because = Reason::new("Dispatched", format!("Convoy {} tracks {bead}", row.meta.key.name));
         out.push(Action::Create {
             blueprint: Box::new(Blueprint::Polecat(blueprint)),
             because,
@@ -188,15 +168,7 @@ fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> Convoy
     to.message = Some(because.message.clone());
     let phase = to.phase;
     let mut set = |kind: &str, on: bool, code: &str, message: &str| {
-        conditions::set(
-            &mut to.conditions,
-            kind,
-            on,
-            code,
-            message,
-            row.meta.generation,
-            now,
-        );
+        conditions::set(&mut to.conditions, kind, on, code, message, row.meta.generation, now);
     };
     set(READY, ready, because.code, &because.message);
     match phase {
@@ -218,29 +190,16 @@ fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> Convoy
 }
 
 /// Why it is where it is, and what to do.
-fn judge(
-    census: &Census<'_>,
-    row: &ConvoyRow,
-    beads: &[(&str, Bead)],
-    to: &ConvoyStatus,
-) -> (bool, Reason) {
+fn judge(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], to: &ConvoyStatus) -> (bool, Reason) {
     let free: Vec<&str> = beads
         .iter()
         .filter(|(_, b)| *b == Bead::Free)
         .map(|(name, _)| *name)
         .collect();
     if to.phase == ConvoyPhase::Complete {
-        return (
-            true,
-            Reason::new("Complete", format!("all {} landed", beads.len())),
-        );
+        return (true, Reason::new("Complete", format!("all {} landed", beads.len())));
     }
-    if let Some(rig) = row
-        .spec
-        .rig_ref
-        .as_ref()
-        .filter(|name| census.rig(name).is_none())
-    {
+    if let Some(rig) = row.spec.rig_ref.as_ref().filter(|name| census.rig(name).is_none()) {
         let fix = format!("there is no Rig {rig:?}: create it or correct spec.rigRef");
         return (false, Reason::new("RigNotFound", fix));
     }
@@ -249,9 +208,7 @@ fn judge(
         .find(|bead| census.world.polecats.contains_key(&polecat_key(row, bead)));
     if let Some(bead) = taken {
         let name = polecat_key(row, bead).name;
-        let fix = format!(
-            "Polecat {name} works on something else, so {bead} gets none: rename or delete it"
-        );
+        let fix = format!("Polecat {name} works on something else, so {bead} gets none: rename or delete it");
         return (false, Reason::new("NameTaken", fix));
     }
     let stuck = match to.failed_beads.as_slice() {
@@ -274,10 +231,7 @@ fn judge(
         true,
         Reason::new(
             "Synced",
-            format!(
-                "{} landed{stuck}",
-                to.progress.as_deref().unwrap_or_default()
-            ),
+            format!("{} landed{stuck}", to.progress.as_deref().unwrap_or_default()),
         ),
     )
 }
@@ -298,9 +252,7 @@ fn publish(row: &ConvoyRow, to: ConvoyStatus, out: &mut Draft<'_>) {
     }
     let because = Reason::new("Synced", to.message.clone().unwrap_or_default());
     let mut notices = Vec::new();
-    if to.phase != row.status.phase
-        && matches!(to.phase, ConvoyPhase::Complete | ConvoyPhase::Failed)
-    {
+    if to.phase != row.status.phase && matches!(to.phase, ConvoyPhase::Complete | ConvoyPhase::Failed) {
         let failed = to.phase == ConvoyPhase::Failed;
         let code = if failed { "Failed" } else { "Complete" };
         notices.push(Notice {

@@ -34,11 +34,7 @@ pub fn decide(world: &World, dirty: &BTreeSet<RigKey>, now: Timestamp) -> Plan {
         for row in world.witnesses.values().filter(|w| w.spec.rig_ref == *rig) {
             witness::decide(&census, row, &mut draft);
         }
-        for row in world
-            .bead_stores
-            .values()
-            .filter(|b| b.spec.rig_ref == *rig)
-        {
+        for row in world.bead_stores.values().filter(|b| b.spec.rig_ref == *rig) {
             bead_store::decide(&census, row, &mut draft);
         }
         if let Some(row) = world.rigs.get(rig) {
@@ -51,11 +47,7 @@ pub fn decide(world: &World, dirty: &BTreeSet<RigKey>, now: Timestamp) -> Plan {
 /// Strips the finalizers the predecessor left: nothing of ours may hang when the operator is gone.
 fn release(world: &World, rig: &RigKey, out: &mut Draft<'_>) {
     let rigs = world.rigs.get(rig).map(|r| &r.meta);
-    let polecats = world
-        .polecats
-        .values()
-        .filter(|p| p.spec.rig == *rig)
-        .map(|p| &p.meta);
+    let polecats = world.polecats.values().filter(|p| p.spec.rig == *rig).map(|p| &p.meta);
     let stores = world
         .bead_stores
         .values()
@@ -68,12 +60,7 @@ fn release(world: &World, rig: &RigKey, out: &mut Draft<'_>) {
                 key: meta.key.clone(),
                 uid: meta.uid.clone(),
                 rev: meta.rev,
-                keep: meta
-                    .finalizers
-                    .iter()
-                    .filter(|name| !left(name))
-                    .cloned()
-                    .collect(),
+                keep: meta.finalizers.iter().filter(|name| !left(name)).cloned().collect(),
             });
         }
     }

@@ -69,11 +69,7 @@ impl<'w> Draft<'w> {
     /// Whether an object's status may be written again; if not, its rig is woken when it may. For sums, which
     /// change with every member.
     pub(crate) fn paced(&mut self, key: &Key, pace: SignedDuration) -> bool {
-        let next = self
-            .world
-            .written(key)
-            .map(|at| at + pace)
-            .filter(|at| *at > self.now);
+        let next = self.world.written(key).map(|at| at + pace).filter(|at| *at > self.now);
         if let Some(at) = next {
             let rig = self.rig.clone();
             self.wake_at(&rig, at);
@@ -128,10 +124,7 @@ impl<'w> Draft<'w> {
         if to == row.status {
             return false;
         }
-        let (from, to) = (
-            Status::Rig(Box::new(row.status.clone())),
-            Status::Rig(Box::new(to)),
-        );
+        let (from, to) = (Status::Rig(Box::new(row.status.clone())), Status::Rig(Box::new(to)));
         self.publish(&row.meta, from, to, because, notices)
     }
 
@@ -189,14 +182,7 @@ impl<'w> Draft<'w> {
         self.publish(&row.meta, from, to, because, notices)
     }
 
-    fn publish(
-        &mut self,
-        meta: &Meta,
-        from: Status,
-        to: Status,
-        because: Reason,
-        notices: Vec<Notice>,
-    ) -> bool {
+    fn publish(&mut self, meta: &Meta, from: Status, to: Status, because: Reason, notices: Vec<Notice>) -> bool {
         self.push(Action::Publish {
             key: meta.key.clone(),
             uid: meta.uid.clone(),

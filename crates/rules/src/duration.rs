@@ -12,9 +12,7 @@ pub(crate) fn parse(text: &str) -> Option<SignedDuration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(digits);
-        let unit = tail
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(tail.len());
+        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit);
         let scale = match unit {
             "ms" => 1.0,
@@ -37,18 +35,8 @@ mod tests {
 
     #[test]
     fn reads_what_go_writes() {
-        for (text, seconds) in [
-            ("30s", 30),
-            ("15m", 900),
-            ("1h30m", 5400),
-            ("1.5m", 90),
-            ("2000ms", 2),
-        ] {
-            assert_eq!(
-                parse(text),
-                Some(SignedDuration::from_secs(seconds)),
-                "{text}"
-            );
+        for (text, seconds) in [("30s", 30), ("15m", 900), ("1h30m", 5400), ("1.5m", 90), ("2000ms", 2)] {
+            assert_eq!(parse(text), Some(SignedDuration::from_secs(seconds)), "{text}");
         }
         for text in ["", "5", "m", "5x", "-3s", "1e9h", "."] {
             assert_eq!(parse(text), None, "{text}");

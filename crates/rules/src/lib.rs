@@ -29,16 +29,14 @@ mod settings;
 mod witness;
 mod world;
 
-pub use blueprint::{
-    Blueprint, Credentials, LandPod, PodCommon, PolecatForBead, PolecatPod, TestPod, TextMap,
-};
+pub use blueprint::{Blueprint, Credentials, LandPod, PodCommon, PolecatForBead, PolecatPod, TestPod, TextMap};
 pub use decide::decide;
 pub use fact::{Answer, Fact, Outcome, Seen};
 pub use key::{Key, Kind, Rev, RigKey, Uid};
 pub use plan::{Action, Notice, Plan, Status};
 pub use reason::Reason;
 pub use row::{
-    BeadStoreRow, ContainerRow, ContainerState, ConvoyRow, Ended, Meta, PodPhase, PodRole, PodRow,
-    PolecatRow, RefineryRow, RigRow, Row, WitnessRow,
+    BeadStoreRow, ContainerRow, ContainerState, ConvoyRow, Ended, Meta, PodPhase, PodRole, PodRow, PolecatRow,
+    RefineryRow, RigRow, Row, WitnessRow,
 };
 pub use world::{Blocked, Refusal, Town, World, convoy_home, counts, limit};

@@ -103,9 +103,7 @@ pub(crate) fn repository(url: &str) -> &str {
         .strip_prefix("file://")
         .unwrap_or(url.trim())
         .trim_end_matches('/');
-    url.strip_suffix(".git")
-        .unwrap_or(url)
-        .trim_end_matches('/')
+    url.strip_suffix(".git").unwrap_or(url).trim_end_matches('/')
 }
 
 /// Whether git takes a text as a branch, and nothing takes it for an option.

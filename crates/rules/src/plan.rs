@@ -99,13 +99,10 @@ impl Action {
     #[must_use]
     pub fn because(&self) -> Reason {
         match self {
-            Self::Create { because, .. }
-            | Self::Delete { because, .. }
-            | Self::Publish { because, .. } => because.clone(),
-            Self::Release { .. } => Reason::new(
-                "PredecessorFinalizer",
-                "no finalizer of ours holds anything",
-            ),
+            Self::Create { because, .. } | Self::Delete { because, .. } | Self::Publish { because, .. } => {
+                because.clone()
+            }
+            Self::Release { .. } => Reason::new("PredecessorFinalizer", "no finalizer of ours holds anything"),
         }
     }
 }

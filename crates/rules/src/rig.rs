@@ -35,12 +35,7 @@ pub(crate) fn decide(census: &Census<'_>, row: &RigRow, out: &mut Draft<'_>) {
         warning: true,
         because: because.clone(),
     };
-    out.publish_rig(
-        row,
-        to,
-        because,
-        degraded.then_some(notice).into_iter().collect(),
-    );
+    out.publish_rig(row, to, because, degraded.then_some(notice).into_iter().collect());
 }
 
 /// Witness and Refinery, in the operator's namespace.
@@ -59,16 +54,11 @@ impl Children {
             let name = names::object_name(&format!("{}-{suffix}", row.meta.key.name), 253);
             Key::new(kind, &world.town.namespace, name)
         };
-        let (witness, refinery) = (
-            key(Kind::Witness, "witness"),
-            key(Kind::Refinery, "refinery"),
-        );
+        let (witness, refinery) = (key(Kind::Witness, "witness"), key(Kind::Refinery, "refinery"));
         let refusal = |key| world.refusal(key).and_then(|r| r.why.clone());
         Self {
-            witness_is_there: world.witnesses.contains_key(&witness)
-                || world.malformed.contains_key(&witness),
-            refinery_is_there: world.refineries.contains_key(&refinery)
-                || world.malformed.contains_key(&refinery),
+            witness_is_there: world.witnesses.contains_key(&witness) || world.malformed.contains_key(&witness),
+            refinery_is_there: world.refineries.contains_key(&refinery) || world.malformed.contains_key(&refinery),
             refused: refusal(&witness).or_else(|| refusal(&refinery)),
             witness,
             refinery,
@@ -79,10 +69,7 @@ impl Children {
     fn make(&self, row: &RigRow, out: &mut Draft<'_>) {
         let owner = (row.meta.key.name.clone(), row.meta.uid.clone());
         let rig_ref = row.meta.key.name.clone();
-        let because = Reason::new(
-            "ChildMissing",
-            format!("Rig {rig_ref} has a Witness and a Refinery"),
-        );
+        let because = Reason::new("ChildMissing", format!("Rig {rig_ref} has a Witness and a Refinery"));
         if !self.witness_is_there {
             let spec = api::WitnessSpec {
                 rig_ref: rig_ref.clone(),
@@ -170,30 +157,18 @@ fn sum(census: &Census<'_>, row: &RigRow, children: &Children) -> RigStatus {
 
 fn is_queued(polecat: &PolecatRow) -> bool {
     polecat.status.phase == PolecatPhase::Idle
-        && conditions::get(&polecat.status.conditions, PROGRESSING)
-            .is_some_and(|c| c.reason == "Queued")
+        && conditions::get(&polecat.status.conditions, PROGRESSING).is_some_and(|c| c.reason == "Queued")
 }
 
-fn judge(
-    census: &Census<'_>,
-    row: &RigRow,
-    children: &Children,
-    to: &RigStatus,
-) -> (RigPhase, Reason) {
+fn judge(census: &Census<'_>, row: &RigRow, children: &Children, to: &RigStatus) -> (RigPhase, Reason) {
     let name = &row.meta.key.name;
     if let Some(why) = &children.refused {
         let message = format!("Witness or Refinery of {name} cannot be created: {why}");
-        return (
-            RigPhase::Degraded,
-            Reason::new("ChildCreationFailed", message),
-        );
+        return (RigPhase::Degraded, Reason::new("ChildCreationFailed", message));
     }
     if row.spec.git_url.is_empty() {
         let message = "no repository is named: set spec.gitURL";
-        return (
-            RigPhase::Degraded,
-            Reason::new("MissingRepository", message),
-        );
+        return (RigPhase::Degraded, Reason::new("MissingRepository", message));
     }
     if !children.witness_is_there || !children.refinery_is_there {
         return (

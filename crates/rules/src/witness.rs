@@ -46,12 +46,7 @@ pub(crate) fn decide(census: &Census<'_>, row: &WitnessRow, out: &mut Draft<'_>)
         warning: true,
         because: because.clone(),
     };
-    out.publish_witness(
-        row,
-        to,
-        because,
-        worse.then_some(notice).into_iter().collect(),
-    );
+    out.publish_witness(row, to, because, worse.then_some(notice).into_iter().collect());
 }
 
 /// Since when a running pod may have been without activity.
@@ -75,14 +70,8 @@ fn threshold(census: &Census<'_>, row: &WitnessRow) -> SignedDuration {
         .unwrap_or(STUCK_AFTER)
 }
 
-fn judge(
-    census: &Census<'_>,
-    row: &WitnessRow,
-    polecats: &[&PolecatRow],
-    silent: &[&PolecatRow],
-) -> WitnessStatus {
-    let in_phase =
-        |phase: PolecatPhase| size(polecats.iter().filter(|p| p.status.phase == phase).count());
+fn judge(census: &Census<'_>, row: &WitnessRow, polecats: &[&PolecatRow], silent: &[&PolecatRow]) -> WitnessStatus {
+    let in_phase = |phase: PolecatPhase| size(polecats.iter().filter(|p| p.status.phase == phase).count());
     let summary = PolecatsSummary {
         total: size(polecats.len()),
         running: in_phase(PolecatPhase::Working),
@@ -142,11 +131,7 @@ fn issues(polecats: &[&PolecatRow], silent: &[&PolecatRow]) -> String {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let stuck = names(
-        &mut polecats
-            .iter()
-            .filter(|p| p.status.phase == PolecatPhase::Stuck),
-    );
+    let stuck = names(&mut polecats.iter().filter(|p| p.status.phase == PolecatPhase::Stuck));
     let quiet = names(&mut silent.iter());
     match (stuck.as_str(), quiet.as_str()) {
         (stuck, "") => format!("stuck: {stuck}; their messages say why"),

@@ -64,22 +64,8 @@ fn eight_where_the_rig_does_not_say_and_any_number_without_a_rig() {
         scene.polecat(&format!("s{n}"), alone);
     }
     scene.settle();
-    assert_eq!(
-        scene
-            .working()
-            .iter()
-            .filter(|n| n.starts_with('p'))
-            .count(),
-        8
-    );
-    assert_eq!(
-        scene
-            .working()
-            .iter()
-            .filter(|n| n.starts_with('s'))
-            .count(),
-        10
-    );
+    assert_eq!(scene.working().iter().filter(|n| n.starts_with('p')).count(), 8);
+    assert_eq!(scene.working().iter().filter(|n| n.starts_with('s')).count(), 10);
 }
 
 #[test]
@@ -116,14 +102,7 @@ fn a_convoy_limits_its_own_across_rigs() {
         set(&["nux", "dag"]),
         "who is not of the convoy is not held up by it"
     );
-    assert!(
-        scene
-            .status("slit")
-            .message
-            .as_ref()
-            .unwrap()
-            .contains("Convoy cv")
-    );
+    assert!(scene.status("slit").message.as_ref().unwrap().contains("Convoy cv"));
     scene.at_work("nux");
     scene.finishes("nux");
     assert_eq!(scene.working(), set(&["dag", "slit"]));
@@ -156,9 +135,7 @@ fn a_pod_whose_polecat_is_gone_still_takes_its_place() {
     scene.polecat("nux", |_| ());
     scene.at_work("nux");
     let (key, rev) = (scene.row("nux").meta.key.clone(), scene.rev());
-    scene
-        .world
-        .learn(gastown_rules::Fact::Vanished { key, rev });
+    scene.world.learn(gastown_rules::Fact::Vanished { key, rev });
     scene.polecat("slit", |_| ());
     scene.settle();
     assert!(scene.working().is_empty());
@@ -178,20 +155,11 @@ fn a_paused_rig_starts_nothing_and_ends_nothing() {
     rig.spec.paused = Some(true);
     scene
         .world
-        .learn(gastown_rules::Fact::Seen(gastown_rules::Seen::Rig(
-            Box::new(rig),
-        )));
+        .learn(gastown_rules::Fact::Seen(gastown_rules::Seen::Rig(Box::new(rig))));
     scene.polecat("slit", |_| ());
     scene.settle();
     assert_eq!(scene.working(), set(&["nux"]));
-    assert!(
-        scene
-            .status("slit")
-            .message
-            .as_ref()
-            .unwrap()
-            .contains("paused")
-    );
+    assert!(scene.status("slit").message.as_ref().unwrap().contains("paused"));
 }
 
 #[test]
@@ -207,9 +175,7 @@ fn whose_writes_are_refused_keeps_nobody_out() {
         .into_iter()
         .find(|a| a.key().name == "nux")
         .unwrap();
-    scene
-        .world
-        .learn(gastown_rules::Fact::Asked(publish.clone()));
+    scene.world.learn(gastown_rules::Fact::Asked(publish.clone()));
     scene.answer(publish, gastown_rules::Outcome::Denied { why: "no".into() });
     scene.settle();
     assert_eq!(scene.working(), set(&["slit"]));

@@ -23,12 +23,7 @@ fn one() -> Scene {
 
 /// The plan's first action, asked and not yet answered.
 fn ask(scene: &mut Scene) -> Action {
-    let action = scene
-        .plan()
-        .actions
-        .into_iter()
-        .next()
-        .expect("something to do");
+    let action = scene.plan().actions.into_iter().next().expect("something to do");
     scene.world.learn(Fact::Asked(action.clone()));
     action
 }
@@ -116,9 +111,7 @@ fn our_own_writes_count_before_the_watch_brings_them() {
         "the pod exists though no watch said so"
     );
     // The watch lags: it brings the polecat as it was before our write.
-    scene
-        .world
-        .learn(Fact::Seen(Seen::Polecat(Box::new(before))));
+    scene.world.learn(Fact::Seen(Seen::Polecat(Box::new(before))));
     assert!(scene.plan().actions.is_empty());
 }
 
@@ -238,11 +231,7 @@ fn a_lost_create_is_asked_again_and_found() {
         },
     );
     assert!(
-        scene
-            .plan()
-            .actions
-            .iter()
-            .all(|a| !matches!(a, Action::Create { .. })),
+        scene.plan().actions.iter().all(|a| !matches!(a, Action::Create { .. })),
         "ours: the watch will bring it"
     );
     let Action::Create { blueprint, .. } = create else {
@@ -284,14 +273,7 @@ fn a_name_that_is_somebody_elses_is_told_and_given_up_in_time() {
         condition(&scene.status("nux").conditions, "Progressing"),
         ("False", "PodRefused")
     );
-    assert!(
-        scene
-            .status("nux")
-            .message
-            .as_ref()
-            .unwrap()
-            .contains("not ours")
-    );
+    assert!(scene.status("nux").message.as_ref().unwrap().contains("not ours"));
 }
 
 #[test]
@@ -316,15 +298,10 @@ fn a_refusal_is_told_and_tried_again_with_growing_waits() {
         );
         let publish = scene.plan().actions;
         for action in publish {
-            assert!(
-                matches!(action, Action::Publish { .. }),
-                "refused: not at once"
-            );
+            assert!(matches!(action, Action::Publish { .. }), "refused: not at once");
             scene.accept(action);
         }
-        let wait = scene.plan().wakes["standalone"]
-            .duration_since(scene.now)
-            .as_secs();
+        let wait = scene.plan().wakes["standalone"].duration_since(scene.now).as_secs();
         assert!(wait > last, "{wait} after {last}");
         last = wait;
         scene.later(wait);
@@ -333,14 +310,7 @@ fn a_refusal_is_told_and_tried_again_with_growing_waits() {
         condition(&scene.status("nux").conditions, "Progressing"),
         ("False", "PodRefused")
     );
-    assert!(
-        scene
-            .status("nux")
-            .message
-            .as_ref()
-            .unwrap()
-            .contains("exceeded quota")
-    );
+    assert!(scene.status("nux").message.as_ref().unwrap().contains("exceeded quota"));
     assert_eq!(of_polecats(&scene.writes).len(), 1, "told once");
 }
 
@@ -348,9 +318,7 @@ fn a_refusal_is_told_and_tried_again_with_growing_waits() {
 fn a_delete_that_missed_its_object_waits_for_the_watch() {
     let mut scene = one();
     scene.at_work("nux");
-    scene.edit("nux", |p| {
-        p.spec.desired_state = gastown_api::DesiredState::Terminated
-    });
+    scene.edit("nux", |p| p.spec.desired_state = gastown_api::DesiredState::Terminated);
     let delete = ask(&mut scene);
     assert!(matches!(delete, Action::Delete { .. }));
     scene.answer(delete, Outcome::Stale);

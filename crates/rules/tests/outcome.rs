@@ -37,11 +37,7 @@ fn report(pod: &mut PodRow, outcome: CourierOutcome) {
 }
 
 fn restarted(pod: &mut PodRow, name: &str, times: u32) {
-    pod.containers
-        .iter_mut()
-        .find(|c| c.name == name)
-        .unwrap()
-        .restarts = times;
+    pod.containers.iter_mut().find(|c| c.name == name).unwrap().restarts = times;
 }
 
 fn oom(pod: &mut PodRow) {
@@ -51,11 +47,7 @@ fn oom(pod: &mut PodRow) {
         reason: "OOMKilled".into(),
         ..Default::default()
     };
-    pod.containers
-        .iter_mut()
-        .find(|c| c.name == "agent")
-        .unwrap()
-        .state = ContainerState::Ended(killed);
+    pod.containers.iter_mut().find(|c| c.name == "agent").unwrap().state = ContainerState::Ended(killed);
 }
 
 const STUCK: PolecatPhase = PolecatPhase::Stuck;
@@ -110,20 +102,8 @@ fn how_a_running_pod_is_read() {
         let status = scene.status("nux");
         let reason = condition(&status.conditions, "Progressing").1;
         assert_eq!(
-            (
-                status.phase,
-                reason,
-                status.attempt,
-                status.failures,
-                status.lost
-            ),
-            (
-                case.phase,
-                case.reason,
-                Some(case.attempt),
-                case.failures,
-                case.lost
-            ),
+            (status.phase, reason, status.attempt, status.failures, status.lost),
+            (case.phase, case.reason, Some(case.attempt), case.failures, case.lost),
             "{}: {:?}",
             case.seen,
             status.message
@@ -142,20 +122,13 @@ fn how_a_running_pod_is_read() {
             );
         }
         // Whatever was decided is decided once.
-        assert!(
-            scene.plan().actions.is_empty(),
-            "{}: {:#?}",
-            case.seen,
-            scene.plan()
-        );
+        assert!(scene.plan().actions.is_empty(), "{}: {:#?}", case.seen, scene.plan());
     }
 }
 
 #[test]
 fn how_the_end_of_clone_is_read() {
-    let config = |reason: &str| CloneOutcome::Config {
-        reason: reason.into(),
-    };
+    let config = |reason: &str| CloneOutcome::Config { reason: reason.into() };
     let done = CloneOutcome::AlreadyDone {
         commit: COMMIT.into(),
         base: BASE.into(),
@@ -169,36 +142,12 @@ fn how_the_end_of_clone_is_read() {
             "RepositoryNotFound",
             1,
         ),
-        (
-            config("BranchNotFound"),
-            exit::CONFIG,
-            STUCK,
-            "BranchNotFound",
-            1,
-        ),
+        (config("BranchNotFound"), exit::CONFIG, STUCK, "BranchNotFound", 1),
         (config("MadeUp"), exit::CONFIG, STUCK, "CloneFailed", 1),
-        (
-            CloneOutcome::BranchTaken,
-            exit::CONFIG,
-            STUCK,
-            "BranchTaken",
-            1,
-        ),
+        (CloneOutcome::BranchTaken, exit::CONFIG, STUCK, "BranchTaken", 1),
         (CloneOutcome::Fenced, exit::FENCED, NEXT, "Starting", 2),
-        (
-            done,
-            exit::ALREADY_DONE,
-            PolecatPhase::Done,
-            "WorkComplete",
-            1,
-        ),
-        (
-            CloneOutcome::Transient,
-            exit::TRANSIENT,
-            NEXT,
-            "Starting",
-            1,
-        ),
+        (done, exit::ALREADY_DONE, PolecatPhase::Done, "WorkComplete", 1),
+        (CloneOutcome::Transient, exit::TRANSIENT, NEXT, "Starting", 1),
     ];
     for (outcome, code, phase, reason, attempt) in cases {
         for running_again in [false, true] {
@@ -223,17 +172,9 @@ fn how_the_end_of_clone_is_read() {
                 condition(&status.conditions, "Progressing").1,
                 status.attempt,
             );
-            assert_eq!(
-                got,
-                (phase, reason, Some(attempt)),
-                "{outcome:?} {:?}",
-                status.message
-            );
+            assert_eq!(got, (phase, reason, Some(attempt)), "{outcome:?} {:?}", status.message);
             if phase == STUCK {
-                assert!(
-                    scene.pods().is_empty(),
-                    "{outcome:?}: its pod frees its place"
-                );
+                assert!(scene.pods().is_empty(), "{outcome:?}: its pod frees its place");
             }
         }
     }
@@ -266,26 +207,12 @@ fn what_keeps_a_pod_from_starting_is_told_at_once_and_given_up_in_time() {
     let cases: [Trouble; 4] = [
         (
             "no image",
-            |p| {
-                waits(
-                    p,
-                    "agent",
-                    "ImagePullBackOff",
-                    "Back-off pulling image \"nope\"",
-                )
-            },
+            |p| waits(p, "agent", "ImagePullBackOff", "Back-off pulling image \"nope\""),
             "ImagePullFailed",
         ),
         (
             "bad config",
-            |p| {
-                waits(
-                    p,
-                    "courier",
-                    "CreateContainerConfigError",
-                    "secret not found",
-                )
-            },
+            |p| waits(p, "courier", "CreateContainerConfigError", "secret not found"),
             "ContainerConfigError",
         ),
         (

@@ -99,12 +99,7 @@ fn no_pod_is_made_while_a_write_of_the_polecats_own_status_is_under_way() {
     // The watch told late: never seen running, done, and gone before the answer to what was written of it.
     s.pod(&pod, |p| {
         over(p, PodPhase::Succeeded);
-        said(
-            p,
-            "courier",
-            0,
-            &courier(CourierOutcome::Done, 1, 1).encode(),
-        );
+        said(p, "courier", 0, &courier(CourierOutcome::Done, 1, 1).encode());
     });
     let done = of_polecats(&s.plan().actions);
     assert_eq!(said_by(&done), ["publish nux"]);
@@ -160,11 +155,7 @@ fn a_failing_agent_is_tried_again_and_then_needs_somebody() {
     scene.at_work("nux");
     for (failure, wait) in [(1, 10), (2, 20)] {
         let status = scene.status("nux").clone();
-        let report = courier(
-            CourierOutcome::AgentFailed { exit: 2 },
-            1,
-            status.attempt.unwrap(),
-        );
+        let report = courier(CourierOutcome::AgentFailed { exit: 2 }, 1, status.attempt.unwrap());
         scene.pod(&status.pod_name.unwrap(), |p| {
             over(p, PodPhase::Failed);
             said(p, "courier", 0, &report.encode());
@@ -336,10 +327,7 @@ fn a_long_task_travels_in_a_config_map_made_first() {
     });
     scene.settle();
     let names = said_by(&of_polecats(&scene.writes));
-    assert!(
-        names[1].starts_with("create polecat-slit-texts-"),
-        "{names:?}"
-    );
+    assert!(names[1].starts_with("create polecat-slit-texts-"), "{names:?}");
     assert_eq!(names[2], "create polecat-slit");
 }
 
@@ -352,10 +340,7 @@ fn a_pod_whose_containers_do_not_end_is_deleted_after_its_report() {
     scene.settle();
     assert_eq!(scene.pods(), ["polecat-nux"]);
     scene.later(30);
-    assert_eq!(
-        said_by(&of_polecats(&scene.settle())),
-        ["delete polecat-nux"]
-    );
+    assert_eq!(said_by(&of_polecats(&scene.settle())), ["delete polecat-nux"]);
 }
 
 #[test]

@@ -11,17 +11,11 @@ mod common;
 
 use common::*;
 use gastown_api as api;
-use gastown_api::{
-    AgentConfig, AgentKind, KubernetesSpec, PolecatPhase, SecretKeyRef, SecretReference,
-};
+use gastown_api::{AgentConfig, AgentKind, KubernetesSpec, PolecatPhase, SecretKeyRef, SecretReference};
 use gastown_rules::{Action, Blueprint, PolecatPod, PolecatRow, RigRow, Town};
 
 /// The pod that is made for a polecat of a rig.
-fn made(
-    town: Town,
-    rig: impl FnOnce(&mut RigRow),
-    polecat: impl FnOnce(&mut PolecatRow),
-) -> PolecatPod {
+fn made(town: Town, rig: impl FnOnce(&mut RigRow), polecat: impl FnOnce(&mut PolecatRow)) -> PolecatPod {
     let mut scene = Scene::of(town);
     scene.rig("parts", |r| {
         r.spec.git_url = "https://example.org/parts.git".into();
@@ -40,17 +34,12 @@ fn made(
 
 fn problem(change: impl FnOnce(&mut PolecatRow)) -> (String, String) {
     let mut scene = Scene::of(Town::default());
-    scene.rig("parts", |r| {
-        r.spec.git_url = "https://example.org/parts.git".into()
-    });
+    scene.rig("parts", |r| r.spec.git_url = "https://example.org/parts.git".into());
     scene.polecat("nux", change);
     scene.settle();
     let status = scene.status("nux");
     assert_eq!(status.phase, PolecatPhase::Stuck, "{:?}", status.message);
-    assert!(
-        scene.plan().actions.iter().all(|a| a.key().name != "nux"),
-        "said once"
-    );
+    assert!(scene.plan().actions.iter().all(|a| a.key().name != "nux"), "said once");
     (
         condition(&status.conditions, "Degraded").1.to_owned(),
         status.message.clone().unwrap(),
@@ -69,16 +58,8 @@ fn what_is_wrong_is_a_condition_that_names_the_fix() {
     };
     type Problem = (&'static str, Box<dyn FnOnce(&mut PolecatRow)>, &'static str);
     let cases: Vec<Problem> = vec![
-        (
-            "RigNotFound",
-            Box::new(|p| p.spec.rig = "no-such".into()),
-            "create it",
-        ),
-        (
-            "RigNotFound",
-            Box::new(|p| p.spec.rig = String::new()),
-            "spec.rig",
-        ),
+        ("RigNotFound", Box::new(|p| p.spec.rig = "no-such".into()), "create it"),
+        ("RigNotFound", Box::new(|p| p.spec.rig = String::new()), "spec.rig"),
         (
             "MissingRepository",
             Box::new(|p| p.spec.rig = "standalone".into()),
@@ -91,9 +72,7 @@ fn what_is_wrong_is_a_condition_that_names_the_fix() {
         ),
         (
             "LocalRepository",
-            Box::new(kubernetes(|k| {
-                k.git_repository = Some("file:///srv/x.git".into())
-            })),
+            Box::new(kubernetes(|k| k.git_repository = Some("file:///srv/x.git".into()))),
             "https or ssh",
         ),
         (
@@ -150,17 +129,12 @@ fn a_custom_agent_needs_its_command_and_takes_the_rigs() {
     scene.rig("parts", |_| ());
     scene.settle();
     assert_eq!(scene.status("nux").phase, PolecatPhase::Working);
-    assert_eq!(
-        condition(&scene.status("nux").conditions, "Degraded").0,
-        "False"
-    );
+    assert_eq!(condition(&scene.status("nux").conditions, "Degraded").0, "False");
 }
 
 #[test]
 fn which_agent_runs() {
-    let claude = |k: &mut KubernetesSpec| {
-        k.claude_creds_secret_ref = Some(SecretReference { name: "c".into() })
-    };
+    let claude = |k: &mut KubernetesSpec| k.claude_creds_secret_ref = Some(SecretReference { name: "c".into() });
     let key = SecretKeyRef {
         name: "k".into(),
         key: "key".into(),
@@ -189,10 +163,7 @@ fn which_agent_runs() {
         ("claude-code", "claude")
     );
     let with = pod(&|r| r.spec.api_key_secret_ref = Some(key.clone()), &|_| ());
-    assert_eq!(
-        with.orders.agent.kind, "claude-code",
-        "the Rig names an Anthropic key"
-    );
+    assert_eq!(with.orders.agent.kind, "claude-code", "the Rig names an Anthropic key");
     assert_eq!(
         with.common.credentials.api_key,
         Some(("k".into(), "key".into(), "ANTHROPIC_API_KEY".into()))
@@ -212,16 +183,10 @@ fn the_polecat_over_the_rig_over_the_default() {
     assert_eq!(pod.common.deadline, Some(3600));
     assert_eq!(pod.orders.work_branch, "feature/mp-nux");
     assert_eq!(
-        (
-            pod.orders.remote.url.as_str(),
-            pod.orders.remote.branch.as_str()
-        ),
+        (pod.orders.remote.url.as_str(), pod.orders.remote.branch.as_str()),
         ("https://example.org/parts.git", "main")
     );
-    assert!(
-        pod.resources.unwrap().requests.is_some(),
-        "v0.4.2's requests"
-    );
+    assert!(pod.resources.unwrap().requests.is_some(), "v0.4.2's requests");
     let rig = |r: &mut RigRow| {
         r.spec.image = Some("rig:1".into());
         r.spec.target_branch = Some("trunk".into());
@@ -232,21 +197,13 @@ fn the_polecat_over_the_rig_over_the_default() {
             level: Some(api::RecordLevel::Work),
             git_url: None,
         });
-        r.spec.git_secret_ref = Some(SecretReference {
-            name: "rig-git".into(),
-        });
+        r.spec.git_secret_ref = Some(SecretReference { name: "rig-git".into() });
     };
     let pod = made(Town::default(), rig, |_| ());
-    assert_eq!(
-        (pod.image.as_str(), pod.common.deadline),
-        ("rig:1", Some(60))
-    );
+    assert_eq!((pod.image.as_str(), pod.common.deadline), ("rig:1", Some(60)));
     assert_eq!(pod.orders.remote.branch, "trunk");
     assert_eq!(
-        (
-            pod.orders.pace.push_interval_ms,
-            pod.orders.pace.stuck_after_s
-        ),
+        (pod.orders.pace.push_interval_ms, pod.orders.pace.stuck_after_s),
         (2000, 300)
     );
     assert_eq!(pod.orders.record, gastown_wire::RecordLevel::Work);
@@ -262,15 +219,9 @@ fn the_polecat_over_the_rig_over_the_default() {
             ..Default::default()
         });
     });
+    assert_eq!((pod.image.as_str(), pod.common.deadline), ("own:1", Some(5)));
     assert_eq!(
-        (pod.image.as_str(), pod.common.deadline),
-        ("own:1", Some(5))
-    );
-    assert_eq!(
-        (
-            pod.orders.remote.url.as_str(),
-            pod.orders.remote.branch.as_str()
-        ),
+        (pod.orders.remote.url.as_str(), pod.orders.remote.branch.as_str()),
         ("git@example.org:own.git", "dev")
     );
     assert_eq!(pod.common.credentials.git.as_deref(), Some("own"));
@@ -279,15 +230,8 @@ fn the_polecat_over_the_rig_over_the_default() {
 
 #[test]
 fn the_rigs_setup_is_for_the_rigs_agent() {
-    let pod = made(
-        Town::default(),
-        |_| (),
-        |p| p.spec.agent = Some(AgentKind::ClaudeCode),
-    );
-    assert_eq!(
-        pod.orders.agent.command[0], "claude",
-        "not the Rig's ./agent.sh"
-    );
+    let pod = made(Town::default(), |_| (), |p| p.spec.agent = Some(AgentKind::ClaudeCode));
+    assert_eq!(pod.orders.agent.command[0], "claude", "not the Rig's ./agent.sh");
     let pod = made(
         Town::default(),
         |_| (),
@@ -307,10 +251,7 @@ fn the_rigs_setup_is_for_the_rigs_agent() {
         });
     });
     assert!(
-        pod.orders
-            .agent
-            .command
-            .ends_with(&["--model".into(), "opus".into()]),
+        pod.orders.agent.command.ends_with(&["--model".into(), "opus".into()]),
         "{:?}",
         pod.orders.agent.command
     );
@@ -329,9 +270,7 @@ fn a_polecat_with_a_credential_of_its_own_gets_no_other() {
         },
         |p| {
             p.spec.kubernetes = Some(KubernetesSpec {
-                claude_creds_secret_ref: Some(SecretReference {
-                    name: "mine".into(),
-                }),
+                claude_creds_secret_ref: Some(SecretReference { name: "mine".into() }),
                 ..Default::default()
             });
         },
@@ -342,8 +281,7 @@ fn a_polecat_with_a_credential_of_its_own_gets_no_other() {
 
 #[test]
 fn the_task_of_either_readme_and_the_bead_alone() {
-    let task = |change: fn(&mut PolecatRow)| match made(Town::default(), |_| (), change).orders.task
-    {
+    let task = |change: fn(&mut PolecatRow)| match made(Town::default(), |_| (), change).orders.task {
         gastown_wire::Text::Inline(text) => text,
         gastown_wire::Text::File(path) => path,
     };
@@ -360,11 +298,7 @@ fn the_task_of_either_readme_and_the_bead_alone() {
 #[test]
 fn labels_are_legal_and_nothing_is_lost() {
     let long = "b".repeat(80);
-    let pod = made(
-        Town::default(),
-        |_| (),
-        |p| p.spec.bead_id = Some("b".repeat(80)),
-    );
+    let pod = made(Town::default(), |_| (), |p| p.spec.bead_id = Some("b".repeat(80)));
     assert_eq!(pod.common.labels.get("gastown.io/bead"), None);
     assert_eq!(pod.common.annotations["gastown.io/bead"], long);
     assert_eq!(pod.common.labels["gastown.io/role"], "polecat");
@@ -385,10 +319,7 @@ fn fields_that_are_not_served_yet_are_named() {
         .iter()
         .find(|c| c.type_ == "FieldsHonoured")
         .expect("said");
-    assert_eq!(
-        (said.status.as_str(), said.reason.as_str()),
-        ("False", "NotYet")
-    );
+    assert_eq!((said.status.as_str(), said.reason.as_str()), ("False", "NotYet"));
     assert!(said.message.contains("maxIdleSeconds"));
 }
 

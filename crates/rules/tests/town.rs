@@ -32,20 +32,13 @@ fn a_rig_has_a_witness_and_a_refinery_also_when_somebody_deletes_them() {
     quiet(&mut scene);
     let status = scene.world.rigs["parts"].status.clone();
     assert_eq!(
-        (
-            status.phase,
-            status.witness_created,
-            status.refinery_created
-        ),
+        (status.phase, status.witness_created, status.refinery_created),
         (RigPhase::Ready, true, true)
     );
     assert_eq!(status.child_namespace.as_deref(), Some("gastown-system"));
     let key = Key::new(Kind::Refinery, "gastown-system", "parts-refinery");
     let rev = scene.rev();
-    scene.world.learn(Fact::Vanished {
-        key: key.clone(),
-        rev,
-    });
+    scene.world.learn(Fact::Vanished { key: key.clone(), rev });
     quiet(&mut scene);
     assert!(scene.world.refineries.contains_key(&key));
 }
@@ -89,47 +82,25 @@ fn sums_are_true_and_written_at_most_once_a_second() {
     scene.at_work("nux");
     scene.writes.clear();
     scene.finishes("nux");
-    let of_rig = |scene: &Scene| {
-        scene
-            .writes
-            .iter()
-            .filter(|a| a.key().kind == Kind::Rig)
-            .count()
-    };
+    let of_rig = |scene: &Scene| scene.writes.iter().filter(|a| a.key().kind == Kind::Rig).count();
     assert!(of_rig(&scene) <= 1);
     let wake = scene.plan().wakes["parts"];
     assert!(wake <= scene.now + jiff::SignedDuration::from_secs(1));
     quiet(&mut scene);
     let s = scene.world.rigs["parts"].status.clone();
     assert_eq!(
-        (
-            s.polecat_count,
-            s.working,
-            s.queued,
-            s.done,
-            s.merged,
-            s.stuck
-        ),
+        (s.polecat_count, s.working, s.queued, s.done, s.merged, s.stuck),
         (4, 2, 1, 1, 0, 0)
     );
-    assert!(
-        scene.plan().actions.is_empty(),
-        "{:#?}",
-        scene.plan().actions
-    );
+    assert!(scene.plan().actions.is_empty(), "{:#?}", scene.plan().actions);
 }
 
 #[test]
 fn the_predecessors_finalizers_are_stripped_and_no_others() {
     let mut scene = scene();
-    scene.rig("parts", |r| {
-        r.meta.finalizers = vec!["gastown.io/rig-cleanup".into()]
-    });
+    scene.rig("parts", |r| r.meta.finalizers = vec!["gastown.io/rig-cleanup".into()]);
     scene.polecat("nux", |p| {
-        p.meta.finalizers = vec![
-            "gastown.io/polecat-cleanup".into(),
-            "example.org/mine".into(),
-        ];
+        p.meta.finalizers = vec!["gastown.io/polecat-cleanup".into(), "example.org/mine".into()];
         p.meta.deleting = Some("2026-11-24T00:00:00Z".parse().unwrap());
     });
     scene.settle();
@@ -149,10 +120,7 @@ fn a_convoy_makes_its_polecats_under_its_parallelism_and_counts_what_landed() {
         c.spec.parallelism = Some(2)
     });
     scene.settle();
-    assert_eq!(
-        scene.working().into_iter().collect::<Vec<_>>(),
-        ["cv-mp-1", "cv-mp-2"]
-    );
+    assert_eq!(scene.working().into_iter().collect::<Vec<_>>(), ["cv-mp-1", "cv-mp-2"]);
     assert_eq!(scene.row("cv-mp-1").meta.labels["gastown.io/convoy"], "cv");
     quiet(&mut scene);
     assert_eq!(
@@ -165,9 +133,7 @@ fn a_convoy_makes_its_polecats_under_its_parallelism_and_counts_what_landed() {
         scene.at_work(&name);
         scene.finishes(&name);
         assert!(
-            !convoy_of(&scene, "cv")
-                .completed_beads
-                .contains(&bead.to_owned()),
+            !convoy_of(&scene, "cv").completed_beads.contains(&bead.to_owned()),
             "done is not landed"
         );
         scene.lands(&name);
@@ -179,16 +145,10 @@ fn a_convoy_makes_its_polecats_under_its_parallelism_and_counts_what_landed() {
         (ConvoyPhase::Complete, Some("3/3"))
     );
     assert!(status.completed_at.is_some() && status.pending_beads.is_empty());
-    assert_eq!(
-        condition(&status.conditions, "Complete"),
-        ("True", "Complete")
-    );
+    assert_eq!(condition(&status.conditions, "Complete"), ("True", "Complete"));
     // What landed stays landed, also when its polecat is deleted.
     let (key, rev) = (scene.row("cv-mp-1").meta.key.clone(), scene.rev());
-    scene.world.learn(Fact::Vanished {
-        key: key.clone(),
-        rev,
-    });
+    scene.world.learn(Fact::Vanished { key: key.clone(), rev });
     quiet(&mut scene);
     assert_eq!(convoy_of(&scene, "cv").phase, ConvoyPhase::Complete);
     assert!(!scene.world.polecats.contains_key(&key));
@@ -258,18 +218,10 @@ fn a_convoy_fails_when_nothing_can_go_on_and_recovers() {
 fn a_convoy_without_a_rig_makes_nothing_and_says_whom_it_misses() {
     let mut scene = scene();
     scene.convoy("cv", &["mp-1"], |c| c.spec.rig_ref = None);
-    scene.convoy("lost", &["mp-1"], |c| {
-        c.spec.rig_ref = Some("no-such".into())
-    });
+    scene.convoy("lost", &["mp-1"], |c| c.spec.rig_ref = Some("no-such".into()));
     quiet(&mut scene);
     assert!(scene.world.polecats.is_empty());
-    assert!(
-        convoy_of(&scene, "cv")
-            .message
-            .as_ref()
-            .unwrap()
-            .contains("mp-1")
-    );
+    assert!(convoy_of(&scene, "cv").message.as_ref().unwrap().contains("mp-1"));
     assert_eq!(
         condition(&convoy_of(&scene, "lost").conditions, "Ready"),
         ("False", "RigNotFound")
@@ -298,18 +250,11 @@ fn a_witness_tells_silence_from_age() {
     );
     let before = scene.world.witnesses[&key].status.last_check_time.clone();
     scene.later(100);
-    assert!(
-        scene.settle().is_empty(),
-        "nothing changed, nothing is written"
-    );
+    assert!(scene.settle().is_empty(), "nothing changed, nothing is written");
     assert_eq!(scene.world.witnesses[&key].status.last_check_time, before);
     let pod = scene.status("nux").pod_name.clone().unwrap();
     scene.pod(&pod, |p| {
-        p.containers
-            .iter_mut()
-            .find(|c| c.name == "courier")
-            .unwrap()
-            .ready = false
+        p.containers.iter_mut().find(|c| c.name == "courier").unwrap().ready = false
     });
     quiet(&mut scene);
     assert_eq!(health(&scene), (WitnessPhase::Degraded, 1, 1, 0));
@@ -342,9 +287,7 @@ fn a_bead_store_says_that_it_is_not_read() {
         spec,
         status: Default::default(),
     };
-    scene
-        .world
-        .learn(Fact::Seen(Seen::BeadStore(Box::new(row))));
+    scene.world.learn(Fact::Seen(Seen::BeadStore(Box::new(row))));
     scene.settle();
     let key = Key::new(Kind::BeadStore, NS, "beads");
     assert_eq!(
@@ -365,8 +308,7 @@ fn children_belong_to_their_rig() {
     scene.rig("parts", |_| ());
     for action in scene.settle() {
         if let Action::Create { blueprint, .. } = action
-            && let Blueprint::Witness { key, owner, .. } | Blueprint::Refinery { key, owner, .. } =
-                *blueprint
+            && let Blueprint::Witness { key, owner, .. } | Blueprint::Refinery { key, owner, .. } = *blueprint
         {
             assert_eq!(
                 (key.namespace.as_str(), owner.0.as_str(), owner.1.0.as_str()),

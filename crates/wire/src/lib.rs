@@ -12,12 +12,12 @@ mod orders;
 mod report;
 
 pub use orders::{
-    AgentOrders, Evidence, EvidenceKind, LandOrders, Member, MergeStyle, Orders, Pace, Paths,
-    PolecatOrders, RecordLevel, RemoteOrders, Subject, TestOrders, Text,
+    AgentOrders, Evidence, EvidenceKind, LandOrders, Member, MergeStyle, Orders, Pace, Paths, PolecatOrders,
+    RecordLevel, RemoteOrders, Subject, TestOrders, Text,
 };
 pub use report::{
-    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome,
-    CourierReport, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
+    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport, Included,
+    LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
 
 /// The version both sides speak. A higher one is refused with a message that says which side to update.

@@ -25,9 +25,7 @@ pub enum ReportError {
     #[error("the container's last message is not a report: {0}")]
     Malformed(String),
     /// Written by a newer harness.
-    #[error(
-        "the report is of version {found}, this operator reads up to {VERSION}; update the operator"
-    )]
+    #[error("the report is of version {found}, this operator reads up to {VERSION}; update the operator")]
     Version {
         /// What it says.
         found: u32,
@@ -70,8 +68,7 @@ pub trait Report: Serialize + DeserializeOwned + Clone {
         if text.len() > QUEUE_REPORT_LIMIT + 96 {
             return Err(ReportError::TooLarge(text.len()));
         }
-        let report: Self =
-            serde_json::from_str(text).map_err(|e| ReportError::Malformed(e.to_string()))?;
+        let report: Self = serde_json::from_str(text).map_err(|e| ReportError::Malformed(e.to_string()))?;
         match report.version() {
             v if v > VERSION => Err(ReportError::Version { found: v }),
             _ => Ok(report),

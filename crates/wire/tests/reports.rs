@@ -14,10 +14,7 @@ fn courier(detail: String, why: String) -> CourierReport {
         base: "a".repeat(40),
         commit: "b".repeat(40),
         commits: 2,
-        tokens: Some(Tokens {
-            input: 1,
-            output: 2,
-        }),
+        tokens: Some(Tokens { input: 1, output: 2 }),
         detail,
     }
 }
@@ -49,12 +46,7 @@ fn a_candidate_of_the_largest_batch_names_every_member() {
             tree: "d".repeat(40),
         },
         base: "e".repeat(40),
-        included: (0..MAX_MEMBERS)
-            .map(|i| Included {
-                i,
-                c: "f".repeat(40),
-            })
-            .collect(),
+        included: (0..MAX_MEMBERS).map(|i| Included { i, c: "f".repeat(40) }).collect(),
         conflicts: vec![Conflict {
             i: 0,
             paths: vec!["p".repeat(300); 40],
@@ -71,17 +63,13 @@ fn a_candidate_of_the_largest_batch_names_every_member() {
 
 #[test]
 fn unknown_fields_are_tolerated_and_newer_versions_refused() {
-    let known =
-        r#"{"version":1,"attempt":2,"outcome":"ready","commits":1,"dirty":0,"future":{"a":1}}"#;
+    let known = r#"{"version":1,"attempt":2,"outcome":"ready","commits":1,"dirty":0,"future":{"a":1}}"#;
     assert!(matches!(
         CloneReport::decode(known).unwrap().outcome,
         CloneOutcome::Ready { commits: 1, .. }
     ));
     let newer = r#"{"version":2,"attempt":2,"outcome":"fenced"}"#;
-    assert_eq!(
-        CloneReport::decode(newer),
-        Err(ReportError::Version { found: 2 })
-    );
+    assert_eq!(CloneReport::decode(newer), Err(ReportError::Version { found: 2 }));
     assert_eq!(CloneReport::decode("  \n"), Err(ReportError::Empty));
     assert!(matches!(
         CloneReport::decode("{\"version\":1"),

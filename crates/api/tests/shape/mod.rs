@@ -32,10 +32,7 @@ fn look(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
             }
             for (name, field) in fields {
                 let at = format!("{path}.{name}");
-                match (
-                    schema["properties"].get(name),
-                    schema.get("additionalProperties"),
-                ) {
+                match (schema["properties"].get(name), schema.get("additionalProperties")) {
                     (Some(known), _) => look(known, field, &at, found),
                     (None, Some(any)) => look(any, field, &at, found),
                     (None, None) => found.push(format!("{at}: unknown")),
@@ -46,9 +43,7 @@ fn look(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
             if schema["minItems"]
                 .as_u64()
                 .is_some_and(|min| (items.len() as u64) < min)
-                || schema["maxItems"]
-                    .as_u64()
-                    .is_some_and(|max| items.len() as u64 > max)
+                || schema["maxItems"].as_u64().is_some_and(|max| items.len() as u64 > max)
             {
                 found.push(format!("{path}: {} items", items.len()));
             }

@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 
 use super::column;
 use crate::catalog::{Column, Resource, Version, resource_id};
-use crate::object::{
-    as_map, child, dig, dig_str, finalizers, is_terminating, meta_str, set_finalizers,
-};
+use crate::object::{as_map, child, dig, dig_str, finalizers, is_terminating, meta_str, set_finalizers};
 use crate::schema::{Rules, Schema};
 use crate::status::FieldError;
 
@@ -62,8 +60,7 @@ pub(super) fn prepare_update(value: &mut Value, old: &Value, _now: Timestamp) {
 fn default_names(value: &mut Value) {
     let kind = dig_str(value, &["spec", "names", "kind"]).to_owned();
     let spec = child(value, "spec");
-    spec.entry("conversion")
-        .or_insert_with(|| json!({"strategy": "None"}));
+    spec.entry("conversion").or_insert_with(|| json!({"strategy": "None"}));
     let names = as_map(spec.entry("names").or_insert_with(|| json!({})));
     names
         .entry("singular")
@@ -107,20 +104,12 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let name = meta_str(value, "name");
     if name != format!("{plural}.{group}") {
         let detail = "must be spec.names.plural+\".\"+spec.group";
-        errors.push(FieldError::invalid(
-            "metadata.name",
-            &Value::from(name),
-            detail,
-        ));
+        errors.push(FieldError::invalid("metadata.name", &Value::from(name), detail));
     }
     let scope = text(&["spec", "scope"]);
     if !matches!(scope.as_str(), "Namespaced" | "Cluster") {
         let choices = [json!("Cluster"), json!("Namespaced")];
-        errors.push(FieldError::unsupported(
-            "spec.scope",
-            &Value::from(scope),
-            &choices,
-        ));
+        errors.push(FieldError::unsupported("spec.scope", &Value::from(scope), &choices));
     }
     if dig_str(value, &["spec", "conversion", "strategy"]) == "Webhook" {
         let detail = "conversion webhooks are not served by this one-machine API; use None";
@@ -128,11 +117,7 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<FieldError> {
     }
     if versions(value).filter(|v| is_true(v, "storage")).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid(
-            "spec.versions",
-            &json!("array"),
-            detail,
-        ));
+        errors.push(FieldError::invalid("spec.versions", &json!("array"), detail));
     }
     for (i, version) in versions(value).enumerate() {
         validate_version(version, &format!("spec.versions[{i}]"), &mut errors);
@@ -146,11 +131,7 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<FieldError> {
         ] {
             if dig(value, path) != dig(old, path) {
                 let new = dig(value, path).unwrap_or(&Value::Null);
-                errors.push(FieldError::invalid(
-                    &path.join("."),
-                    new,
-                    "field is immutable",
-                ));
+                errors.push(FieldError::invalid(&path.join("."), new, "field is immutable"));
             }
         }
     }
@@ -175,11 +156,7 @@ fn validate_version(version: &Value, at: &str, errors: &mut Vec<FieldError>) {
     }
     if let Err(error) = Rules::compile(schema) {
         let field = format!("{at}.openAPIV3Schema.x-kubernetes-validations");
-        errors.push(FieldError::invalid(
-            &field,
-            &json!("object"),
-            &error.to_string(),
-        ));
+        errors.push(FieldError::invalid(&field, &json!("object"), &error.to_string()));
     }
 }
 
@@ -189,22 +166,13 @@ pub(crate) fn compile(value: &Value) -> Result<Resource, String> {
     let strings = |path: &[&str]| -> Vec<String> {
         dig(value, path)
             .and_then(Value::as_array)
-            .map(|a| {
-                a.iter()
-                    .filter_map(Value::as_str)
-                    .map(str::to_owned)
-                    .collect()
-            })
+            .map(|a| a.iter().filter_map(Value::as_str).map(str::to_owned).collect())
             .unwrap_or_default()
     };
     let (group, plural) = (text(&["spec", "group"]), text(&["spec", "names", "plural"]));
     let mut served = Vec::new();
     for version in versions(value).filter(|v| is_true(v, "served")) {
-        served.push(compile_version(
-            version,
-            &group,
-            &text(&["spec", "names", "kind"]),
-        )?);
+        served.push(compile_version(version, &group, &text(&["spec", "names", "kind"]))?);
     }
     served.sort_by_key(|v: &Version| std::cmp::Reverse(version_rank(&v.name)));
     Ok(Resource {
@@ -261,10 +229,7 @@ fn compile_version(version: &Value, group: &str, kind: &str) -> Result<Version, 
 
 fn columns(version: &Value) -> Vec<Column> {
     let mut columns = vec![column("Name", "string", 0)];
-    let Some(list) = version
-        .get("additionalPrinterColumns")
-        .and_then(Value::as_array)
-    else {
+    let Some(list) = version.get("additionalPrinterColumns").and_then(Value::as_array) else {
         let mut age = column("Age", "date", 0);
         age.path = ".metadata.creationTimestamp".to_owned();
         columns.push(age);
@@ -288,11 +253,7 @@ fn version_rank(name: &str) -> (u8, u64, u64) {
     };
     for (stage, word) in [(2, "beta"), (1, "alpha")] {
         if let Some((major, minor)) = rest.split_once(word) {
-            return (
-                stage,
-                major.parse().unwrap_or(0),
-                minor.parse().unwrap_or(0),
-            );
+            return (stage, major.parse().unwrap_or(0), minor.parse().unwrap_or(0));
         }
     }
     (3, rest.parse().unwrap_or(0), 0)

@@ -74,8 +74,7 @@ mod tests {
     fn built_in_schemas_know_their_fields() {
         for resource in super::super::resources() {
             let version = &resource.versions[0];
-            let mut object =
-                serde_json::json!({"metadata": {"name": "x", "colour": "red"}, "colour": "red"});
+            let mut object = serde_json::json!({"metadata": {"name": "x", "colour": "red"}, "colour": "red"});
             let unknown = version.schema.prune(&mut object);
             assert_eq!(unknown, ["colour", "metadata.colour"], "{}", resource.kind);
         }

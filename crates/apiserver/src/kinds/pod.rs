@@ -8,10 +8,7 @@ use crate::status::FieldError;
 pub(super) fn prepare_create(value: &mut Value) {
     default(value);
     let class = quality(value);
-    as_map(value).insert(
-        "status".to_owned(),
-        json!({"phase": "Pending", "qosClass": class}),
-    );
+    as_map(value).insert("status".to_owned(), json!({"phase": "Pending", "qosClass": class}));
 }
 
 pub(super) fn default(value: &mut Value) {
@@ -63,10 +60,7 @@ fn default_container(container: &mut Value) {
         }
     }
     for env in items(map.get_mut("env")) {
-        if let Some(from) = env
-            .pointer_mut("/valueFrom/fieldRef")
-            .and_then(Value::as_object_mut)
-        {
+        if let Some(from) = env.pointer_mut("/valueFrom/fieldRef").and_then(Value::as_object_mut) {
             put(from, "apiVersion", json!("v1"));
         }
     }
@@ -82,11 +76,7 @@ fn default_volume(volume: &mut Map<String, Value>) {
             put(source, "defaultMode", json!(420));
         }
     }
-    for item in items(
-        volume
-            .get_mut("downwardAPI")
-            .and_then(|d| d.get_mut("items")),
-    ) {
+    for item in items(volume.get_mut("downwardAPI").and_then(|d| d.get_mut("items"))) {
         if let Some(from) = item.get_mut("fieldRef").and_then(Value::as_object_mut) {
             put(from, "apiVersion", json!("v1"));
         }
@@ -122,15 +112,11 @@ fn quality(value: &Value) -> &'static str {
     }
     let guaranteed = containers.iter().all(|c| {
         let (limits, requests) = (side(c, "limits"), side(c, "requests"));
-        ["cpu", "memory"].iter().all(|r| {
-            limits.contains_key(*r) && requests.get(*r).is_none_or(|q| limits.get(*r) == Some(q))
-        })
+        ["cpu", "memory"]
+            .iter()
+            .all(|r| limits.contains_key(*r) && requests.get(*r).is_none_or(|q| limits.get(*r) == Some(q)))
     });
-    if guaranteed {
-        "Guaranteed"
-    } else {
-        "Burstable"
-    }
+    if guaranteed { "Guaranteed" } else { "Burstable" }
 }
 
 pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -162,16 +148,9 @@ fn validate_new(value: &Value) -> Vec<FieldError> {
             let name = dig_str(container, &["name"]);
             if !crate::names::is_dns_label(name) {
                 let detail = crate::names::DNS_LABEL;
-                errors.push(FieldError::invalid(
-                    &format!("{at}.name"),
-                    &Value::from(name),
-                    detail,
-                ));
+                errors.push(FieldError::invalid(&format!("{at}.name"), &Value::from(name), detail));
             } else if seen.iter().any(|s| s == name) {
-                errors.push(FieldError::duplicate(
-                    &format!("{at}.name"),
-                    &Value::from(name),
-                ));
+                errors.push(FieldError::duplicate(&format!("{at}.name"), &Value::from(name)));
             }
             seen.push(name.to_owned());
             if dig_str(container, &["image"]).is_empty() {
@@ -202,11 +181,7 @@ fn validate_change(value: &Value, old: &Value) -> Vec<FieldError> {
             }
         }
         let map = as_map(&mut spec);
-        for free in [
-            "activeDeadlineSeconds",
-            "tolerations",
-            "terminationGracePeriodSeconds",
-        ] {
+        for free in ["activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"] {
             map.remove(free);
         }
         spec

@@ -17,26 +17,17 @@ pub(super) fn prepare(value: &mut Value) {
             }
         }
     }
-    as_map(value)
-        .entry("type")
-        .or_insert_with(|| Value::from("Opaque"));
+    as_map(value).entry("type").or_insert_with(|| Value::from("Opaque"));
 }
 
 pub(super) fn validate(value: &Value, old: Option<&Value>, kind: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for field in ["data", "binaryData"] {
-        for (key, entry) in value
-            .get(field)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        for (key, entry) in value.get(field).and_then(Value::as_object).into_iter().flatten() {
             let at = format!("{field}[{key}]");
             let ok = !key.is_empty()
                 && key.len() <= 253
-                && key
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+                && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
                 && key != "."
                 && !key.starts_with("..");
             if !ok {
@@ -45,11 +36,7 @@ pub(super) fn validate(value: &Value, old: Option<&Value>, kind: &str) -> Vec<Fi
             }
             let encoded = kind == "Secret" || field == "binaryData";
             if encoded && entry.as_str().and_then(base64::decode).is_none() {
-                errors.push(FieldError::invalid(
-                    &at,
-                    &Value::from("<hidden>"),
-                    "must be base64",
-                ));
+                errors.push(FieldError::invalid(&at, &Value::from("<hidden>"), "must be base64"));
             }
         }
     }

@@ -75,9 +75,7 @@ impl Kind {
             Kind::Boolean => value.is_boolean(),
             Kind::Number => value.is_number(),
             // 1.0 is an integer in JSON Schema, as upstream has it.
-            Kind::Integer => {
-                value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|f| f.fract() == 0.0)
-            }
+            Kind::Integer => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|f| f.fract() == 0.0),
         }
     }
 }
@@ -133,10 +131,7 @@ impl Schema {
     }
 
     /// Compiles `schema`, looking `$ref`s up in `definitions` by the last word of their path.
-    pub(crate) fn compile_with(
-        schema: &Value,
-        definitions: &Value,
-    ) -> Result<Arc<Schema>, SchemaError> {
+    pub(crate) fn compile_with(schema: &Value, definitions: &Value) -> Result<Arc<Schema>, SchemaError> {
         Compiler::new(Some(definitions)).shared(schema, "schema")
     }
 
@@ -187,10 +182,7 @@ impl<'a> Compiler<'a> {
     fn node(&mut self, schema: &Value, path: &str) -> Result<Schema, SchemaError> {
         let flag = |name: &str| schema.get(name).and_then(Value::as_bool).unwrap_or(false);
         let mut node = Schema {
-            kind: schema
-                .get("type")
-                .and_then(Value::as_str)
-                .and_then(Kind::parse),
+            kind: schema.get("type").and_then(Value::as_str).and_then(Kind::parse),
             nullable: flag("nullable"),
             int_or_string: flag("x-kubernetes-int-or-string"),
             preserve_unknown: flag("x-kubernetes-preserve-unknown-fields"),
@@ -224,12 +216,7 @@ impl<'a> Compiler<'a> {
         Ok(node)
     }
 
-    fn several(
-        &mut self,
-        schema: &Value,
-        word: &str,
-        path: &str,
-    ) -> Result<Vec<Schema>, SchemaError> {
+    fn several(&mut self, schema: &Value, word: &str, path: &str) -> Result<Vec<Schema>, SchemaError> {
         let Some(list) = schema.get(word).and_then(Value::as_array) else {
             return Ok(Vec::new());
         };
@@ -243,12 +230,7 @@ impl<'a> Compiler<'a> {
 fn texts(value: Option<&Value>) -> Vec<String> {
     value
         .and_then(Value::as_array)
-        .map(|a| {
-            a.iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect()
-        })
+        .map(|a| a.iter().filter_map(Value::as_str).map(str::to_owned).collect())
         .unwrap_or_default()
 }
 
@@ -274,10 +256,7 @@ fn bounds(schema: &Value, path: &str) -> Result<Bounds, SchemaError> {
     Ok(Bounds {
         choices: schema.get("enum").and_then(Value::as_array).cloned(),
         pattern,
-        format: schema
-            .get("format")
-            .and_then(Value::as_str)
-            .map(str::to_owned),
+        format: schema.get("format").and_then(Value::as_str).map(str::to_owned),
         minimum: number("minimum"),
         maximum: number("maximum"),
         exclusive_minimum: flag("exclusiveMinimum"),

@@ -18,11 +18,7 @@ pub(crate) struct RulesError(String);
 
 impl std::fmt::Debug for Rules {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Rules({})",
-            if self.0.is_some() { "some" } else { "none" }
-        )
+        write!(f, "Rules({})", if self.0.is_some() { "some" } else { "none" })
     }
 }
 
@@ -60,21 +56,14 @@ impl Rules {
 
 fn mentions_rules(schema: &Value) -> bool {
     match schema {
-        Value::Object(map) => {
-            map.contains_key("x-kubernetes-validations") || map.values().any(mentions_rules)
-        }
+        Value::Object(map) => map.contains_key("x-kubernetes-validations") || map.values().any(mentions_rules),
         Value::Array(items) => items.iter().any(mentions_rules),
         _ => false,
     }
 }
 
 fn collect_errors(schema: &CompiledSchema, errors: &mut Vec<String>) {
-    errors.extend(
-        schema
-            .compilation_errors()
-            .into_iter()
-            .map(ToString::to_string),
-    );
+    errors.extend(schema.compilation_errors().into_iter().map(ToString::to_string));
     let below = schema
         .properties
         .values()
@@ -119,14 +108,10 @@ fn field_error(error: &ValidationError, value: &Value) -> FieldError {
     match error.reason.as_deref() {
         Some("FieldValueRequired") => FieldError::required(field, &message),
         Some("FieldValueForbidden") => FieldError::forbidden(field, &message),
-        Some("FieldValueDuplicate") => {
-            FieldError::duplicate(field, at(value, field).unwrap_or(&Value::Null))
-        }
+        Some("FieldValueDuplicate") => FieldError::duplicate(field, at(value, field).unwrap_or(&Value::Null)),
         // Upstream shows plain values, and leaves objects and lists out: they may be large.
         _ => match at(value, field) {
-            Some(plain) if !plain.is_object() && !plain.is_array() => {
-                FieldError::invalid(field, plain, &message)
-            }
+            Some(plain) if !plain.is_object() && !plain.is_array() => FieldError::invalid(field, plain, &message),
             _ => FieldError::invalid_whole(field, &message),
         },
     }

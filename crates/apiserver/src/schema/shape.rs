@@ -19,12 +19,7 @@ impl Schema {
             Value::Array(items) => {
                 if let Some(schema) = &self.items {
                     for (i, item) in items.iter_mut().enumerate() {
-                        schema.prune_node(
-                            item,
-                            &format!("{path}[{i}]"),
-                            schema.embedded_resource,
-                            unknown,
-                        );
+                        schema.prune_node(item, &format!("{path}[{i}]"), schema.embedded_resource, unknown);
                     }
                 }
             }
@@ -32,15 +27,8 @@ impl Schema {
         }
     }
 
-    fn prune_map(
-        &self,
-        map: &mut Map<String, Value>,
-        path: &str,
-        resource: bool,
-        unknown: &mut Vec<String>,
-    ) {
-        let of_resource =
-            |name: &str| resource && matches!(name, "apiVersion" | "kind" | "metadata");
+    fn prune_map(&self, map: &mut Map<String, Value>, path: &str, resource: bool, unknown: &mut Vec<String>) {
+        let of_resource = |name: &str| resource && matches!(name, "apiVersion" | "kind" | "metadata");
         map.retain(|name, value| {
             let below = join(path, name);
             if let Some(schema) = self.properties.get(name) {
@@ -98,9 +86,7 @@ impl Schema {
             }
             Value::Array(items) => {
                 if let Some(schema) = &self.items {
-                    items
-                        .iter_mut()
-                        .for_each(|item| schema.apply_defaults(item));
+                    items.iter_mut().for_each(|item| schema.apply_defaults(item));
                 }
             }
             _ => {}

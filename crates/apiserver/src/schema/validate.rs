@@ -57,13 +57,7 @@ impl Schema {
         }
     }
 
-    fn check_object(
-        &self,
-        value: &Value,
-        old: Option<&Value>,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) {
+    fn check_object(&self, value: &Value, old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
         let Some(map) = value.as_object() else { return };
         for name in &self.required {
             if !map.contains_key(name) {
@@ -80,31 +74,19 @@ impl Schema {
         }
         if self.embedded_resource {
             for name in ["apiVersion", "kind"] {
-                if map
-                    .get(name)
-                    .and_then(Value::as_str)
-                    .is_none_or(str::is_empty)
-                {
+                if map.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
                     errors.push(FieldError::required(&join(path, name), "must not be empty"));
                 }
             }
         }
     }
 
-    fn check_array(
-        &self,
-        items: &[Value],
-        old: Option<&Value>,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) {
+    fn check_array(&self, items: &[Value], old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
         for (i, item) in items.iter().enumerate() {
             let at = format!("{path}[{i}]");
             let earlier = items.get(..i).unwrap_or_default();
             match &self.list {
-                ListType::Set if earlier.contains(item) => {
-                    errors.push(FieldError::duplicate(&at, item))
-                }
+                ListType::Set if earlier.contains(item) => errors.push(FieldError::duplicate(&at, item)),
                 ListType::Map(keys) => {
                     let key = map_key(item, keys);
                     if earlier.iter().any(|e| map_key(e, keys) == key) {
@@ -148,21 +130,14 @@ impl Schema {
                 } else {
                     "Found more than one valid"
                 };
-                let detail = format!(
-                    "{}. {found}",
-                    what("validate one and only one schema (oneOf)")
-                );
+                let detail = format!("{}. {found}", what("validate one and only one schema (oneOf)"));
                 errors.push(FieldError::invalid(path, value, &detail));
             }
         }
         if let Some(not) = &self.not
             && holds(not)
         {
-            errors.push(FieldError::invalid(
-                path,
-                value,
-                &what("not validate the schema (not)"),
-            ));
+            errors.push(FieldError::invalid(path, value, &what("not validate the schema (not)")));
         }
     }
 }
@@ -215,8 +190,7 @@ impl Bounds {
                 let count = map.len();
                 if self.min_properties.is_some_and(|min| (count as u64) < min) {
                     let min = self.min_properties.unwrap_or_default();
-                    let detail =
-                        format!("{} in body should have at least {min} properties", at(path));
+                    let detail = format!("{} in body should have at least {min} properties", at(path));
                     errors.push(FieldError::invalid(path, &Value::from(count), &detail));
                 }
                 if let Some(max) = self.max_properties.filter(|max| count as u64 > *max) {
@@ -271,10 +245,7 @@ impl Bounds {
                 errors.push(FieldError::invalid(path, value, &detail));
             }
         }
-        if let Some(of) = self
-            .multiple_of
-            .filter(|of| *of != 0.0 && (number / of).fract() != 0.0)
-        {
+        if let Some(of) = self.multiple_of.filter(|of| *of != 0.0 && (number / of).fract() != 0.0) {
             let detail = format!("{} in body should be a multiple of {of}", at(path));
             errors.push(FieldError::invalid(path, value, &detail));
         }

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
-};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 use serde_json::Value;
 
 use crate::object::{Key, Object};
@@ -83,9 +81,7 @@ impl Backend for FileBackend {
 /// How every database of ours is opened: checked in full, whatever the way it was closed.
 pub(crate) fn builder() -> redb::Builder {
     let mut builder = Database::builder();
-    builder
-        .set_cache_size(CACHE)
-        .set_check_integrity_on_open(true);
+    builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
     builder
 }
 
@@ -141,10 +137,7 @@ impl Disk {
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => create(folder, &file)?,
             Err(e) => {
-                return Err(OpenError::Io {
-                    path: file,
-                    source: e,
-                });
+                return Err(OpenError::Io { path: file, source: e });
             }
         }
         let (mut disk, loaded) = Disk::over(Box::new(FileBackend(file)))?;
@@ -207,11 +200,7 @@ impl Disk {
             Some(database) => database,
             None => self.backend.open().map_err(|e| CommitError::new(&e))?,
         };
-        let repairs: Vec<(Key, Option<Bytes>)> = self
-            .suspects
-            .iter()
-            .map(|k| (k.clone(), current(k)))
-            .collect();
+        let repairs: Vec<(Key, Option<Bytes>)> = self.suspects.iter().map(|k| (k.clone(), current(k))).collect();
         write(&database, repairs.iter().chain(writes), rv).map_err(|e| CommitError::new(&e))?;
         self.database = Some(database);
         Ok(())
@@ -272,9 +261,7 @@ fn create(folder: &Path, file: &Path) -> Result<(), OpenError> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io(e)),
         _ => {}
     }
-    let database = builder()
-        .create(&fresh)
-        .map_err(|e| open_error(&fresh, e))?;
+    let database = builder().create(&fresh).map_err(|e| open_error(&fresh, e))?;
     initialise(&database).map_err(|e| io(io::Error::other(e.to_string())))?;
     drop(database);
     std::fs::rename(&fresh, file).map_err(io)?;
@@ -306,9 +293,7 @@ fn open_error(path: &Path, error: DatabaseError) -> OpenError {
         DatabaseError::Storage(StorageError::Io(source))
             if !matches!(
                 source.kind(),
-                io::ErrorKind::InvalidData
-                    | io::ErrorKind::UnexpectedEof
-                    | io::ErrorKind::InvalidInput
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput
             ) =>
         {
             OpenError::Io { path, source }
@@ -342,9 +327,7 @@ fn load(database: &Database, path: &Path) -> Result<Loaded, OpenError> {
         });
     }
     let rv = number("rv")?;
-    let table = transaction
-        .open_table(OBJECTS)
-        .map_err(|e| read(e.into()))?;
+    let table = transaction.open_table(OBJECTS).map_err(|e| read(e.into()))?;
     let mut objects = Vec::new();
     for entry in table.iter().map_err(|e| read(e.into()))? {
         let (key, value) = entry.map_err(|e| read(e.into()))?;
@@ -359,17 +342,13 @@ fn encode(key: &Key) -> String {
 
 fn decode(key: &str, value: &[u8]) -> Result<(Key, Arc<Object>), String> {
     let mut parts = key.split('\0');
-    let (Some(resource), Some(namespace), Some(name), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(resource), Some(namespace), Some(name), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(format!("an entry has the name {key:?}"));
     };
-    let value: Value =
-        serde_json::from_slice(value).map_err(|e| format!("{key:?} is not JSON: {e}"))?;
+    let value: Value = serde_json::from_slice(value).map_err(|e| format!("{key:?} is not JSON: {e}"))?;
     let rv = crate::object::meta_str(&value, "resourceVersion");
-    let rv = rv
-        .parse()
-        .map_err(|_| format!("{key:?} has the revision {rv:?}"))?;
+    let rv = rv.parse().map_err(|_| format!("{key:?} has the revision {rv:?}"))?;
     let key = Key {
         resource: resource.into(),
         namespace: namespace.to_owned(),

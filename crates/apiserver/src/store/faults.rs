@@ -70,10 +70,7 @@ impl StorageBackend for Flaky {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.bytes
-            .lock()
-            .unwrap()
-            .resize(usize::try_from(len).unwrap(), 0);
+        self.bytes.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
         Ok(())
     }
 
@@ -99,12 +96,7 @@ async fn contents(server: &ApiServer) -> Vec<(String, String)> {
     let list = api.list(&ListParams::default()).await.unwrap();
     list.items
         .into_iter()
-        .map(|c| {
-            (
-                c.metadata.name.unwrap(),
-                c.data.unwrap().remove("k").unwrap(),
-            )
-        })
+        .map(|c| (c.metadata.name.unwrap(), c.data.unwrap().remove("k").unwrap()))
         .collect()
 }
 
@@ -123,9 +115,7 @@ async fn a_full_disk_refuses_and_the_last_committed_state_survives() {
         disk.allow(writes);
         let patch = Patch::Merge(json!({"data": {"k": "new"}}));
         let patched = api.patch("kept", &PatchParams::default(), &patch).await;
-        let created = api
-            .create(&PostParams::default(), &config("more", "x"))
-            .await;
+        let created = api.create(&PostParams::default(), &config("more", "x")).await;
         let mut expected = vec![("kept".to_owned(), "old".to_owned())];
         if patched.is_ok() {
             expected[0].1 = "new".to_owned();
@@ -145,17 +135,11 @@ async fn a_full_disk_refuses_and_the_last_committed_state_survives() {
                 status.message
             );
         }
-        assert_eq!(
-            contents(&server).await,
-            expected,
-            "what clients see, {writes} writes"
-        );
+        assert_eq!(contents(&server).await, expected, "what clients see, {writes} writes");
 
         // Space is back: the next write works, and a restart finds exactly what was answered.
         disk.allow(i64::MAX);
-        api.create(&PostParams::default(), &config("after", "y"))
-            .await
-            .unwrap();
+        api.create(&PostParams::default(), &config("after", "y")).await.unwrap();
         api.delete("after", &DeleteParams::default()).await.unwrap();
         server.close().await;
         assert_eq!(
@@ -178,19 +162,14 @@ async fn a_crash_between_any_two_writes_loses_nothing_answered() {
             .await
             .unwrap();
         disk.allow(writes);
-        let created = api
-            .create(&PostParams::default(), &config("more", "x"))
-            .await;
+        let created = api.create(&PostParams::default(), &config("more", "x")).await;
         // Nothing more is written: the process is gone.
         let copy = Flaky {
             bytes: Arc::new(Mutex::new(disk.bytes.lock().unwrap().clone())),
             writes_left: Arc::new(AtomicI64::new(i64::MAX)),
         };
         let found = contents(&copy.server()).await;
-        assert_eq!(
-            found.first().unwrap(),
-            &("kept".to_owned(), "old".to_owned())
-        );
+        assert_eq!(found.first().unwrap(), &("kept".to_owned(), "old".to_owned()));
         if created.is_ok() {
             assert_eq!(found.len(), 2, "{writes} writes");
         }

@@ -63,14 +63,7 @@ impl History {
             return Since::TooOld;
         }
         let start = self.changes.partition_point(|c| c.rv <= rv);
-        Since::Changes(
-            self.changes
-                .iter()
-                .skip(start)
-                .take(limit)
-                .cloned()
-                .collect(),
-        )
+        Since::Changes(self.changes.iter().skip(start).take(limit).cloned().collect())
     }
 
     /// What differed at `rv` from now: the object of each place at that revision. `None` when unknown.

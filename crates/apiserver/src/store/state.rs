@@ -105,12 +105,7 @@ impl State {
     }
 
     /// The objects of a resource as they were at `rv`; `None` when that is forgotten.
-    pub(crate) fn at(
-        &self,
-        resource: &str,
-        namespace: &str,
-        rv: u64,
-    ) -> Option<BTreeMap<Place, Arc<Object>>> {
+    pub(crate) fn at(&self, resource: &str, namespace: &str, rv: u64) -> Option<BTreeMap<Place, Arc<Object>>> {
         let mut objects: BTreeMap<Place, Arc<Object>> = self
             .range(resource, namespace, None)
             .map(|(p, o)| (p.clone(), Arc::clone(o)))
@@ -143,11 +138,7 @@ impl State {
 
     /// Wakes at each change of a resource; closed when the resource is no longer served.
     pub(crate) fn subscribe(&self, resource: &str) -> Option<watch::Receiver<u64>> {
-        self.tables
-            .get(resource)?
-            .wake
-            .as_ref()
-            .map(watch::Sender::subscribe)
+        self.tables.get(resource)?.wake.as_ref().map(watch::Sender::subscribe)
     }
 
     /// Objects that name `uid` as an owner.
@@ -186,28 +177,17 @@ impl State {
             }
         }
         if redefined {
-            let served: BTreeSet<Arc<str>> =
-                self.catalog.all().map(|r| Arc::clone(&r.id)).collect();
-            for (_, table) in self
-                .tables
-                .iter_mut()
-                .filter(|(id, _)| !served.contains(*id))
-            {
+            let served: BTreeSet<Arc<str>> = self.catalog.all().map(|r| Arc::clone(&r.id)).collect();
+            for (_, table) in self.tables.iter_mut().filter(|(id, _)| !served.contains(*id)) {
                 table.wake = None;
             }
         }
     }
 
     fn apply_definition(&mut self, change: &Change) {
-        let generation = |o: &Arc<Object>| {
-            o.value
-                .get("metadata")
-                .and_then(|m| m.get("generation"))
-                .cloned()
-        };
+        let generation = |o: &Arc<Object>| o.value.get("metadata").and_then(|m| m.get("generation")).cloned();
         match (&change.old, &change.new) {
-            (Some(old), Some(new))
-                if generation(old) == generation(new) && old.uid() == new.uid() => {}
+            (Some(old), Some(new)) if generation(old) == generation(new) && old.uid() == new.uid() => {}
             (_, Some(new)) => match compile_crd(&new.value) {
                 Ok(resource) => self.define(Arc::new(resource)),
                 // Validation compiled it before the commit.
@@ -230,10 +210,7 @@ impl State {
             }
         }
         for owner in new.map(|o| owners(&o.value)).unwrap_or_default() {
-            self.dependents
-                .entry(owner.uid)
-                .or_default()
-                .insert(key.clone());
+            self.dependents.entry(owner.uid).or_default().insert(key.clone());
         }
     }
 }
@@ -243,10 +220,6 @@ pub(crate) const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
 /// A value as a fresh object of revision `rv`.
 pub(crate) fn stamped(mut value: Value, rv: u64) -> Arc<Object> {
-    crate::object::set_meta(
-        &mut value,
-        "resourceVersion",
-        Some(Value::from(rv.to_string())),
-    );
+    crate::object::set_meta(&mut value, "resourceVersion", Some(Value::from(rv.to_string())));
     Arc::new(Object::new(value, rv))
 }

@@ -94,15 +94,9 @@ impl<'a> Txn<'a> {
 
     /// Whether anything of a resource is left in a namespace (anywhere: empty).
     pub(crate) fn is_empty(&self, resource: &Arc<str>, namespace: &str) -> bool {
-        let pending_live = self
-            .by_resource
-            .get(resource)
-            .into_iter()
-            .flatten()
-            .any(|k| {
-                (namespace.is_empty() || k.namespace == namespace)
-                    && self.overlay.get(k).is_some_and(Option::is_some)
-            });
+        let pending_live = self.by_resource.get(resource).into_iter().flatten().any(|k| {
+            (namespace.is_empty() || k.namespace == namespace) && self.overlay.get(k).is_some_and(Option::is_some)
+        });
         !pending_live
             && self.base.range(resource, namespace, None).all(|(p, _)| {
                 self.overlay
@@ -117,13 +111,7 @@ impl<'a> Txn<'a> {
 
     pub(crate) fn dependents(&self, uid: &str) -> Vec<(Key, Arc<Object>)> {
         let mut keys: BTreeSet<Key> = self.base.dependents(uid).cloned().collect();
-        keys.extend(
-            self.added_dependents
-                .get(uid)
-                .into_iter()
-                .flatten()
-                .cloned(),
-        );
+        keys.extend(self.added_dependents.get(uid).into_iter().flatten().cloned());
         keys.into_iter()
             .filter_map(|k| self.get(&k).map(|o| (k, o)))
             .filter(|(_, o)| owners(&o.value).iter().any(|r| r.uid == uid))
@@ -135,10 +123,7 @@ impl<'a> Txn<'a> {
         self.rv += 1;
         let object = stamped(value, self.rv);
         for owner in owners(&object.value) {
-            self.added_dependents
-                .entry(owner.uid)
-                .or_default()
-                .insert(key.clone());
+            self.added_dependents.entry(owner.uid).or_default().insert(key.clone());
         }
         self.record(key, Some(Arc::clone(&object)), Arc::clone(&object));
         object
@@ -150,8 +135,7 @@ impl<'a> Txn<'a> {
         self.rv += 1;
         let last = stamped(old.value.clone(), self.rv);
         self.record(key, None, Arc::clone(&last));
-        self.follow
-            .push_back(Follow::Removed(key.clone(), Arc::clone(&last)));
+        self.follow.push_back(Follow::Removed(key.clone(), Arc::clone(&last)));
         Some(last)
     }
 

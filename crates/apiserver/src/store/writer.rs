@@ -96,22 +96,13 @@ impl Writer {
             })
         });
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue
-            .as_ref()
-            .ok_or_else(closed)?
-            .send(job)
-            .map_err(|_| closed())?;
+        queue.as_ref().ok_or_else(closed)?.send(job).map_err(|_| closed())?;
         Ok(answered)
     }
 
     fn run_here<T>(&self, job: impl FnOnce(&mut Txn<'_>) -> ApiResult<T>) -> ApiResult<T> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if self
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
-        {
+        if self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             return Err(closed());
         }
         let (result, changes) = {
@@ -126,17 +117,8 @@ impl Writer {
 
     /// Takes no more jobs, finishes those it has, and lets go of the disk.
     pub(crate) fn close(&self) {
-        drop(
-            self.queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {
@@ -154,11 +136,8 @@ impl Drop for Writer {
 /// One bad request (or a bug in a rule's evaluation) must not take the writer down with it.
 fn guarded<T>(txn: &mut Txn<'_>, job: impl FnOnce(&mut Txn<'_>) -> ApiResult<T>) -> ApiResult<T> {
     let mark = txn.mark();
-    let result = catch_unwind(AssertUnwindSafe(|| job(txn))).unwrap_or_else(|_| {
-        Err(ApiError::internal(
-            "the request made the server panic; see its log",
-        ))
-    });
+    let result = catch_unwind(AssertUnwindSafe(|| job(txn)))
+        .unwrap_or_else(|_| Err(ApiError::internal("the request made the server panic; see its log")));
     if result.is_err() {
         txn.undo(mark);
     }
@@ -208,21 +187,16 @@ fn commit(disk: &mut Disk, state: &State, changes: &[(Key, Change)]) -> Result<(
         return Ok(());
     };
     // Only the last value of each key goes to disk.
-    let mut latest: std::collections::BTreeMap<&Key, Option<Bytes>> =
-        std::collections::BTreeMap::new();
+    let mut latest: std::collections::BTreeMap<&Key, Option<Bytes>> = std::collections::BTreeMap::new();
     for (key, change) in changes {
         latest.insert(key, change.new.as_ref().map(|o| o.json()));
     }
-    let writes: Vec<(Key, Option<Bytes>)> =
-        latest.into_iter().map(|(k, v)| (k.clone(), v)).collect();
+    let writes: Vec<(Key, Option<Bytes>)> = latest.into_iter().map(|(k, v)| (k.clone(), v)).collect();
     disk.commit(&writes, last.rv, |key| state.get(key).map(|o| o.json()))
 }
 
 fn publish(state: &RwLock<State>, changes: Vec<(Key, Change)>) {
     if !changes.is_empty() {
-        state
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .apply(changes);
+        state.write().unwrap_or_else(PoisonError::into_inner).apply(changes);
     }
 }

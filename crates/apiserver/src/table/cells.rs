@@ -18,18 +18,9 @@ pub(super) fn of(kind: BuiltIn, object: &Value, now: Timestamp) -> Vec<Value> {
     };
     match kind {
         BuiltIn::ConfigMap => vec![name, json!(count("data") + count("binaryData")), created],
-        BuiltIn::Secret => vec![
-            name,
-            json!(dig_str(object, &["type"])),
-            json!(count("data")),
-            created,
-        ],
+        BuiltIn::Secret => vec![name, json!(dig_str(object, &["type"])), json!(count("data")), created],
         BuiltIn::Namespace => vec![name, json!(dig_str(object, &["status", "phase"])), created],
-        BuiltIn::Lease => vec![
-            name,
-            json!(dig_str(object, &["spec", "holderIdentity"])),
-            created,
-        ],
+        BuiltIn::Lease => vec![name, json!(dig_str(object, &["spec", "holderIdentity"])), created],
         BuiltIn::Crd => vec![name, json!(meta_str(object, "creationTimestamp"))],
         BuiltIn::NetworkPolicy => vec![name, json!(pod_selector(object)), created],
         BuiltIn::Pod => pod(object, name, created, now),
@@ -119,18 +110,12 @@ fn restarts(object: &Value, now: Timestamp) -> String {
         .flat_map(|l| list(object, &["status", l]));
     let (mut count, mut last) = (0, None);
     for status in all {
-        count += status
-            .get("restartCount")
-            .and_then(Value::as_i64)
-            .unwrap_or(0);
+        count += status.get("restartCount").and_then(Value::as_i64).unwrap_or(0);
         let finished = dig_str(status, &["lastState", "terminated", "finishedAt"]);
         last = last.max(finished.parse::<Timestamp>().ok());
     }
     match last {
-        Some(at) if count > 0 => format!(
-            "{count} ({} ago)",
-            duration(now.duration_since(at).as_secs())
-        ),
+        Some(at) if count > 0 => format!("{count} ({} ago)", duration(now.duration_since(at).as_secs())),
         _ => count.to_string(),
     }
 }
@@ -154,10 +139,7 @@ fn pod_status(object: &Value) -> String {
         } else if !waiting.is_empty() && waiting != "PodInitializing" {
             format!("Init:{waiting}")
         } else {
-            format!(
-                "Init:{i}/{}",
-                list(object, &["spec", "initContainers"]).len()
-            )
+            format!("Init:{i}/{}", list(object, &["spec", "initContainers"]).len())
         };
         initialising = true;
         break;
@@ -170,9 +152,7 @@ fn pod_status(object: &Value) -> String {
                 waiting.clone_into(&mut word);
             } else if dig(status, &["state", "terminated"]).is_some() {
                 word = ended(status);
-            } else if dig(status, &["state", "running"]).is_some()
-                && status.get("ready") == Some(&Value::Bool(true))
-            {
+            } else if dig(status, &["state", "running"]).is_some() && status.get("ready") == Some(&Value::Bool(true)) {
                 running = true;
             }
         }
@@ -245,14 +225,8 @@ fn node(object: &Value, name: Value, created: Value) -> Vec<Value> {
 
 fn event(object: &Value, name: Value, now: Timestamp) -> Vec<Value> {
     let time = |fields: &[&str]| {
-        let found = fields
-            .iter()
-            .map(|f| dig_str(object, &[f]))
-            .find(|t| !t.is_empty());
-        age(
-            found.unwrap_or_else(|| meta_str(object, "creationTimestamp")),
-            now,
-        )
+        let found = fields.iter().map(|f| dig_str(object, &[f])).find(|t| !t.is_empty());
+        age(found.unwrap_or_else(|| meta_str(object, "creationTimestamp")), now)
     };
     let source = [
         dig_str(object, &["source", "component"]),
@@ -314,8 +288,7 @@ mod tests {
 
     #[test]
     fn pods_are_summed_up_in_a_word() {
-        let status =
-            |s: Value| pod_status(&json!({"spec": {"initContainers": [{}, {}]}, "status": s}));
+        let status = |s: Value| pod_status(&json!({"spec": {"initContainers": [{}, {}]}, "status": s}));
         assert_eq!(status(json!({"phase": "Pending"})), "Pending");
         assert_eq!(
             status(json!({"phase": "Pending", "initContainerStatuses": [

@@ -33,11 +33,7 @@ fn walk<'a>(value: &'a Value, steps: &[Step]) -> Vec<&'a Value> {
             let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
             items
                 .iter()
-                .filter(|i| {
-                    walk(i, path)
-                        .first()
-                        .is_some_and(|v| (text(v) == *wanted) == *equal)
-                })
+                .filter(|i| walk(i, path).first().is_some_and(|v| (text(v) == *wanted) == *equal))
                 .collect()
         }
     };
@@ -55,9 +51,7 @@ fn item(value: &Value, index: i64) -> Option<&Value> {
 }
 
 fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn parse(path: &str) -> Option<Vec<Step>> {
@@ -128,9 +122,7 @@ fn bracket(inner: &str) -> Option<Step> {
     if let Some(filter) = inner.strip_prefix("?(").and_then(|f| f.strip_suffix(')')) {
         let (path, equal, wanted) = match filter.split_once("==") {
             Some((path, wanted)) => (path, true, wanted),
-            None => filter
-                .split_once("!=")
-                .map(|(path, wanted)| (path, false, wanted))?,
+            None => filter.split_once("!=").map(|(path, wanted)| (path, false, wanted))?,
         };
         let path = parse(path.trim().strip_prefix('@')?)?;
         return Some(Step::Where(path, equal, unquote(wanted.trim()).to_owned()));
@@ -159,15 +151,9 @@ mod tests {
             "status": {"conditions": [{"type": "A", "status": "False"}, {"type": "Ready", "status": "True", "n": 3}]},
         });
         for (path, expected) in [
-            (
-                ".status.conditions[?(@.type==\"Ready\")].status",
-                Some(json!("True")),
-            ),
+            (".status.conditions[?(@.type==\"Ready\")].status", Some(json!("True"))),
             (".status.conditions[?(@.type=='Ready')].n", Some(json!(3))),
-            (
-                ".status.conditions[?(@.type!='A')].type",
-                Some(json!("Ready")),
-            ),
+            (".status.conditions[?(@.type!='A')].type", Some(json!("Ready"))),
             (".status.conditions[0].type", Some(json!("A"))),
             (".status.conditions[-1].type", Some(json!("Ready"))),
             (".status.conditions[*].type", Some(json!("A"))),

@@ -30,10 +30,7 @@ enum Include {
 impl Shape {
     pub(crate) fn new(resource: &Resource, version: &str, context: &Context) -> Shape {
         Shape {
-            columns: resource
-                .version(version)
-                .map(|v| v.columns.clone())
-                .unwrap_or_default(),
+            columns: resource.version(version).map(|v| v.columns.clone()).unwrap_or_default(),
             kind: resource.built_in,
             include: match context.query.text("includeObject") {
                 "None" => Include::Nothing,
@@ -109,9 +106,7 @@ fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
     match column.kind.as_str() {
         "integer" | "number" if found.is_number() => found.clone(),
         "boolean" if found.is_boolean() => found.clone(),
-        "date" => found
-            .as_str()
-            .map_or(Value::Null, |t| Value::from(cells::age(t, now))),
+        "date" => found.as_str().map_or(Value::Null, |t| Value::from(cells::age(t, now))),
         "string" => match found {
             Value::String(_) => found.clone(),
             Value::Null => Value::Null,

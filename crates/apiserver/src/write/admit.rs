@@ -40,10 +40,7 @@ pub(super) fn shape(
     version.schema.apply_defaults(value);
     in_version(&subject.resource, value, &subject.resource.storage);
     let mut warnings = Vec::new();
-    let words: Vec<String> = unknown
-        .iter()
-        .map(|f| format!("unknown field \"{f}\""))
-        .collect();
+    let words: Vec<String> = unknown.iter().map(|f| format!("unknown field \"{f}\"")).collect();
     match strictness {
         Strictness::Strict if !words.is_empty() => {
             let kind = &subject.resource.kind;
@@ -57,23 +54,12 @@ pub(super) fn shape(
         Strictness::Warn | Strictness::Strict => warnings.extend(words),
     }
     warnings.extend(version.deprecation.clone());
-    warnings.extend(
-        subject
-            .resource
-            .built_in
-            .and_then(BuiltIn::warning)
-            .map(str::to_owned),
-    );
+    warnings.extend(subject.resource.built_in.and_then(BuiltIn::warning).map(str::to_owned));
     Ok(warnings)
 }
 
 /// Judges a shaped object; `old` is what it replaces.
-pub(super) fn judge(
-    subject: &Subject,
-    version: &Version,
-    value: &Value,
-    old: Option<&Value>,
-) -> ApiResult<()> {
+pub(super) fn judge(subject: &Subject, version: &Version, value: &Value, old: Option<&Value>) -> ApiResult<()> {
     let label_name = subject.resource.is(BuiltIn::Namespace);
     let mut errors = validate_metadata(value, label_name);
     errors.extend(version.schema.validate(value, old));
@@ -97,9 +83,7 @@ pub(super) fn judge(
 /// `apiVersion` and `kind` of a body must be those of the URL.
 pub(super) fn check_type(subject: &Subject, value: &Value) -> ApiResult<()> {
     if !value.is_object() {
-        return Err(ApiError::bad_request(
-            "the body of the request must be a JSON object",
-        ));
+        return Err(ApiError::bad_request("the body of the request must be a JSON object"));
     }
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let expected = subject.resource.api_version(&subject.version);

@@ -13,17 +13,10 @@ use crate::store::Txn;
 pub(crate) fn bind(txn: &mut Txn<'_>, subject: &Subject, binding: &Value) -> ApiResult<()> {
     let node = dig_str(binding, &["target", "name"]);
     if node.is_empty() {
-        return Err(ApiError::bad_request(
-            "the binding names no node in target.name",
-        ));
+        return Err(ApiError::bad_request("the binding names no node in target.name"));
     }
     let pod = txn.get(&subject.key()).ok_or_else(|| subject.missing())?;
-    let refuse = |why: &str| {
-        Err(ApiError::conflict(
-            subject.resource.about(&subject.name),
-            why,
-        ))
-    };
+    let refuse = |why: &str| Err(ApiError::conflict(subject.resource.about(&subject.name), why));
     if pod.is_terminating() {
         return refuse(&format!(
             "pod {} is being deleted, cannot be assigned to a host",

@@ -92,11 +92,7 @@ fn collect(txn: &mut Txn<'_>, key: &Key) {
     let (mut solid, mut waiting, mut gone) = (0, 0, Vec::new());
     for owner in &all {
         // An owner of a kind that is not served cannot be proven gone.
-        if txn
-            .catalog()
-            .find_kind(&owner.api_version, &owner.kind)
-            .is_none()
-        {
+        if txn.catalog().find_kind(&owner.api_version, &owner.kind).is_none() {
             solid += 1;
             continue;
         }
@@ -135,9 +131,7 @@ fn collect(txn: &mut Txn<'_>, key: &Key) {
 }
 
 fn blocks(dependent: &Object, uid: &str) -> bool {
-    owners(&dependent.value)
-        .iter()
-        .any(|o| o.uid == uid && o.blocks)
+    owners(&dependent.value).iter().any(|o| o.uid == uid && o.blocks)
 }
 
 /// Removes owner references to `uids`.
@@ -178,11 +172,7 @@ fn advance_foreground(txn: &mut Txn<'_>, key: &Key) {
     for (dependent, _) in txn.dependents(owner.uid()) {
         collect(txn, &dependent);
     }
-    if txn
-        .dependents(owner.uid())
-        .iter()
-        .any(|(_, d)| blocks(d, owner.uid()))
-    {
+    if txn.dependents(owner.uid()).iter().any(|(_, d)| blocks(d, owner.uid())) {
         return;
     }
     release(txn, key, &owner, FOREGROUND);
@@ -192,8 +182,7 @@ fn advance_foreground(txn: &mut Txn<'_>, key: &Key) {
 fn release(txn: &mut Txn<'_>, key: &Key, object: &Object, finalizer: &str) {
     let mut left = finalizers(&object.value);
     left.retain(|f| f != finalizer);
-    let grace =
-        crate::object::meta(&object.value, "deletionGracePeriodSeconds").and_then(Value::as_i64);
+    let grace = crate::object::meta(&object.value, "deletionGracePeriodSeconds").and_then(Value::as_i64);
     if left.is_empty() && grace.unwrap_or(0) == 0 {
         txn.remove(key);
         return;
@@ -238,10 +227,7 @@ fn empty(txn: &mut Txn<'_>, key: &Key) {
 /// An empty namespace that somebody else's finalizer still holds.
 fn forget_own_finalizer(txn: &mut Txn<'_>, key: &Key, namespace: &Object) {
     let mut value = namespace.value.clone();
-    if value
-        .pointer("/spec/finalizers")
-        .is_some_and(|f| *f != json!([]))
-    {
+    if value.pointer("/spec/finalizers").is_some_and(|f| *f != json!([])) {
         crate::object::child(&mut value, "spec").insert("finalizers".to_owned(), json!([]));
         txn.put(key, value);
     }

@@ -62,12 +62,7 @@ pub(crate) fn create(
     Ok(Written { object, warnings })
 }
 
-fn check_namespace(
-    txn: &Txn<'_>,
-    resource: &Resource,
-    namespace: &str,
-    value: &Value,
-) -> ApiResult<()> {
+fn check_namespace(txn: &Txn<'_>, resource: &Resource, namespace: &str, value: &Value) -> ApiResult<()> {
     if !resource.namespaced {
         return Ok(());
     }
@@ -81,13 +76,8 @@ fn check_namespace(
         return Err(ApiError::not_found(About::new("", "namespaces", namespace)));
     };
     if found.is_terminating() {
-        let why = format!(
-            "unable to create new content in namespace {namespace} because it is being terminated"
-        );
-        return Err(ApiError::forbidden(
-            resource.about(meta_str(value, "name")),
-            &why,
-        ));
+        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        return Err(ApiError::forbidden(resource.about(meta_str(value, "name")), &why));
     }
     Ok(())
 }
@@ -98,28 +88,12 @@ fn identify(txn: &Txn<'_>, value: &mut Value, namespace: &str, namespaced: bool)
         let prefix = meta_str(value, "generateName").to_owned();
         if !prefix.is_empty() {
             let short: String = prefix.chars().take(58).collect();
-            set_meta(
-                value,
-                "name",
-                Some(Value::from(format!("{short}{}", suffix()))),
-            );
+            set_meta(value, "name", Some(Value::from(format!("{short}{}", suffix()))));
         }
     }
-    set_meta(
-        value,
-        "namespace",
-        namespaced.then(|| Value::from(namespace)),
-    );
-    set_meta(
-        value,
-        "uid",
-        Some(Value::from(uuid::Uuid::new_v4().to_string())),
-    );
-    set_meta(
-        value,
-        "creationTimestamp",
-        Some(Value::from(timestamp(txn.now()))),
-    );
+    set_meta(value, "namespace", namespaced.then(|| Value::from(namespace)));
+    set_meta(value, "uid", Some(Value::from(uuid::Uuid::new_v4().to_string())));
+    set_meta(value, "creationTimestamp", Some(Value::from(timestamp(txn.now()))));
     for field in [
         "resourceVersion",
         "generation",
@@ -137,14 +111,7 @@ fn suffix() -> String {
         .as_bytes()
         .iter()
         .take(5)
-        .map(|b| {
-            char::from(
-                LETTERS
-                    .get(usize::from(*b) % LETTERS.len())
-                    .copied()
-                    .unwrap_or(b'x'),
-            )
-        })
+        .map(|b| char::from(LETTERS.get(usize::from(*b) % LETTERS.len()).copied().unwrap_or(b'x')))
         .collect()
 }
 
@@ -165,7 +132,5 @@ fn shadow_warning(txn: &Txn<'_>, value: &Value) -> Option<String> {
     txn.catalog()
         .all()
         .any(|r| r.kind == kind && r.group != group)
-        .then(|| {
-            format!("another group also serves a kind {kind}; say the group when you mean this one")
-        })
+        .then(|| format!("another group also serves a kind {kind}; say the group when you mean this one"))
 }

@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 use super::Subject;
 use crate::kinds::BuiltIn;
 use crate::names::timestamp;
-use crate::object::{
-    Key, Object, child, dig, dig_str, finalizers, is_terminating, meta, set_finalizers, set_meta,
-};
+use crate::object::{Key, Object, child, dig, dig_str, finalizers, is_terminating, meta, set_finalizers, set_meta};
 use crate::status::{ApiError, ApiResult};
 use crate::store::{Follow, Txn};
 
@@ -44,48 +42,26 @@ pub(crate) struct Deleted {
 }
 
 /// Deletes the object at `subject`, or marks it.
-pub(crate) fn delete(
-    txn: &mut Txn<'_>,
-    subject: &Subject,
-    options: &DeleteOptions,
-) -> ApiResult<Deleted> {
+pub(crate) fn delete(txn: &mut Txn<'_>, subject: &Subject, options: &DeleteOptions) -> ApiResult<Deleted> {
     let old = txn.get(&subject.key()).ok_or_else(|| subject.missing())?;
     check_preconditions(subject, &old, options)?;
     if subject.resource.is(BuiltIn::Namespace) && KEPT.contains(&subject.name.as_str()) {
         let why = "this namespace may not be deleted";
-        return Err(ApiError::forbidden(
-            subject.resource.about(&subject.name),
-            why,
-        ));
+        return Err(ApiError::forbidden(subject.resource.about(&subject.name), why));
     }
-    Ok(remove(
-        txn,
-        &subject.key(),
-        &old,
-        subject.resource.built_in,
-        options,
-    ))
+    Ok(remove(txn, &subject.key(), &old, subject.resource.built_in, options))
 }
 
 fn check_preconditions(subject: &Subject, old: &Object, options: &DeleteOptions) -> ApiResult<()> {
     let refuse = |what: &str, wanted: &str, found: &str| {
-        let why = format!(
-            "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
-        );
-        Err(ApiError::conflict(
-            subject.resource.about(&subject.name),
-            &why,
-        ))
+        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+        Err(ApiError::conflict(subject.resource.about(&subject.name), &why))
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != old.uid()) {
         return refuse("UID", uid, old.uid());
     }
     let revision = old.rv.to_string();
-    match options
-        .resource_version
-        .as_deref()
-        .filter(|rv| *rv != revision)
-    {
+    match options.resource_version.as_deref().filter(|rv| *rv != revision) {
         Some(wanted) => refuse("ResourceVersion", wanted, &revision),
         None => Ok(()),
     }
@@ -124,10 +100,7 @@ pub(super) fn remove(
     if keep.iter().any(|f| f == FOREGROUND) {
         txn.follow_up(Follow::Foreground(key.clone()));
     }
-    Deleted {
-        object,
-        gone: false,
-    }
+    Deleted { object, gone: false }
 }
 
 /// Seconds the node has to stop a pod. A pod no node runs, or that has ended, needs none.
@@ -168,11 +141,7 @@ fn mark(
     let mut value = old.value.clone();
     if !marked {
         let at = txn.now() + SignedDuration::from_secs(grace);
-        set_meta(
-            &mut value,
-            "deletionTimestamp",
-            Some(Value::from(timestamp(at))),
-        );
+        set_meta(&mut value, "deletionTimestamp", Some(Value::from(timestamp(at))));
         set_meta(&mut value, "deletionGracePeriodSeconds", Some(json!(grace)));
         if let Some(generation) = meta(&value, "generation").and_then(Value::as_i64) {
             set_meta(&mut value, "generation", Some(json!(generation + 1)));

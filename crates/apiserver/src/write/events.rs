@@ -42,10 +42,7 @@ pub(super) fn make_room(txn: &mut Txn<'_>, resource: &Arc<str>) {
 }
 
 /// Whether any event is due; read before a listing, so that a quiet town writes nothing.
-pub(crate) fn any_expired<'a>(
-    mut objects: impl Iterator<Item = &'a Arc<Object>>,
-    now: Timestamp,
-) -> bool {
+pub(crate) fn any_expired<'a>(mut objects: impl Iterator<Item = &'a Arc<Object>>, now: Timestamp) -> bool {
     objects.any(|o| is_expired(o, now))
 }
 
@@ -81,10 +78,7 @@ mod tests {
         let left = server
             .inner
             .write(|txn| {
-                for (name, created) in [
-                    ("old", "2020-01-01T00:00:00Z"),
-                    ("new", "2999-01-01T00:00:00Z"),
-                ] {
+                for (name, created) in [("old", "2020-01-01T00:00:00Z"), ("new", "2999-01-01T00:00:00Z")] {
                     let (key, value) = event(name, created);
                     txn.put(&key, value);
                 }

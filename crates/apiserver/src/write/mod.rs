@@ -41,12 +41,9 @@ impl Subject {
     }
 
     pub(crate) fn version(&self) -> ApiResult<&Version> {
-        self.resource.version(&self.version).ok_or_else(|| {
-            ApiError::not_served(format!(
-                "{} is not served",
-                self.resource.api_version(&self.version)
-            ))
-        })
+        self.resource
+            .version(&self.version)
+            .ok_or_else(|| ApiError::not_served(format!("{} is not served", self.resource.api_version(&self.version))))
     }
 
     pub(crate) fn missing(&self) -> ApiError {
@@ -73,10 +70,7 @@ pub(crate) struct Written {
 /// `value` as version `version` shows it. Versions share one shape (conversion strategy None).
 pub(crate) fn in_version(resource: &Resource, value: &mut Value, version: &str) {
     if let Some(map) = value.as_object_mut() {
-        map.insert(
-            "apiVersion".to_owned(),
-            Value::from(resource.api_version(version)),
-        );
+        map.insert("apiVersion".to_owned(), Value::from(resource.api_version(version)));
         map.insert("kind".to_owned(), Value::from(resource.kind.as_str()));
     }
 }

@@ -17,12 +17,7 @@ pub(crate) enum Patch {
 }
 
 /// Patches the object at `subject`.
-pub(crate) fn patch(
-    txn: &mut Txn<'_>,
-    subject: &Subject,
-    patch: &Patch,
-    how: Update,
-) -> ApiResult<Written> {
+pub(crate) fn patch(txn: &mut Txn<'_>, subject: &Subject, patch: &Patch, how: Update) -> ApiResult<Written> {
     let old = txn.get(&subject.key()).ok_or_else(|| subject.missing())?;
     let mut value = old.value.clone();
     in_version(&subject.resource, &mut value, &subject.version);

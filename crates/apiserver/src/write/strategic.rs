@@ -99,9 +99,7 @@ fn merge_list(value: &mut Value, field: &str, changes: &[Value]) -> ApiResult<()
         .find(|(f, _)| *f == field)
         .map(|(_, keys)| *keys)
         .unwrap_or_default();
-    let key = keys
-        .iter()
-        .find(|k| changes.iter().all(|c| c.get(**k).is_some()));
+    let key = keys.iter().find(|k| changes.iter().all(|c| c.get(**k).is_some()));
     let Some(key) = key else {
         *value = strip(changes);
         return Ok(());
@@ -113,9 +111,7 @@ fn merge_list(value: &mut Value, field: &str, changes: &[Value]) -> ApiResult<()
         return Ok(());
     };
     for change in changes {
-        let found = list
-            .iter()
-            .position(|item| item.get(*key) == change.get(*key));
+        let found = list.iter().position(|item| item.get(*key) == change.get(*key));
         match (change.get("$patch").and_then(Value::as_str), found) {
             (Some("delete"), Some(at)) => {
                 list.remove(at);
@@ -138,11 +134,7 @@ fn merge_list(value: &mut Value, field: &str, changes: &[Value]) -> ApiResult<()
 
 /// A whole list, without the directive that says it is one.
 fn strip(changes: &[Value]) -> Value {
-    changes
-        .iter()
-        .filter(|c| c.get("$patch").is_none())
-        .cloned()
-        .collect()
+    changes.iter().filter(|c| c.get("$patch").is_none()).cloned().collect()
 }
 
 fn delete_from(map: &mut Map<String, Value>, list: &str, gone: &Value) {

@@ -5,9 +5,7 @@ use serde_json::{Value, json};
 use super::admit::{check_type, judge, shape};
 use super::{Strictness, Subject, Written};
 use crate::kinds::BuiltIn;
-use crate::object::{
-    Object, as_map, dig, finalizers, is_terminating, meta, meta_str, owners, set_meta,
-};
+use crate::object::{Object, as_map, dig, finalizers, is_terminating, meta, meta_str, owners, set_meta};
 use crate::status::{ApiError, ApiResult, FieldError};
 use crate::store::{Follow, Txn};
 
@@ -21,12 +19,7 @@ pub(crate) struct Update {
 }
 
 /// Replaces the object at `subject` by `value`.
-pub(crate) fn update(
-    txn: &mut Txn<'_>,
-    subject: &Subject,
-    value: Value,
-    how: Update,
-) -> ApiResult<Written> {
+pub(crate) fn update(txn: &mut Txn<'_>, subject: &Subject, value: Value, how: Update) -> ApiResult<Written> {
     let old = txn.get(&subject.key()).ok_or_else(|| subject.missing())?;
     replace(txn, subject, &old, value, how)
 }
@@ -69,12 +62,7 @@ pub(super) fn replace(
     Ok(Written { object, warnings })
 }
 
-fn store(
-    txn: &mut Txn<'_>,
-    subject: &Subject,
-    old: &Object,
-    value: Value,
-) -> std::sync::Arc<Object> {
+fn store(txn: &mut Txn<'_>, subject: &Subject, old: &Object, value: Value) -> std::sync::Arc<Object> {
     let key = subject.key();
     let released = is_terminating(&value) && finalizers(&value).is_empty();
     let waits = meta(&value, "deletionGracePeriodSeconds")
@@ -84,12 +72,7 @@ fn store(
     let namespace = subject.resource.is(BuiltIn::Namespace);
     let owners_changed = owners_differ(&old.value, &value);
     let object = txn.put(&key, value);
-    if released
-        && !waits
-        && !namespace
-        && !old.value.is_null()
-        && !finalizers(&old.value).is_empty()
-    {
+    if released && !waits && !namespace && !old.value.is_null() && !finalizers(&old.value).is_empty() {
         return txn.remove(&key).unwrap_or(object);
     }
     if namespace && object.is_terminating() {
@@ -135,11 +118,7 @@ fn check_revision(subject: &Subject, old: &Object, value: &Value, how: Update) -
     let revision = meta_str(value, "resourceVersion");
     if revision.is_empty() || revision == "0" {
         if how.must_name_revision && subject.resource.built_in.is_none() {
-            let error = FieldError::invalid(
-                "metadata.resourceVersion",
-                &json!(0),
-                "must be specified for an update",
-            );
+            let error = FieldError::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
             return Err(ApiError::invalid(
                 subject.resource.about_kind(&subject.name),
                 vec![error],
@@ -203,11 +182,7 @@ fn only_status(subject: &Subject, old: &Value, new: Value) -> Value {
 }
 
 fn count_generation(subject: &Subject, has_status: bool, value: &mut Value, old: &Value) {
-    if !subject
-        .resource
-        .built_in
-        .is_none_or(BuiltIn::has_generation)
-    {
+    if !subject.resource.built_in.is_none_or(BuiltIn::has_generation) {
         return;
     }
     let skip = |field: &str| field == "metadata" || (has_status && field == "status");
@@ -229,20 +204,13 @@ fn check_finalizers(subject: &Subject, value: &Value, old: &Value) -> ApiResult<
         return Ok(());
     }
     let had = finalizers(old);
-    let added: Vec<String> = finalizers(value)
-        .into_iter()
-        .filter(|f| !had.contains(f))
-        .collect();
+    let added: Vec<String> = finalizers(value).into_iter().filter(|f| !had.contains(f)).collect();
     if added.is_empty() {
         return Ok(());
     }
     let detail = format!(
         "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
-        added
-            .iter()
-            .map(|f| format!("\"{f}\""))
-            .collect::<Vec<_>>()
-            .join(", ")
+        added.iter().map(|f| format!("\"{f}\"")).collect::<Vec<_>>().join(", ")
     );
     let error = FieldError::forbidden("metadata.finalizers", &detail);
     Err(ApiError::invalid(

@@ -30,11 +30,7 @@ use serde_json::json;
     category = "toys",
     printcolumn(name = "Size", type_ = "integer", json_path = ".spec.size"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
     validation = Rule::new("!has(self.twin) || self.size % 2 == 1").message("only gadgets of odd size have a twin; remove spec.twin"),
@@ -82,15 +78,8 @@ impl Town {
         let server = ApiServer::open(options).unwrap();
         let client = server.client("default");
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-        if crds
-            .get_opt("gadgets.things.example.org")
-            .await
-            .unwrap()
-            .is_none()
-        {
-            crds.create(&PostParams::default(), &Gadget::crd())
-                .await
-                .unwrap();
+        if crds.get_opt("gadgets.things.example.org").await.unwrap().is_none() {
+            crds.create(&PostParams::default(), &Gadget::crd()).await.unwrap();
         }
         Town { server, client }
     }

@@ -8,23 +8,16 @@ use crate::scene::{Scene, git, name};
 async fn shallow_then_full_and_a_checkout_that_stands_alone() {
     let scene = Scene::new().await;
     let tree = scene.tree("t");
-    let a = tree
-        .write("f", "1\n")
-        .write("run.sh", "#!/bin/sh\n")
-        .commit("a");
+    let a = tree.write("f", "1\n").write("run.sh", "#!/bin/sh\n").commit("a");
     tree.git(&["tag", "v1"]);
     let b = tree.write("f", "2\n").commit("b");
     // A path alone would ignore the depth on the side of some gits; both must do.
     let remote = tree.remote();
     let main = name("refs/heads/main");
     let (repo, _) = scene.bare("ours").await;
-    repo.fetch(
-        &remote,
-        &[Refspec::same(&main)],
-        FetchOptions::depth(Depth::Shallow(1)),
-    )
-    .await
-    .unwrap();
+    repo.fetch(&remote, &[Refspec::same(&main)], FetchOptions::depth(Depth::Shallow(1)))
+        .await
+        .unwrap();
     assert!(repo.has_commit(&b).await.unwrap() && !repo.has_commit(&a).await.unwrap());
     assert!(repo.for_each_ref("refs/tags").await.unwrap().is_empty());
 
@@ -70,13 +63,9 @@ async fn shallow_then_full_and_a_checkout_that_stands_alone() {
     assert!(repo.is_ancestor(&a, &c).await.unwrap());
     assert_eq!(repo.for_each_ref("refs/tags").await.unwrap().len(), 1);
     // Full is also fine for one that is not shallow.
-    repo.fetch(
-        &remote,
-        &[Refspec::same(&main)],
-        FetchOptions::depth(Depth::Full),
-    )
-    .await
-    .unwrap();
+    repo.fetch(&remote, &[Refspec::same(&main)], FetchOptions::depth(Depth::Full))
+        .await
+        .unwrap();
 
     let detached = scene.path("detached");
     let want = Checkout {
@@ -128,10 +117,7 @@ async fn our_view_of_an_agents_branch_follows_it_backwards_too() {
     repo.fetch_from_agent(&agent, &spec, FetchOptions::default())
         .await
         .unwrap();
-    assert_eq!(
-        repo.rev_parse(seen.as_str()).await.unwrap(),
-        Some(tree.at("main"))
-    );
+    assert_eq!(repo.rev_parse(seen.as_str()).await.unwrap(), Some(tree.at("main")));
 }
 
 #[tokio::test]
@@ -147,11 +133,7 @@ async fn a_mirror_goes_forward_and_keeps_what_is_its_own() {
     assert!(mirror.rev_parse("refs/tags/v1").await.unwrap().is_some());
     // The town lands on its main; the checkout goes on with side, and moves a tag.
     let landed = crate::scene::commit(&mirror, std::slice::from_ref(&a), "landed").await;
-    let update = gastown_git::RefUpdate::set(
-        name("refs/heads/main"),
-        landed.clone(),
-        gastown_git::Expect::Is(a),
-    );
+    let update = gastown_git::RefUpdate::set(name("refs/heads/main"), landed.clone(), gastown_git::Expect::Is(a));
     assert_eq!(
         mirror.push(&remote, &[update]).await.unwrap(),
         gastown_git::PushOutcome::Done
@@ -164,25 +146,13 @@ async fn a_mirror_goes_forward_and_keeps_what_is_its_own() {
         [],
         "main is ahead there, not different"
     );
-    assert_eq!(
-        mirror.rev_parse("main").await.unwrap(),
-        Some(landed.clone())
-    );
+    assert_eq!(mirror.rev_parse("main").await.unwrap(), Some(landed.clone()));
     assert_eq!(mirror.rev_parse("side").await.unwrap(), Some(side.clone()));
     assert_eq!(mirror.rev_parse("refs/tags/v1").await.unwrap(), Some(side));
     // Now they differ: ours stays, and we are told.
     tree.git(&["checkout", "-q", "main"]);
     tree.write("f", "other\n").commit("other");
-    assert_eq!(
-        mirror.mirror(&tree.remote()).await.unwrap(),
-        [name("refs/heads/main")]
-    );
+    assert_eq!(mirror.mirror(&tree.remote()).await.unwrap(), [name("refs/heads/main")]);
     assert_eq!(mirror.rev_parse("main").await.unwrap(), Some(landed));
-    assert!(
-        mirror
-            .for_each_ref("refs/gastown")
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(mirror.for_each_ref("refs/gastown").await.unwrap().is_empty());
 }

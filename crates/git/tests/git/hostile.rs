@@ -17,11 +17,7 @@ async fn in_a_poisoned_environment() {
     let pushed = ours
         .push(
             &remote,
-            &[RefUpdate::set(
-                name("refs/heads/main"),
-                a.clone(),
-                Expect::Absent,
-            )],
+            &[RefUpdate::set(name("refs/heads/main"), a.clone(), Expect::Absent)],
         )
         .await
         .unwrap();
@@ -79,8 +75,7 @@ async fn nothing_of_the_user_reaches_us() {
         .env("LC_ALL", "de_DE.UTF-8")
         .output()
         .unwrap();
-    let said =
-        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success() && said.contains("1 passed"), "{said}");
     assert!(!ran.exists(), "ran: {:?}", std::fs::read_to_string(&ran));
     assert!(!scene.path("trace").exists());
@@ -92,10 +87,7 @@ async fn a_fetch_from_a_hostile_repository_runs_nothing_of_it() {
     let tree = scene.tree("t");
     let ran = scene.path("ran");
     let evil = scene.path("evil");
-    script(
-        &evil,
-        &format!("echo \"$0 $*\" >> '{}'; cat", ran.display()),
-    );
+    script(&evil, &format!("echo \"$0 $*\" >> '{}'; cat", ran.display()));
     tree.write("f", "1\n")
         .write(".gitattributes", "* filter=evil diff=evil merge=evil\n");
     let tip = tree.commit("a");
@@ -142,10 +134,7 @@ async fn a_fetch_from_a_hostile_repository_runs_nothing_of_it() {
     )
     .await
     .unwrap();
-    assert_eq!(
-        ours.rev_parse("refs/gastown/agent").await.unwrap(),
-        Some(tip.clone())
-    );
+    assert_eq!(ours.rev_parse("refs/gastown/agent").await.unwrap(), Some(tip.clone()));
     let want = gastown_git::Checkout {
         commit: &tip,
         branch: None,
@@ -183,9 +172,7 @@ async fn an_agent_cannot_cut_our_history_short() {
         )
         .await;
     assert!(!ours.dir().join("shallow").exists());
-    assert!(
-        !ours.has_commit(&c).await.unwrap() || ours.count_commits(None, &c).await.unwrap() == 3
-    );
+    assert!(!ours.has_commit(&c).await.unwrap() || ours.count_commits(None, &c).await.unwrap() == 3);
 }
 
 #[tokio::test]
@@ -254,8 +241,5 @@ async fn the_scratch_home_goes_with_the_last_git() {
     assert!(home.exists());
     drop(copy);
     assert!(!home.exists());
-    assert_eq!(
-        git(scene.root.path(), &["version"]).split(' ').next(),
-        Some("git")
-    );
+    assert_eq!(git(scene.root.path(), &["version"]).split(' ').next(), Some("git"));
 }

@@ -26,9 +26,7 @@ fn done(replay: Replay) -> (Oid, usize) {
 /// main: base, then a change elsewhere. topic: two commits on base.
 fn forked(scene: &Scene, dir: &str) -> (Tree, Oid) {
     let tree = scene.tree(dir);
-    tree.write("a", "1\n")
-        .write(ODD, "1\n")
-        .write("bin", [0, 1, 2, 255]);
+    tree.write("a", "1\n").write(ODD, "1\n").write("bin", [0, 1, 2, 255]);
     let base = tree.commit("base");
     tree.git(&["checkout", "-q", "-b", "topic"]);
     tree.write(ODD, "2\n").write("bin", [0, 9, 9, 255]);
@@ -75,16 +73,9 @@ async fn only_what_comes_after_the_base_is_brought_over() {
     let (tree, _) = forked(&scene, "t");
     let repo = open(&scene, &tree).await;
     let (main, topic) = (tree.at("main"), tree.at("topic"));
-    let (tip, commits) = done(
-        repo.replay(&main, &tree.at("topic^"), &topic, &town())
-            .await
-            .unwrap(),
-    );
+    let (tip, commits) = done(repo.replay(&main, &tree.at("topic^"), &topic, &town()).await.unwrap());
     assert_eq!(commits, 1);
-    assert_eq!(
-        repo.diff_names(&main, &tip).await.unwrap(),
-        [PathBuf::from("new/file")]
-    );
+    assert_eq!(repo.diff_names(&main, &tip).await.unwrap(), [PathBuf::from("new/file")]);
 }
 
 #[tokio::test]
@@ -98,10 +89,7 @@ async fn the_committers_date_is_never_the_clocks() {
         let (repo, base) = (repo.clone(), base.clone());
         async move {
             let blob = repo.write_blob(b"topic".to_vec()).await.unwrap();
-            let file = repo
-                .read_file_at(&base, "file".as_ref(), 100)
-                .await
-                .unwrap();
+            let file = repo.read_file_at(&base, "file".as_ref(), 100).await.unwrap();
             let file = repo.write_blob(file.unwrap()).await.unwrap();
             let entry = |name: &str, blob| gastown_git::TreeEntry::File {
                 name: name.to_owned(),
@@ -121,13 +109,7 @@ async fn the_committers_date_is_never_the_clocks() {
         }
     };
     let main = commit(&repo, std::slice::from_ref(&base), "main").await;
-    let parents = repo
-        .cat_commit(&main)
-        .await
-        .unwrap()
-        .committer
-        .person()
-        .seconds;
+    let parents = repo.cat_commit(&main).await.unwrap().committer.person().seconds;
     // Written after the base moved, and before.
     for (author, committer) in [(parents + 100, parents + 100), (parents - 100, parents)] {
         let topic = topic(author).await;
@@ -173,10 +155,7 @@ async fn commits_that_bring_nothing_new_are_left_out() {
     let repo = open(&scene, &tree).await;
     let (tip, commits) = done(repo.replay(&main, &base, &topic, &town()).await.unwrap());
     assert_eq!(commits, 1);
-    assert_eq!(
-        tree.git(&["log", "--format=%s", &format!("main..{tip}")]),
-        "own"
-    );
+    assert_eq!(tree.git(&["log", "--format=%s", &format!("main..{tip}")]), "own");
 }
 
 #[tokio::test]
@@ -187,10 +166,7 @@ async fn a_conflict_names_the_commit_and_the_paths() {
     let main = tree.commit("main touches the same");
     let repo = open(&scene, &tree).await;
     let before = repo.for_each_ref("refs").await.unwrap();
-    let replay = repo
-        .replay(&main, &base, &tree.at("topic"), &town())
-        .await
-        .unwrap();
+    let replay = repo.replay(&main, &base, &tree.at("topic"), &town()).await.unwrap();
     let Replay::Conflict {
         commit,
         subject,
@@ -203,15 +179,8 @@ async fn a_conflict_names_the_commit_and_the_paths() {
     assert_eq!(commit, tree.at("topic^"));
     assert_eq!(subject, "first: odd names");
     assert_eq!(paths, ["bin", ODD].map(PathBuf::from));
-    assert!(
-        messages.iter().any(|m| m.contains("CONFLICT")),
-        "{messages:?}"
-    );
-    assert_eq!(
-        repo.for_each_ref("refs").await.unwrap(),
-        before,
-        "no ref moved"
-    );
+    assert!(messages.iter().any(|m| m.contains("CONFLICT")), "{messages:?}");
+    assert_eq!(repo.for_each_ref("refs").await.unwrap(), before, "no ref moved");
 
     let merged = repo.merge_tree(&main, &tree.at("topic")).await.unwrap();
     let MergeTree::Conflict { paths, .. } = merged else {
@@ -245,10 +214,7 @@ async fn a_range_with_merges_becomes_one_commit() {
     let repo = open(&scene, &tree).await;
     let (tip, commits) = done(repo.replay(&main, &base, &topic, &town()).await.unwrap());
     assert_eq!(commits, 1);
-    assert_eq!(
-        repo.tree_of(&tip).await.unwrap(),
-        repo.tree_of(&topic).await.unwrap()
-    );
+    assert_eq!(repo.tree_of(&tip).await.unwrap(), repo.tree_of(&topic).await.unwrap());
     let made = repo.cat_commit(&tip).await.unwrap();
     assert_eq!(made.parents, [main]);
     assert!(
@@ -265,16 +231,8 @@ async fn squash_and_merge_commit() {
     let (tree, _) = forked(&scene, "t");
     let repo = open(&scene, &tree).await;
     let (main, topic) = (tree.at("main"), tree.at("topic"));
-    let (squashed, n) = done(
-        repo.squash(&main, &topic, "All of it", None, &town())
-            .await
-            .unwrap(),
-    );
-    let (merged, _) = done(
-        repo.merge_commit(&main, &topic, "Merge topic", &town())
-            .await
-            .unwrap(),
-    );
+    let (squashed, n) = done(repo.squash(&main, &topic, "All of it", None, &town()).await.unwrap());
+    let (merged, _) = done(repo.merge_commit(&main, &topic, "Merge topic", &town()).await.unwrap());
     assert_eq!(n, 1);
     assert_eq!(
         repo.tree_of(&squashed).await.unwrap(),
@@ -291,19 +249,11 @@ async fn squash_and_merge_commit() {
     );
     // The change again brings nothing.
     assert_eq!(
-        done(
-            repo.squash(&squashed, &topic, "again", None, &town())
-                .await
-                .unwrap()
-        ),
+        done(repo.squash(&squashed, &topic, "again", None, &town()).await.unwrap()),
         (squashed, 0)
     );
     assert_eq!(
-        done(
-            repo.merge_commit(&merged, &topic, "again", &town())
-                .await
-                .unwrap()
-        ),
+        done(repo.merge_commit(&merged, &topic, "again", &town()).await.unwrap()),
         (merged, 0)
     );
 }
@@ -318,17 +268,11 @@ async fn a_root_commit_is_replayed_and_unrelated_histories_are_refused() {
     repo.mirror(&tree.remote()).await.unwrap();
     let (tip, commits) = done(repo.replay(&a, &a, &orphan, &town()).await.unwrap());
     assert_eq!(commits, 1);
-    assert_eq!(
-        repo.diff_names(&a, &tip).await.unwrap(),
-        [PathBuf::from("other")]
-    );
+    assert_eq!(repo.diff_names(&a, &tip).await.unwrap(), [PathBuf::from("other")]);
     assert!(repo.merge_tree(&a, &orphan).await.is_err());
     let missing = Oid::parse(&"1".repeat(40)).unwrap();
     let error = repo.replay(&a, &a, &missing, &town()).await.unwrap_err();
-    assert!(
-        matches!(error.fault(), Fault::Corrupt | Fault::NoSuchRef),
-        "{error}"
-    );
+    assert!(matches!(error.fault(), Fault::Corrupt | Fault::NoSuchRef), "{error}");
 }
 
 #[tokio::test]
@@ -339,11 +283,7 @@ async fn old_encodings_and_odd_authors_survive() {
     tree.write("latin", "1\n");
     tree.git(&["add", "-A"]);
     // 0xe9 is é in latin-1 and no UTF-8 at all.
-    std::fs::write(
-        tree.0.join("../message"),
-        b"caf\xe9\n\n# not a comment\n\n\n",
-    )
-    .unwrap();
+    std::fs::write(tree.0.join("../message"), b"caf\xe9\n\n# not a comment\n\n\n").unwrap();
     tree.git(&[
         "-c",
         "i18n.commitEncoding=ISO-8859-1",
@@ -363,8 +303,5 @@ async fn old_encodings_and_odd_authors_survive() {
     assert_eq!(is.message, b"caf\xe9\n\n# not a comment\n\n\n");
     assert_eq!(is.encoding.as_deref(), Some("ISO-8859-1"));
     assert_eq!(is.author, was.author);
-    assert_eq!(
-        tree.git(&["log", "-1", "--format=%s", tip.as_str()]),
-        "café"
-    );
+    assert_eq!(tree.git(&["log", "-1", "--format=%s", tip.as_str()]), "café");
 }

@@ -9,10 +9,7 @@ async fn a_lost_lease_is_a_value_and_one_stale_ref_moves_none() {
     let scene = Scene::new().await;
     let (ours, _) = scene.bare("ours").await;
     let (hub, remote) = scene.bare("hub").await;
-    let (record, work) = (
-        name("refs/gastown/polecats/u1"),
-        name("refs/heads/polecat/x"),
-    );
+    let (record, work) = (name("refs/gastown/polecats/u1"), name("refs/heads/polecat/x"));
     let r1 = commit(&ours, &[], "r1").await;
     let r2 = commit(&ours, std::slice::from_ref(&r1), "r2").await;
     let r2b = commit(&ours, std::slice::from_ref(&r1), "r2 of another pod").await;
@@ -31,10 +28,7 @@ async fn a_lost_lease_is_a_value_and_one_stale_ref_moves_none() {
         RefUpdate::set(record.clone(), r2.clone(), Expect::Is(r1.clone())),
         RefUpdate::set(work.clone(), w2.clone(), Expect::Is(w1.clone())),
     ];
-    assert_eq!(
-        ours.push(&remote, &second).await.unwrap(),
-        PushOutcome::Done
-    );
+    assert_eq!(ours.push(&remote, &second).await.unwrap(), PushOutcome::Done);
 
     // Back from the dead: its record lease is old, its work lease is not.
     let late = [
@@ -70,10 +64,7 @@ async fn a_lost_lease_is_a_value_and_one_stale_ref_moves_none() {
         }
     );
     let forward = [RefUpdate::set(work.clone(), w3.clone(), Expect::Any)];
-    assert_eq!(
-        ours.push(&remote, &forward).await.unwrap(),
-        PushOutcome::Done
-    );
+    assert_eq!(ours.push(&remote, &forward).await.unwrap(), PushOutcome::Done);
 
     let stale = [RefUpdate::delete(work.clone(), Expect::Is(w2))];
     assert_eq!(
@@ -84,15 +75,7 @@ async fn a_lost_lease_is_a_value_and_one_stale_ref_moves_none() {
     );
     let gone = [RefUpdate::delete(work.clone(), Expect::Is(w3))];
     assert_eq!(ours.push(&remote, &gone).await.unwrap(), PushOutcome::Done);
-    assert_eq!(
-        scene
-            .git
-            .ls_remote(&remote, &[work.as_str()])
-            .await
-            .unwrap()
-            .len(),
-        0
-    );
+    assert_eq!(scene.git.ls_remote(&remote, &[work.as_str()]).await.unwrap().len(), 0);
 }
 
 #[tokio::test]
@@ -105,22 +88,15 @@ async fn a_ref_moved_on_the_server_in_the_middle_of_a_push_is_stale() {
     let b = commit(&ours, std::slice::from_ref(&a), "b").await;
     let c = commit(&ours, std::slice::from_ref(&a), "c").await;
     assert_eq!(
-        ours.push(
-            &remote,
-            &[RefUpdate::set(main.clone(), a.clone(), Expect::Absent)]
-        )
-        .await
-        .unwrap(),
+        ours.push(&remote, &[RefUpdate::set(main.clone(), a.clone(), Expect::Absent)])
+            .await
+            .unwrap(),
         PushOutcome::Done
     );
     assert_eq!(
         ours.push(
             &remote,
-            &[RefUpdate::set(
-                name("refs/heads/c"),
-                c.clone(),
-                Expect::Absent
-            )]
+            &[RefUpdate::set(name("refs/heads/c"), c.clone(), Expect::Absent)]
         )
         .await
         .unwrap(),
@@ -165,10 +141,7 @@ async fn a_hook_that_declines_is_a_refusal_with_its_words() {
         panic!("{outcome:?}")
     };
     assert_eq!(dst, name("refs/heads/main"));
-    assert!(
-        why.contains("hook declined") && why.contains("ask Joe"),
-        "{why}"
-    );
+    assert!(why.contains("hook declined") && why.contains("ask Joe"), "{why}");
     assert!(hub.for_each_ref("refs").await.unwrap().is_empty(), "atomic");
 }
 
@@ -179,10 +152,7 @@ async fn no_repository_there_is_an_error_that_says_so() {
     let a = commit(&ours, &[], "a").await;
     let nowhere = Remote::parse(scene.path("nowhere").to_str().unwrap()).unwrap();
     let error = ours
-        .push(
-            &nowhere,
-            &[RefUpdate::set(name("refs/heads/x"), a, Expect::Any)],
-        )
+        .push(&nowhere, &[RefUpdate::set(name("refs/heads/x"), a, Expect::Any)])
         .await
         .unwrap_err();
     assert_eq!(error.fault(), Fault::NotFound, "{error}");
@@ -198,32 +168,16 @@ async fn own_refs_move_by_compare_and_swap() {
     let a = commit(&repo, &[], "a").await;
     let b = commit(&repo, &[], "b").await;
     let (x, y) = (name("refs/heads/x"), name("refs/heads/y"));
-    assert_eq!(
-        repo.update_ref(&x, &a, Expect::Is(b.clone()))
-            .await
-            .unwrap(),
-        Cas::Lost
-    );
-    assert_eq!(
-        repo.update_ref(&x, &a, Expect::Absent).await.unwrap(),
-        Cas::Done
-    );
-    assert_eq!(
-        repo.update_ref(&x, &b, Expect::Absent).await.unwrap(),
-        Cas::Lost
-    );
+    assert_eq!(repo.update_ref(&x, &a, Expect::Is(b.clone())).await.unwrap(), Cas::Lost);
+    assert_eq!(repo.update_ref(&x, &a, Expect::Absent).await.unwrap(), Cas::Done);
+    assert_eq!(repo.update_ref(&x, &b, Expect::Absent).await.unwrap(), Cas::Lost);
     let both = [
         RefUpdate::set(y.clone(), b.clone(), Expect::Absent),
         RefUpdate::set(x.clone(), b.clone(), Expect::Is(b.clone())),
     ];
     assert_eq!(repo.update_refs(&both).await.unwrap(), Cas::Lost);
     assert_eq!(repo.rev_parse("y").await.unwrap(), None, "all or none");
-    assert_eq!(
-        repo.update_ref(&x, &b, Expect::Is(a.clone()))
-            .await
-            .unwrap(),
-        Cas::Done
-    );
+    assert_eq!(repo.update_ref(&x, &b, Expect::Is(a.clone())).await.unwrap(), Cas::Done);
     assert_eq!(repo.delete_ref(&x, Expect::Is(a)).await.unwrap(), Cas::Lost);
     assert_eq!(repo.delete_ref(&x, Expect::Is(b)).await.unwrap(), Cas::Done);
     assert_eq!(
@@ -231,8 +185,5 @@ async fn own_refs_move_by_compare_and_swap() {
         Cas::Done,
         "gone is gone"
     );
-    assert_eq!(
-        repo.delete_ref(&x, Expect::Absent).await.unwrap(),
-        Cas::Done
-    );
+    assert_eq!(repo.delete_ref(&x, Expect::Absent).await.unwrap(), Cas::Done);
 }

@@ -49,21 +49,12 @@ async fn history_and_content() {
     assert_eq!(read("dir").await.unwrap(), None);
     assert_eq!(read("nope").await.unwrap(), None);
     assert_eq!(read(":(glob)**").await.unwrap(), None);
-    assert!(matches!(
-        read("big").await,
-        Err(GitError::TooLarge { cap: 1000, .. })
-    ));
+    assert!(matches!(read("big").await, Err(GitError::TooLarge { cap: 1000, .. })));
 
-    assert_eq!(
-        repo.diff_names(&a, &b).await.unwrap(),
-        [PathBuf::from("dir/x y")]
-    );
+    assert_eq!(repo.diff_names(&a, &b).await.unwrap(), [PathBuf::from("dir/x y")]);
     let whole = repo.diff_text(&a, &b, &[], 10_000).await.unwrap();
     assert!(whole.text.contains("+two") && !whole.truncated, "{whole:?}");
-    let none = repo
-        .diff_text(&a, &b, &[Path::new("big")], 10_000)
-        .await
-        .unwrap();
+    let none = repo.diff_text(&a, &b, &[Path::new("big")], 10_000).await.unwrap();
     assert_eq!(none.text, "");
     let cut = repo.diff_text(&a, &b, &[], 20).await.unwrap();
     assert!(cut.truncated && cut.text.len() == 20, "{cut:?}");
@@ -101,11 +92,7 @@ async fn refs_branches_and_configuration() {
     let remote = tree.remote();
     let listed = scene.git.ls_remote(&remote, &[]).await.unwrap();
     assert_eq!(listed.len(), 3, "no HEAD and no peeled tag: {listed:?}");
-    let listed = scene
-        .git
-        .ls_remote(&remote, &["refs/heads/*"])
-        .await
-        .unwrap();
+    let listed = scene.git.ls_remote(&remote, &["refs/heads/*"]).await.unwrap();
     assert_eq!(listed.get(&name("refs/heads/feature/x")), Some(&a));
     assert_eq!(listed.len(), 2);
     // git itself would match refs/heads/feature/x by its tail.
@@ -123,10 +110,7 @@ async fn a_folder_inside_a_repository_is_not_that_repository() {
     let tree = scene.tree("t");
     tree.write("inner/f", "1").commit("a");
     let inside = tree.0.join("inner");
-    assert!(matches!(
-        scene.git.open(&inside).await,
-        Err(GitError::NoRepository(_))
-    ));
+    assert!(matches!(scene.git.open(&inside).await, Err(GitError::NoRepository(_))));
     assert!(matches!(
         scene.git.open(&scene.path("nowhere")).await,
         Err(GitError::NoRepository(_))

@@ -36,10 +36,7 @@ fn until_all_are_gone(mut held: std::fs::File) -> String {
         match held.read_to_string(&mut said) {
             Ok(_) => return said,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-                assert!(
-                    Instant::now() < give_up,
-                    "a child of the killed command lives on"
-                );
+                assert!(Instant::now() < give_up, "a child of the killed command lives on");
                 std::thread::yield_now();
             }
             Err(e) => panic!("{e}"),

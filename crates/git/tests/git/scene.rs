@@ -26,10 +26,7 @@ impl Scene {
     /// A bare repository and the remote that reaches it.
     pub(crate) async fn bare(&self, name: &str) -> (Repo, Remote) {
         let repo = self.git.init_bare(&self.path(name)).await.unwrap();
-        (
-            repo,
-            Remote::parse(self.path(name).to_str().unwrap()).unwrap(),
-        )
+        (repo, Remote::parse(self.path(name).to_str().unwrap()).unwrap())
     }
 
     /// A work tree made and driven by the independent git.
@@ -96,25 +93,14 @@ pub(crate) fn try_git(dir: &Path, args: &[&str]) -> (bool, String) {
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .output()
         .unwrap();
-    let text = if out.status.success() {
-        out.stdout
-    } else {
-        out.stderr
-    };
-    (
-        out.status.success(),
-        String::from_utf8_lossy(&text).trim().to_owned(),
-    )
+    let text = if out.status.success() { out.stdout } else { out.stderr };
+    (out.status.success(), String::from_utf8_lossy(&text).trim().to_owned())
 }
 
 /// A script that somebody else wrote: a descriptor of ours, open for writing while a test beside us forks, would keep it from starting.
 pub(crate) fn script(path: &Path, body: &str) {
     let status = Command::new("sh")
-        .args([
-            "-c",
-            "printf '%s' \"$2\" > \"$1\" && chmod 755 \"$1\"",
-            "sh",
-        ])
+        .args(["-c", "printf '%s' \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"])
         .arg(path)
         .arg(format!("#!/bin/sh\n{body}\n"))
         .status()

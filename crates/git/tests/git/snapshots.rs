@@ -3,9 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use gastown_git::{
-    AgentRepo, Checkout, Depth, FetchOptions, Limits, Oid, Refspec, Repo, SkippedWhy,
-};
+use gastown_git::{AgentRepo, Checkout, Depth, FetchOptions, Limits, Oid, Refspec, Repo, SkippedWhy};
 
 use crate::scene::{Scene, Tree, name};
 
@@ -16,11 +14,7 @@ fn agent(scene: &Scene, tree: &Tree) -> AgentRepo {
 }
 
 async fn snap(agent: &AgentRepo) -> Option<Oid> {
-    agent
-        .snapshot(&name(SIDE), Limits::default())
-        .await
-        .unwrap()
-        .commit
+    agent.snapshot(&name(SIDE), Limits::default()).await.unwrap().commit
 }
 
 /// A fresh checkout of `head` elsewhere, which knows the snapshot too.
@@ -39,16 +33,9 @@ async fn elsewhere(scene: &Scene, agent: &AgentRepo, head: &Oid, snapshot: &Oid)
         depth: Depth::Keep,
         tags: false,
     };
-    let fresh = ours
-        .checkout_into(&scene.path("fresh"), &want)
-        .await
-        .unwrap();
+    let fresh = ours.checkout_into(&scene.path("fresh"), &want).await.unwrap();
     fresh
-        .fetch_from(
-            &ours,
-            &[Refspec::same(&name(SIDE))],
-            FetchOptions::default(),
-        )
+        .fetch_from(&ours, &[Refspec::same(&name(SIDE))], FetchOptions::default())
         .await
         .unwrap();
     fresh
@@ -96,10 +83,7 @@ async fn everything_uncommitted_comes_back() {
         "the same content, the same commit"
     );
     assert_eq!(tree.at("HEAD"), head);
-    assert_eq!(
-        tree.git(&["rev-parse", &format!("{snapshot}^")]),
-        head.to_string()
-    );
+    assert_eq!(tree.git(&["rev-parse", &format!("{snapshot}^")]), head.to_string());
 
     let fresh = elsewhere(&scene, &agent, &head, &snapshot).await;
     let restored = fresh.restore_snapshot(&snapshot).await.unwrap();
@@ -107,20 +91,17 @@ async fn everything_uncommitted_comes_back() {
     // The judge: the two work trees, but for what is ignored.
     std::fs::remove_file(tree.0.join("debug.log")).unwrap();
     assert_eq!(content(&tree.0), content(fresh.dir()));
-    let status =
-        |dir: &Path| crate::scene::git(dir, &["status", "--porcelain", "--untracked-files=all"]);
+    let status = |dir: &Path| crate::scene::git(dir, &["status", "--porcelain", "--untracked-files=all"]);
     tree.git(&["reset", "-q"]);
-    assert_eq!(
-        status(&tree.0),
-        status(fresh.dir()),
-        "as uncommitted changes"
+    assert_eq!(status(&tree.0), status(fresh.dir()), "as uncommitted changes");
+    assert!(
+        !tree
+            .0
+            .join(".git")
+            .read_dir()
+            .unwrap()
+            .any(|e| { e.unwrap().file_name().to_string_lossy().contains("gastown-index") })
     );
-    assert!(!tree.0.join(".git").read_dir().unwrap().any(|e| {
-        e.unwrap()
-            .file_name()
-            .to_string_lossy()
-            .contains("gastown-index")
-    }));
 }
 
 /// Path, kind with mode, content: of everything but git's own folder, empty folders apart.
@@ -135,21 +116,14 @@ fn content(top: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
                 found.push((
                     short,
                     0,
-                    std::fs::read_link(&path)
-                        .unwrap()
-                        .into_os_string()
-                        .into_encoded_bytes(),
+                    std::fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes(),
                 ));
             } else if about.is_dir() {
                 if short != Path::new(".git") {
                     folders.push(path);
                 }
             } else {
-                found.push((
-                    short,
-                    about.permissions().mode() & 0o100,
-                    std::fs::read(&path).unwrap(),
-                ));
+                found.push((short, about.permissions().mode() & 0o100, std::fs::read(&path).unwrap()));
             }
         }
     }
@@ -167,11 +141,7 @@ async fn a_clean_tree_leaves_no_snapshot() {
     assert!(snap(&agent).await.is_some(), "unborn, with a file");
     tree.commit("a");
     assert_eq!(snap(&agent).await, None);
-    assert_eq!(
-        tree.git(&["for-each-ref", SIDE]),
-        "",
-        "and the old one goes"
-    );
+    assert_eq!(tree.git(&["for-each-ref", SIDE]), "", "and the old one goes");
     tree.write("f", "2\n");
     let first = snap(&agent).await.unwrap();
     tree.write("f", "3\n");
@@ -186,9 +156,7 @@ async fn a_clean_tree_leaves_no_snapshot() {
 async fn large_secret_and_unreadable_things_stay_out_and_are_named() {
     let scene = Scene::new().await;
     let tree = scene.tree("t");
-    tree.write("f", "1\n")
-        .write(".env.test", "A=1\n")
-        .commit("a");
+    tree.write("f", "1\n").write(".env.test", "A=1\n").commit("a");
     tree.write("large", vec![b'x'; 2000])
         .write("exact", vec![b'x'; 1000])
         .write(".env", "TOKEN=hunter2\n")
@@ -222,12 +190,7 @@ async fn large_secret_and_unreadable_things_stay_out_and_are_named() {
     assert_eq!(taken.dirty, 7);
     let commit = taken.commit.unwrap();
     assert_eq!(
-        tree.git(&[
-            "diff",
-            "--name-only",
-            &format!("{commit}^"),
-            commit.as_str()
-        ]),
+        tree.git(&["diff", "--name-only", &format!("{commit}^"), commit.as_str()]),
         "exact\nf"
     );
     let few = agent
@@ -247,15 +210,10 @@ async fn large_secret_and_unreadable_things_stay_out_and_are_named() {
 async fn that_a_secret_went_is_no_secret() {
     let scene = Scene::new().await;
     let tree = scene.tree("t");
-    tree.write("f", "1\n")
-        .write("keys/id_rsa", "PRIVATE")
-        .commit("a");
+    tree.write("f", "1\n").write("keys/id_rsa", "PRIVATE").commit("a");
     std::fs::remove_dir_all(tree.0.join("keys")).unwrap();
     let snapshot = snap(&agent(&scene, &tree)).await.unwrap();
-    assert_eq!(
-        tree.git(&["ls-tree", "-r", "--name-only", snapshot.as_str()]),
-        "f"
-    );
+    assert_eq!(tree.git(&["ls-tree", "-r", "--name-only", snapshot.as_str()]), "f");
 }
 
 #[tokio::test]
@@ -292,10 +250,7 @@ async fn a_conflict_in_the_users_index_does_not_stop_a_snapshot() {
     let (merged, _) = crate::scene::try_git(&tree.0, &["merge", "side"]);
     assert!(!merged);
     let snapshot = snap(&agent(&scene, &tree)).await.unwrap();
-    assert!(
-        tree.git(&["show", &format!("{snapshot}:f")])
-            .contains("<<<<<<<")
-    );
+    assert!(tree.git(&["show", &format!("{snapshot}:f")]).contains("<<<<<<<"));
 }
 
 #[tokio::test]

@@ -37,12 +37,7 @@ impl<'a> Joiner<'a> {
     }
 
     /// Brings `commit` onto `onto`.
-    pub(super) async fn join(
-        &self,
-        onto: &Oid,
-        member: &Member,
-        commit: &Oid,
-    ) -> Result<Fate, GitError> {
+    pub(super) async fn join(&self, onto: &Oid, member: &Member, commit: &Oid) -> Result<Fate, GitError> {
         if self.repo.is_ancestor(commit, onto).await? {
             return Ok(Fate::Empty);
         }
@@ -54,32 +49,16 @@ impl<'a> Joiner<'a> {
             MergeStyle::Rebase => self.rebase(onto, member, commit, &fork).await,
             MergeStyle::Squash => self.squash(onto, member, commit, &fork).await,
             MergeStyle::Merge => {
-                let message = format!(
-                    "{}\n\n{}",
-                    self.title(member, commit).await?,
-                    origin(member, commit)
-                );
-                let merged = self
-                    .repo
-                    .merge_commit(onto, commit, &message, &self.committer)
-                    .await?;
+                let message = format!("{}\n\n{}", self.title(member, commit).await?, origin(member, commit));
+                let merged = self.repo.merge_commit(onto, commit, &message, &self.committer).await?;
                 self.settle(onto, merged).await
             }
         }
     }
 
     /// Commit by commit; where that does not fit or would do more than the change as a whole, as one commit.
-    async fn rebase(
-        &self,
-        onto: &Oid,
-        member: &Member,
-        commit: &Oid,
-        fork: &Oid,
-    ) -> Result<Fate, GitError> {
-        let replayed = self
-            .repo
-            .replay(onto, onto, commit, &self.committer)
-            .await?;
+    async fn rebase(&self, onto: &Oid, member: &Member, commit: &Oid, fork: &Oid) -> Result<Fate, GitError> {
+        let replayed = self.repo.replay(onto, onto, commit, &self.committer).await?;
         if let Replay::Done { tip, .. } = &replayed
             && self.only_its_own(onto, tip, commit, fork).await?
         {
@@ -90,22 +69,12 @@ impl<'a> Joiner<'a> {
 
     /// As one commit; a member that stands on another one that was squashed fits only commit by commit, so its result is
     /// taken from there.
-    async fn squash(
-        &self,
-        onto: &Oid,
-        member: &Member,
-        commit: &Oid,
-        fork: &Oid,
-    ) -> Result<Fate, GitError> {
+    async fn squash(&self, onto: &Oid, member: &Member, commit: &Oid, fork: &Oid) -> Result<Fate, GitError> {
         let whole = self.as_one(onto, member, commit).await?;
         if !matches!(whole, Fate::Conflict(_)) {
             return Ok(whole);
         }
-        let Replay::Done { tip, .. } = self
-            .repo
-            .replay(onto, onto, commit, &self.committer)
-            .await?
-        else {
+        let Replay::Done { tip, .. } = self.repo.replay(onto, onto, commit, &self.committer).await? else {
             return Ok(whole);
         };
         if !self.only_its_own(onto, &tip, commit, fork).await? {
@@ -130,19 +99,14 @@ impl<'a> Joiner<'a> {
     /// git's three-way merge of the whole change, committed as one.
     async fn as_one(&self, onto: &Oid, member: &Member, commit: &Oid) -> Result<Fate, GitError> {
         let message = self.message(onto, member, commit).await?;
-        let squashed = self
-            .repo
-            .squash(onto, commit, &message, None, &self.committer)
-            .await?;
+        let squashed = self.repo.squash(onto, commit, &message, None, &self.committer).await?;
         self.settle(onto, squashed).await
     }
 
     async fn settle(&self, onto: &Oid, replay: Replay) -> Result<Fate, GitError> {
         match replay {
             Replay::Conflict { paths, .. } => Ok(Fate::Conflict(first_paths(paths))),
-            Replay::Done { tip, .. }
-                if self.repo.tree_of(&tip).await? == self.repo.tree_of(onto).await? =>
-            {
+            Replay::Done { tip, .. } if self.repo.tree_of(&tip).await? == self.repo.tree_of(onto).await? => {
                 Ok(Fate::Empty)
             }
             Replay::Done { tip, .. } => Ok(Fate::Joined(tip)),
@@ -152,19 +116,8 @@ impl<'a> Joiner<'a> {
     /// Whether a replay changed nothing but what the member changed since it forked off. It can: where the base took a
     /// change that the member made and took back, replaying takes it back from the base, too. Paths that differ because
     /// the base moved files are fine where git's merge of the whole agrees.
-    async fn only_its_own(
-        &self,
-        onto: &Oid,
-        tip: &Oid,
-        commit: &Oid,
-        fork: &Oid,
-    ) -> Result<bool, GitError> {
-        let own: BTreeSet<PathBuf> = self
-            .repo
-            .diff_names(fork, commit)
-            .await?
-            .into_iter()
-            .collect();
+    async fn only_its_own(&self, onto: &Oid, tip: &Oid, commit: &Oid, fork: &Oid) -> Result<bool, GitError> {
+        let own: BTreeSet<PathBuf> = self.repo.diff_names(fork, commit).await?.into_iter().collect();
         if self
             .repo
             .diff_names(onto, tip)
@@ -206,11 +159,7 @@ impl<'a> Joiner<'a> {
                 .collect::<Vec<_>>()
                 .join("\n"),
         };
-        let parts = [
-            self.title(member, commit).await?,
-            said,
-            origin(member, commit),
-        ];
+        let parts = [self.title(member, commit).await?, said, origin(member, commit)];
         let parts: Vec<&str> = parts
             .iter()
             .map(String::as_str)
@@ -257,10 +206,7 @@ mod tests {
     fn a_title_is_one_plain_line() {
         for (text, line) in [
             ("Fix it", "Fix it"),
-            (
-                "  Fix\u{1b}[31m \"it\" 🦀\nPolecat: forged/name",
-                "Fix[31m \"it\" 🦀",
-            ),
+            ("  Fix\u{1b}[31m \"it\" 🦀\nPolecat: forged/name", "Fix[31m \"it\" 🦀"),
             ("\n\n", ""),
             ("a\rb", "ab"),
         ] {

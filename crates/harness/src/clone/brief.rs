@@ -21,9 +21,7 @@ pub(super) async fn write(pod: &Pod, ledger: &Ledger, held: &Held) -> Result<(),
     let o = &pod.orders;
     let task = match &o.task {
         Text::Inline(text) => text.clone().into_bytes(),
-        Text::File(path) => {
-            fs::read(path).map_err(CloneError::file("the task's file cannot be read"))?
-        }
+        Text::File(path) => fs::read(path).map_err(CloneError::file("the task's file cannot be read"))?,
     };
     let unwritable = "the shared volume cannot be written";
     files::replace(&pod.task_file(), &task, 0o644).map_err(CloneError::file(unwritable))?;
@@ -34,23 +32,12 @@ pub(super) async fn write(pod: &Pod, ledger: &Ledger, held: &Held) -> Result<(),
         EvidenceKind::Conflict => both_sides(ledger, held, why).await?,
         EvidenceKind::TestFailed | EvidenceKind::Asked => None,
     };
-    let page = evidence::page(
-        why,
-        o.round,
-        &o.remote.branch,
-        &o.work_branch,
-        sides.as_ref(),
-    );
-    files::replace(&pod.evidence_file(), page.as_bytes(), 0o644)
-        .map_err(CloneError::file(unwritable))
+    let page = evidence::page(why, o.round, &o.remote.branch, &o.work_branch, sides.as_ref());
+    files::replace(&pod.evidence_file(), page.as_bytes(), 0o644).map_err(CloneError::file(unwritable))
 }
 
 /// Both changes to the files in conflict; none where the commits are not known here any more.
-async fn both_sides(
-    ledger: &Ledger,
-    held: &Held,
-    why: &Evidence,
-) -> Result<Option<BothSides>, GitError> {
+async fn both_sides(ledger: &Ledger, held: &Held, why: &Evidence) -> Result<Option<BothSides>, GitError> {
     let repo = &ledger.repo;
     let onto = why
         .onto

@@ -19,10 +19,7 @@ pub(super) fn install(shared: &Path) -> io::Result<PathBuf> {
     if fs::symlink_metadata(&bin).is_ok_and(|meta| !meta.is_dir()) {
         files::remove(&bin)?;
     }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(&bin)?;
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(&bin)?;
     let target = bin.join("gastown-harness");
     let temporary = files::beside(&target)?;
     let copied = fs::copy(std::env::current_exe()?, &temporary)

@@ -26,9 +26,7 @@ pub enum CloneError {
     #[error("the repository has no branch `{0}`: name an existing one as the Rig's gitBranch")]
     NoBranch(String),
     /// The remote does not take our record.
-    #[error(
-        "the remote refuses the ref {name}: {why}; the git credential must be allowed to write refs/gastown/*"
-    )]
+    #[error("the remote refuses the ref {name}: {why}; the git credential must be allowed to write refs/gastown/*")]
     RecordRefused {
         /// The record ref.
         name: String,
@@ -73,28 +71,20 @@ impl CloneError {
             Self::Ledger(LedgerError::Record(_) | LedgerError::NoRecord(_)) => "RecordUnreadable",
             Self::Ledger(LedgerError::Name(_) | LedgerError::Url(_)) => "BadOrders",
             Self::NoBranch(_) => "BranchNotFound",
-            Self::Ledger(LedgerError::Refused { .. }) | Self::RecordRefused { .. } => {
-                "CredentialRefused"
-            }
+            Self::Ledger(LedgerError::Refused { .. }) | Self::RecordRefused { .. } => "CredentialRefused",
             Self::Ledger(LedgerError::Workspace(_)) | Self::File { .. } => {
                 return CloneOutcome::Transient;
             }
         };
-        CloneOutcome::Config {
-            reason: reason.into(),
-        }
+        CloneOutcome::Config { reason: reason.into() }
     }
 
     /// What a person can do about it.
     fn advice(&self) -> &'static str {
         match self.outcome() {
             CloneOutcome::Config { reason } => match reason.as_str() {
-                "RepositoryNotFound" => {
-                    "; check the Rig's gitURL, and that its credential may read it"
-                }
-                "CredentialRefused" => {
-                    "; check the git Secret: it must be allowed to read, and to push branches"
-                }
+                "RepositoryNotFound" => "; check the Rig's gitURL, and that its credential may read it",
+                "CredentialRefused" => "; check the git Secret: it must be allowed to read, and to push branches",
                 "HostKeyUnknown" => "; name the host's key in a known_hosts ConfigMap",
                 _ => "",
             },
@@ -132,9 +122,8 @@ pub async fn run(pod: Pod) -> i32 {
 
 async fn steps(pod: &Pod) -> Result<(CloneOutcome, String), CloneError> {
     let shared = std::path::Path::new(&pod.orders.paths.shared);
-    let harness = install::install(shared).map_err(CloneError::file(
-        "the harness cannot be put into the shared volume",
-    ))?;
+    let harness =
+        install::install(shared).map_err(CloneError::file("the harness cannot be put into the shared volume"))?;
     tracing::info!("installed {}", harness.display());
     let ledger = Ledger::open(pod).await?;
     tracing::info!("reading {}", ledger.remote);
@@ -207,12 +196,7 @@ async fn try_take(pod: &Pod, ledger: &Ledger) -> Result<Option<Taken>, CloneErro
         attempt: o.attempt,
         pod_uid: &pod.uid,
     };
-    let standing = weigh(
-        record.as_ref(),
-        claim,
-        heads.work.as_ref().map(Oid::as_str),
-        tip.ours,
-    );
+    let standing = weigh(record.as_ref(), claim, heads.work.as_ref().map(Oid::as_str), tip.ours);
     let not = |outcome, detail: String| Ok(Some(Taken::Not(outcome, detail)));
     let record = record.unwrap_or_default();
     match standing {
@@ -269,11 +253,7 @@ struct Tip {
     ours: bool,
 }
 
-async fn tip_of(
-    ledger: &Ledger,
-    record: Option<&Record>,
-    heads: &Heads,
-) -> Result<Tip, CloneError> {
+async fn tip_of(ledger: &Ledger, record: Option<&Record>, heads: &Heads) -> Result<Tip, CloneError> {
     // A first record has no commit; one that cannot be read as an id speaks of nothing we could hold on to.
     let recorded = record.and_then(|r| Oid::parse(&r.commit).ok());
     let unpushed = record.and_then(|r| Oid::parse(&r.unpushed).ok());
@@ -289,11 +269,7 @@ async fn tip_of(
         (None, recorded) => (recorded, unpushed, true),
     };
     let commit = unpushed.or_else(|| branch.clone());
-    Ok(Tip {
-        commit,
-        branch,
-        ours,
-    })
+    Ok(Tip { commit, branch, ours })
 }
 
 /// The record's word counts, not the ref's: a snapshot that was taken back may still lie there.
@@ -308,13 +284,7 @@ fn text(id: Option<&Oid>) -> String {
     id.map(Oid::to_string).unwrap_or_default()
 }
 
-async fn next_record(
-    pod: &Pod,
-    ledger: &Ledger,
-    old: &Record,
-    tip: &Tip,
-    held: &Held,
-) -> Result<Record, CloneError> {
+async fn next_record(pod: &Pod, ledger: &Ledger, old: &Record, tip: &Tip, held: &Held) -> Result<Record, CloneError> {
     let (base, commits) = ledger.since(&held.target, &held.start).await?;
     Ok(Record {
         version: VERSION,
@@ -326,23 +296,14 @@ async fn next_record(
         base: base.map_or_else(|| held.target.to_string(), |b| b.to_string()),
         commit: text(tip.branch.as_ref()),
         commits,
-        unpushed: text(
-            tip.commit
-                .as_ref()
-                .filter(|c| Some(*c) != tip.branch.as_ref()),
-        ),
+        unpushed: text(tip.commit.as_ref().filter(|c| Some(*c) != tip.branch.as_ref())),
         head: String::new(),
         snapshot: old.snapshot.clone(),
     })
 }
 
 /// True when the record is ours now; false when it moved before we could.
-async fn push_record(
-    ledger: &Ledger,
-    heads: &Heads,
-    record: &Record,
-    tip: &Tip,
-) -> Result<bool, CloneError> {
+async fn push_record(ledger: &Ledger, heads: &Heads, record: &Record, tip: &Tip) -> Result<bool, CloneError> {
     let parents: Vec<Oid> = heads.record.iter().chain(&tip.commit).cloned().collect();
     let commit = ledger.write(record, &parents).await?;
     let expect = heads.record.clone().map_or(Expect::Absent, Expect::Is);

@@ -38,17 +38,14 @@ pub(super) async fn make(pod: &Pod, ledger: &Ledger, held: &Held) -> Result<Stan
         return Ok(stands);
     }
     let workspace = pod.workspace();
-    let fresh =
-        files::beside(&workspace).map_err(CloneError::file("the workspace has no place"))?;
+    let fresh = files::beside(&workspace).map_err(CloneError::file("the workspace has no place"))?;
     let folder = fresh.parent().unwrap_or_else(|| Path::new("/"));
-    fs::create_dir_all(folder)
-        .map_err(CloneError::file("the workspace volume cannot be written"))?;
+    fs::create_dir_all(folder).map_err(CloneError::file("the workspace volume cannot be written"))?;
     clear_remains(folder, &workspace);
     let (_, commits) = ledger.since(&held.target, &held.start).await?;
     let dirty = check_out(pod, ledger, held, &fresh).await?;
     files::remove(&workspace).map_err(CloneError::file("an old workspace cannot be removed"))?;
-    fs::rename(&fresh, &workspace)
-        .map_err(CloneError::file("the workspace cannot be put in its place"))?;
+    fs::rename(&fresh, &workspace).map_err(CloneError::file("the workspace cannot be put in its place"))?;
     let written = Mark {
         pod: pod.uid.clone(),
         attempt: pod.orders.attempt,
@@ -57,8 +54,7 @@ pub(super) async fn make(pod: &Pod, ledger: &Ledger, held: &Held) -> Result<Stan
     };
     // Plain data with string keys always serialises.
     let text = serde_json::to_vec(&written).unwrap_or_default();
-    files::replace(&mark, &text, 0o644)
-        .map_err(CloneError::file("the shared volume cannot be written"))?;
+    files::replace(&mark, &text, 0o644).map_err(CloneError::file("the shared volume cannot be written"))?;
     Ok(Stands {
         commits,
         dirty,
@@ -119,19 +115,8 @@ async fn check_out(pod: &Pod, ledger: &Ledger, held: &Held, dir: &Path) -> Resul
 }
 
 /// Puts uncommitted work back, if it was taken on the commit that is checked out.
-async fn restore(
-    ledger: &Ledger,
-    repo: &Repo,
-    snapshot: &Oid,
-    start: &Oid,
-) -> Result<u32, CloneError> {
-    let parent = ledger
-        .repo
-        .cat_commit(snapshot)
-        .await?
-        .parents
-        .into_iter()
-        .next();
+async fn restore(ledger: &Ledger, repo: &Repo, snapshot: &Oid, start: &Oid) -> Result<u32, CloneError> {
+    let parent = ledger.repo.cat_commit(snapshot).await?.parents.into_iter().next();
     if parent.as_ref() != Some(start) {
         tracing::info!(
             "uncommitted work of an earlier attempt belongs to another commit and stays in {}",

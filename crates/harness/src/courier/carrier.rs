@@ -186,10 +186,7 @@ impl Carrier {
     }
 
     /// Brings the last work to the remote, with a record that says how it ended, and looks whether it is there.
-    pub(crate) async fn settle(
-        &mut self,
-        outcome: &CourierOutcome,
-    ) -> Result<Settled, LedgerError> {
+    pub(crate) async fn settle(&mut self, outcome: &CourierOutcome) -> Result<Settled, LedgerError> {
         if self.push_record(verdict::word(outcome)).await? == Carried::Fenced {
             return Ok(Settled::Fenced);
         }
@@ -211,12 +208,7 @@ impl Carrier {
 
     async fn proof(&self) -> Result<Proof, LedgerError> {
         let mut proof = Proof {
-            handed_back: self
-                .pod
-                .orders
-                .evidence
-                .as_ref()
-                .and_then(|e| e.commit.clone()),
+            handed_back: self.pod.orders.evidence.as_ref().and_then(|e| e.commit.clone()),
             ..Proof::default()
         };
         let Some(target) = &self.known.target else {
@@ -249,21 +241,14 @@ impl Carrier {
     // --- the agent's side
 
     async fn fetch(&mut self) -> Result<(), LedgerError> {
-        self.fetch_branches()
-            .await
-            .map_err(LedgerError::Workspace)?;
+        self.fetch_branches().await.map_err(LedgerError::Workspace)?;
         if self.pod.orders.record != RecordLevel::Commits && !self.snapshot_refused {
             let kept = Refspec::under(crate::SNAPSHOT_FOLDER, SEEN_SNAPSHOTS)?;
             let options = FetchOptions {
                 prune: true,
                 ..FetchOptions::default()
             };
-            if let Err(error) = self
-                .ledger
-                .repo
-                .fetch_from_agent(&self.agent, &[kept], options)
-                .await
-            {
+            if let Err(error) = self.ledger.repo.fetch_from_agent(&self.agent, &[kept], options).await {
                 // What is committed goes its way all the same.
                 tracing::warn!("uncommitted work cannot be read: {error}");
             }
@@ -284,11 +269,7 @@ impl Carrier {
         let work = Refspec::of(&self.ledger.names.work, &RefName::parse(SEEN_WORK)?);
         let head = Refspec::head(&RefName::parse(SEEN_HEAD)?);
         let both = repo
-            .fetch_from_agent(
-                &self.agent,
-                &[work.clone(), head.clone()],
-                FetchOptions::default(),
-            )
+            .fetch_from_agent(&self.agent, &[work.clone(), head.clone()], FetchOptions::default())
             .await;
         match both {
             Err(error) if error.fault() == Fault::NoSuchRef => {

@@ -136,10 +136,7 @@ impl Courier {
             Ok(Opened::Held(carrier)) => carrier,
             Ok(Opened::Fenced) => return fenced(),
             Ok(Opened::Done(record)) => {
-                let mut end = End::of(
-                    CourierOutcome::Done,
-                    "said before; this container started again",
-                );
+                let mut end = End::of(CourierOutcome::Done, "said before; this container started again");
                 end.commit.clone_from(&record.commit);
                 self.record = *record;
                 return end;
@@ -184,9 +181,7 @@ impl Courier {
                     return Err(End::of(CourierOutcome::Stopped, "told to stop before the agent started"));
                 }
             };
-            if Instant::now() >= deadline
-                || matches!(error, LedgerError::Record(_) | LedgerError::NoRecord(_))
-            {
+            if Instant::now() >= deadline || matches!(error, LedgerError::Record(_) | LedgerError::NoRecord(_)) {
                 return Err(End::of(CourierOutcome::PushFailed, error.to_string()));
             }
             tracing::warn!("the record cannot be read: {error}");
@@ -200,9 +195,9 @@ impl Courier {
     }
 
     fn again(&self) -> Duration {
-        self.patience.again.unwrap_or(Duration::from_secs(
-            self.pod.orders.pace.stuck_after_s.max(60),
-        ))
+        self.patience
+            .again
+            .unwrap_or(Duration::from_secs(self.pod.orders.pace.stuck_after_s.max(60)))
     }
 
     /// Carries while the agent works.
@@ -279,12 +274,7 @@ impl Courier {
     }
 
     /// Gets the carrier back from a push that may hang.
-    async fn regain(
-        &mut self,
-        idle: Option<Box<Carrier>>,
-        busy: Option<Carrying>,
-        ended: Ended,
-    ) -> Over {
+    async fn regain(&mut self, idle: Option<Box<Carrier>>, busy: Option<Carrying>, ended: Ended) -> Over {
         if let Some(carrier) = idle {
             return Over::Ended(carrier, ended);
         }
@@ -315,11 +305,7 @@ impl Courier {
     }
 
     /// Waits for something until a deadline, which is nearer as soon as the pod is told to go.
-    async fn in_time<T>(
-        &mut self,
-        deadline: &mut Instant,
-        what: impl Future<Output = T>,
-    ) -> Option<T> {
+    async fn in_time<T>(&mut self, deadline: &mut Instant, what: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(what);
         loop {
             tokio::select! {
@@ -368,26 +354,16 @@ impl Courier {
                     return self.concluded(&carrier, outcome, ended.detail);
                 }
                 Some(Ok(Settled::Fenced)) => return fenced(),
-                Some(Ok(Settled::Unproven)) => {
-                    "the branch is not where it was pushed to".clone_into(&mut trouble)
-                }
+                Some(Ok(Settled::Unproven)) => "the branch is not where it was pushed to".clone_into(&mut trouble),
                 Some(Err(LedgerError::Refused { name, why })) => {
                     let why = format!("{name}: {why}");
-                    return self.concluded(
-                        &carrier,
-                        CourierOutcome::PushRejected { why },
-                        String::new(),
-                    );
+                    return self.concluded(&carrier, CourierOutcome::PushRejected { why }, String::new());
                 }
                 Some(Err(error)) => trouble = error.to_string(),
                 None => break,
             }
             tracing::warn!("the last work cannot be pushed now: {trouble}");
-            if self
-                .in_time(&mut deadline, tokio::time::sleep(backoff))
-                .await
-                .is_none()
-            {
+            if self.in_time(&mut deadline, tokio::time::sleep(backoff)).await.is_none() {
                 break;
             }
             backoff = (backoff * 2).min(MOST_BACKOFF);
@@ -405,10 +381,7 @@ impl Courier {
         self.record = carrier.record().clone();
         End {
             outcome,
-            commit: carrier
-                .pushed()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
+            commit: carrier.pushed().map(ToString::to_string).unwrap_or_default(),
             detail,
         }
     }
@@ -423,11 +396,7 @@ impl Courier {
             attempt: o.attempt,
             branch: o.work_branch.clone(),
             base: self.record.base.clone(),
-            commits: if end.commit.is_empty() {
-                0
-            } else {
-                self.record.commits
-            },
+            commits: if end.commit.is_empty() { 0 } else { self.record.commits },
             commit: end.commit,
             tokens: None,
             outcome: end.outcome,
@@ -486,9 +455,7 @@ fn carry(mut carrier: Box<Carrier>, urgent: bool) -> Carrying {
 }
 
 /// The end of a push; `Some(None)` if it came to no end in order.
-async fn carried(
-    busy: &mut Option<Carrying>,
-) -> Option<Option<(Box<Carrier>, Result<Carried, LedgerError>)>> {
+async fn carried(busy: &mut Option<Carrying>) -> Option<Option<(Box<Carrier>, Result<Carried, LedgerError>)>> {
     match busy {
         Some(task) => Some(task.await.ok()),
         None => std::future::pending().await,

@@ -77,12 +77,8 @@ mod tests {
 
     #[test]
     fn values_are_unquoted_as_go_quotes_them() {
-        let file =
-            "a=\"x\"\ngastown.io/nudge=\"say \\\"hi\\\"\\n\\tto C:\\\\x \\u00e9 🦀\"\nb=\"\"\n";
-        assert_eq!(
-            value(file, ANNOTATION).unwrap(),
-            "say \"hi\"\n\tto C:\\x é 🦀"
-        );
+        let file = "a=\"x\"\ngastown.io/nudge=\"say \\\"hi\\\"\\n\\tto C:\\\\x \\u00e9 🦀\"\nb=\"\"\n";
+        assert_eq!(value(file, ANNOTATION).unwrap(), "say \"hi\"\n\tto C:\\x é 🦀");
         assert_eq!(value("gastown.io/nudge-not=\"x\"", ANNOTATION), None);
         assert_eq!(value("gastown.io/nudge=\"broken \\u12", ANNOTATION), None);
     }

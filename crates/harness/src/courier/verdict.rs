@@ -129,15 +129,7 @@ mod tests {
                 proof(),
                 AgentFailed { exit: 137 },
             ),
-            (
-                "no word at all",
-                Ended {
-                    exit: None,
-                    ..ended()
-                },
-                proof(),
-                AgentLost,
-            ),
+            ("no word at all", Ended { exit: None, ..ended() }, proof(), AgentLost),
             (
                 "missing",
                 Ended {
@@ -146,9 +138,7 @@ mod tests {
                     ..ended()
                 },
                 proof(),
-                AgentMissing {
-                    program: "x".into(),
-                },
+                AgentMissing { program: "x".into() },
             ),
             (
                 "stopped, though it exited 0",
@@ -159,15 +149,7 @@ mod tests {
                 proof(),
                 Stopped,
             ),
-            (
-                "no commit",
-                ended(),
-                Proof {
-                    commits: 0,
-                    ..proof()
-                },
-                NoChange,
-            ),
+            ("no commit", ended(), Proof { commits: 0, ..proof() }, NoChange),
             (
                 "the same commit again",
                 ended(),
@@ -177,25 +159,11 @@ mod tests {
                 },
                 NoChange,
             ),
-            (
-                "dirty",
-                Ended {
-                    dirty: 3,
-                    ..ended()
-                },
-                proof(),
-                DirtyTree { files: 3 },
-            ),
+            ("dirty", Ended { dirty: 3, ..ended() }, proof(), DirtyTree { files: 3 }),
             (
                 "dirty and no commit",
-                Ended {
-                    dirty: 1,
-                    ..ended()
-                },
-                Proof {
-                    commits: 0,
-                    ..proof()
-                },
+                Ended { dirty: 1, ..ended() },
+                Proof { commits: 0, ..proof() },
                 DirtyTree { files: 1 },
             ),
             (
@@ -208,9 +176,7 @@ mod tests {
                     elsewhere: true,
                     ..proof()
                 },
-                WrongBranch {
-                    branch: "mine".into(),
-                },
+                WrongBranch { branch: "mine".into() },
             ),
             (
                 "detached",

@@ -68,14 +68,10 @@ impl Agent {
         })?;
         let home = PathBuf::from(&pod.orders.paths.home);
         fs::create_dir_all(&home).map_err(setting("its home cannot be made"))?;
-        let workspace =
-            fs::canonicalize(pod.workspace()).map_err(setting("there is no workspace"))?;
+        let workspace = fs::canonicalize(pod.workspace()).map_err(setting("there is no workspace"))?;
         let task = File::open(pod.task_file()).map_err(setting("there is no task file"))?;
 
-        #[expect(
-            clippy::disallowed_types,
-            reason = "this is the one place where an agent is started"
-        )]
+        #[expect(clippy::disallowed_types, reason = "this is the one place where an agent is started")]
         let mut start = tokio::process::Command::new(program);
         start
             .args(arguments)
@@ -96,17 +92,14 @@ impl Agent {
         let printed = Arc::new(AtomicU64::new(0));
         let transcript = Transcript::open(pod);
         let tees = [
-            child.stdout.take().map(|out| {
-                tokio::spawn(tee(
-                    out,
-                    tokio::io::stdout(),
-                    transcript.clone(),
-                    printed.clone(),
-                ))
-            }),
-            child.stderr.take().map(|err| {
-                tokio::spawn(tee(err, tokio::io::stderr(), transcript, printed.clone()))
-            }),
+            child
+                .stdout
+                .take()
+                .map(|out| tokio::spawn(tee(out, tokio::io::stdout(), transcript.clone(), printed.clone()))),
+            child
+                .stderr
+                .take()
+                .map(|err| tokio::spawn(tee(err, tokio::io::stderr(), transcript, printed.clone()))),
         ];
         Ok(Self {
             pid: child.id().map_or(0, u32::cast_signed),
@@ -132,10 +125,7 @@ impl Agent {
 
 /// What the agent's environment holds: the container's, without what is between us and the operator, with
 /// what an agent is promised.
-fn environment(
-    pod: &Pod,
-    container: impl Iterator<Item = (OsString, OsString)>,
-) -> BTreeMap<OsString, OsString> {
+fn environment(pod: &Pod, container: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<OsString, OsString> {
     let o = &pod.orders;
     let mut env: BTreeMap<OsString, OsString> = container
         .filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"GASTOWN_"))
@@ -150,19 +140,13 @@ fn environment(
     set("HOME", o.paths.home.clone());
     set("GASTOWN_TASK_FILE", pod.task_file().display().to_string());
     if o.evidence.is_some() {
-        set(
-            "GASTOWN_EVIDENCE_FILE",
-            pod.evidence_file().display().to_string(),
-        );
+        set("GASTOWN_EVIDENCE_FILE", pod.evidence_file().display().to_string());
     }
     set("GASTOWN_ROUND", o.round.to_string());
     set("GASTOWN_ATTEMPT", o.attempt.to_string());
     set("GASTOWN_BRANCH", o.work_branch.clone());
     set("GASTOWN_BASE_BRANCH", o.remote.branch.clone());
-    set(
-        "GASTOWN_NUDGE_FILE",
-        pod.shared("nudges.md").display().to_string(),
-    );
+    set("GASTOWN_NUDGE_FILE", pod.shared("nudges.md").display().to_string());
     // The predecessor's names, for scripts written for it.
     set("GT_POLECAT", o.subject.name.clone());
     set("GT_RIG", o.subject.rig.clone());
@@ -187,12 +171,7 @@ impl Transcript {
         let folder = PathBuf::from(&pod.orders.paths.home).join(".gastown");
         let name = format!("transcript-{}-{}.log", pod.orders.round, pod.orders.attempt);
         let file = fs::create_dir_all(&folder)
-            .and_then(|()| {
-                File::options()
-                    .create(true)
-                    .append(true)
-                    .open(folder.join(name))
-            })
+            .and_then(|()| File::options().create(true).append(true).open(folder.join(name)))
             .inspect_err(|e| tracing::warn!("no transcript is kept: {e}"))
             .ok();
         Self {
@@ -204,11 +183,7 @@ impl Transcript {
     fn add(&self, bytes: &[u8]) {
         use std::io::Write as _;
         let Some(file) = &self.file else { return };
-        if self
-            .written
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed)
-            < TRANSCRIPT_LIMIT
-        {
+        if self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed) < TRANSCRIPT_LIMIT {
             // A full disk must not end the agent; its log is still there.
             let _ = file.as_ref().write_all(bytes);
         }
@@ -283,10 +258,7 @@ mod tests {
     fn the_agent_sees_its_task_and_nothing_of_ours() {
         let task = "fix \"it\"\n$(date) 🦀";
         let env = environment_of(task);
-        let get = |name: &str| {
-            env.get(&OsString::from(name))
-                .map(|v| v.to_string_lossy().into_owned())
-        };
+        let get = |name: &str| env.get(&OsString::from(name)).map(|v| v.to_string_lossy().into_owned());
         for gone in [
             "GASTOWN_ORDERS",
             "GASTOWN_POD_UID",

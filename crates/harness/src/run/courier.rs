@@ -83,11 +83,7 @@ impl Keeper {
     }
 
     /// Waits for an invitation and takes it.
-    async fn join(
-        &mut self,
-        patience: Duration,
-        said: &mut mpsc::Receiver<FromRun>,
-    ) -> Option<Line<FromCourier>> {
+    async fn join(&mut self, patience: Duration, said: &mut mpsc::Receiver<FromRun>) -> Option<Line<FromCourier>> {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             match Invitation::take(&self.link_file) {

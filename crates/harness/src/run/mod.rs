@@ -4,10 +4,7 @@ mod agent;
 mod courier;
 mod watch;
 
-use std::{
-    fs, io::Write as _, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc,
-    time::Duration,
-};
+use std::{fs, io::Write as _, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc, time::Duration};
 
 use gastown_wire::exit;
 use nix::sys::signal::Signal;
@@ -124,12 +121,7 @@ async fn invited(courier: &mut Courier, term: &mut SignalStream) -> Result<(), i
 }
 
 /// Stays with the agent until it ended and so did everything it started.
-async fn attend(
-    pod: &Pod,
-    mut agent: Agent,
-    courier: &mut Courier,
-    term: &mut SignalStream,
-) -> End {
+async fn attend(pod: &Pod, mut agent: Agent, courier: &mut Courier, term: &mut SignalStream) -> End {
     let watch = Arc::new(Mutex::new(Watch::of(pod, &agent)));
     let interval = Duration::from_millis(pod.orders.pace.push_interval_ms.max(50));
     let (mut noticed, ticker) = watch::keep_looking(Arc::clone(&watch), interval);

@@ -111,23 +111,16 @@ impl Watch {
 
     /// Whether the agent printed, or used more of a processor than a waiting program does.
     fn is_busy(&mut self) -> bool {
-        let (printed, ticks) = (
-            self.printed.load(Ordering::Relaxed),
-            processes::ticks_used(),
-        );
+        let (printed, ticks) = (self.printed.load(Ordering::Relaxed), processes::ticks_used());
         // Children that ended take their time with them: a fall is work too.
-        let busy =
-            printed != self.seen_printed || ticks < self.seen_ticks || ticks > self.seen_ticks + 5;
+        let busy = printed != self.seen_printed || ticks < self.seen_ticks || ticks > self.seen_ticks + 5;
         (self.seen_printed, self.seen_ticks) = (printed, ticks);
         busy
     }
 }
 
 /// Looks in intervals, in a task of its own: a slow look holds up neither the agent's end nor a signal.
-pub(super) fn keep_looking(
-    watch: Arc<Mutex<Watch>>,
-    interval: Duration,
-) -> (mpsc::Receiver<Noticed>, JoinHandle<()>) {
+pub(super) fn keep_looking(watch: Arc<Mutex<Watch>>, interval: Duration) -> (mpsc::Receiver<Noticed>, JoinHandle<()>) {
     let (send, noticed) = mpsc::channel(1);
     let task = tokio::spawn(async move {
         let mut ticks = tokio::time::interval(interval);
@@ -163,12 +156,7 @@ fn fingerprint(workspace: &Path, entries: &[StatusEntry]) -> u64 {
         stamp(&workspace.join(&entry.path)).hash(&mut hash);
     }
     // Every move of HEAD or of the branch it names is logged; the rest is for repositories without logs.
-    for file in [
-        ".git/logs/HEAD",
-        ".git/HEAD",
-        ".git/index",
-        ".git/packed-refs",
-    ] {
+    for file in [".git/logs/HEAD", ".git/HEAD", ".git/index", ".git/packed-refs"] {
         stamp(&workspace.join(file)).hash(&mut hash);
     }
     hash.finish()

@@ -54,10 +54,7 @@ async fn a_commit_that_the_remote_does_not_have_is_missing() {
     };
     for (pod, bad) in [("x", no_branch), ("y", no_commit)] {
         let orders = town.test_orders(pod, MergeStyle::Rebase, &[good.clone(), bad]);
-        assert_eq!(
-            build(&orders).await.outcome,
-            CandidateOutcome::Missing { i: 1 }
-        );
+        assert_eq!(build(&orders).await.outcome, CandidateOutcome::Missing { i: 1 });
         assert_eq!(town.remote_ref(&orders.candidate_ref), None);
     }
 }
@@ -91,18 +88,10 @@ async fn a_merge_inside_a_branch_keeps_its_resolution() {
         town.show(&tested.commit, "a"),
         LINES.replace("two", "outside and nux").trim_end()
     );
-    assert_eq!(
-        town.show(&tested.commit, "b"),
-        LINES.replace("two", "nux").trim_end()
-    );
+    assert_eq!(town.show(&tested.commit, "b"), LINES.replace("two", "nux").trim_end());
     assert_eq!(town.show(&tested.commit, "c"), "base goes on");
     assert_eq!(
-        town.at_remote(&[
-            "rev-list",
-            "--merges",
-            "--count",
-            &format!("{base}..{}", tested.commit)
-        ]),
+        town.at_remote(&["rev-list", "--merges", "--count", &format!("{base}..{}", tested.commit)]),
         "0",
         "rebase: a line"
     );
@@ -117,11 +106,7 @@ async fn replaying_never_takes_back_what_somebody_else_landed() {
     let town = Town::new();
     let tried = LINES.replace("two", "2");
     // The member tries a change and takes it back; meanwhile somebody else lands the very same change for good.
-    let nux = town.member(
-        "nux",
-        "main",
-        &[&[("a", &tried)], &[("a", LINES), ("b", "nux\n")]],
-    );
+    let nux = town.member("nux", "main", &[&[("a", &tried)], &[("a", LINES), ("b", "nux\n")]]);
     town.outsider("a", &tried);
 
     for (pod, style) in [
@@ -132,11 +117,7 @@ async fn replaying_never_takes_back_what_somebody_else_landed() {
         let tested = town
             .built(&town.test_orders(pod, style, std::slice::from_ref(&nux)))
             .await;
-        assert_eq!(
-            town.show(&tested.commit, "a"),
-            tried.trim_end(),
-            "{style:?}"
-        );
+        assert_eq!(town.show(&tested.commit, "a"), tried.trim_end(), "{style:?}");
         assert_eq!(town.show(&tested.commit, "b"), "nux", "{style:?}");
     }
 }
@@ -156,9 +137,7 @@ async fn a_change_that_fits_as_a_whole_goes_in_though_its_steps_do_not() {
     );
     town.outsider("a", &agreed);
 
-    let tested = town
-        .built(&town.test_orders("test", MergeStyle::Rebase, &[nux]))
-        .await;
+    let tested = town.built(&town.test_orders("test", MergeStyle::Rebase, &[nux])).await;
 
     assert_eq!(town.show(&tested.commit, "a"), agreed.trim_end());
     assert_eq!(town.show(&tested.commit, "b"), "nux");
@@ -185,21 +164,14 @@ async fn broken_objects_of_one_member_are_its_own_trouble() {
 
     let orders = town.test_orders("test", MergeStyle::Rebase, &[good, evil]);
 
-    assert_eq!(
-        build(&orders).await.outcome,
-        CandidateOutcome::Missing { i: 1 }
-    );
+    assert_eq!(build(&orders).await.outcome, CandidateOutcome::Missing { i: 1 });
 }
 
 #[tokio::test]
 async fn a_member_that_stands_on_another_brings_only_its_own() {
     let town = Town::new();
     let lower = town.member("nux", "main", &[&[("a", &LINES.replace("two", "2"))]]);
-    let upper = town.member(
-        "slit",
-        &lower.commit,
-        &[&[("a", &LINES.replace("two", "deux"))]],
-    );
+    let upper = town.member("slit", &lower.commit, &[&[("a", &LINES.replace("two", "deux"))]]);
     town.outsider("c", "so that both are rewritten\n");
     for (pod, style, commits) in [
         ("r", MergeStyle::Rebase, "2"),
@@ -209,22 +181,10 @@ async fn a_member_that_stands_on_another_brings_only_its_own() {
         let tested = town
             .built(&town.test_orders(pod, style, &[lower.clone(), upper.clone()]))
             .await;
-        assert_eq!(
-            tested.report.included.len(),
-            2,
-            "{style:?}: {:?}",
-            tested.report
-        );
-        assert_eq!(
-            town.show(&tested.commit, "a"),
-            LINES.replace("two", "deux").trim_end()
-        );
+        assert_eq!(tested.report.included.len(), 2, "{style:?}: {:?}", tested.report);
+        assert_eq!(town.show(&tested.commit, "a"), LINES.replace("two", "deux").trim_end());
         let range = format!("{}..{}", tested.report.base, tested.commit);
-        assert_eq!(
-            town.at_remote(&["rev-list", "--count", &range]),
-            commits,
-            "{style:?}"
-        );
+        assert_eq!(town.at_remote(&["rev-list", "--count", &range]), commits, "{style:?}");
     }
 }
 
@@ -237,14 +197,9 @@ async fn a_change_follows_a_file_that_was_moved() {
     town.commit_all("move");
     town.at_desk(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
 
-    let tested = town
-        .built(&town.test_orders("test", MergeStyle::Rebase, &[nux]))
-        .await;
+    let tested = town.built(&town.test_orders("test", MergeStyle::Rebase, &[nux])).await;
 
-    assert_eq!(
-        town.show(&tested.commit, "moved"),
-        LINES.replace("two", "2").trim_end()
-    );
+    assert_eq!(town.show(&tested.commit, "moved"), LINES.replace("two", "2").trim_end());
 }
 
 #[tokio::test]
@@ -264,20 +219,11 @@ async fn a_branch_without_common_history_is_a_conflict_not_a_disaster() {
             .built(&town.test_orders(pod, style, &[island.clone(), good.clone()]))
             .await;
         assert_eq!(
-            tested
-                .report
-                .conflicts
-                .iter()
-                .map(|c| c.i)
-                .collect::<Vec<_>>(),
+            tested.report.conflicts.iter().map(|c| c.i).collect::<Vec<_>>(),
             [0],
             "{style:?}"
         );
-        assert_eq!(
-            town.show(&tested.commit, "a"),
-            LINES.trim_end(),
-            "{style:?}"
-        );
+        assert_eq!(town.show(&tested.commit, "a"), LINES.trim_end(), "{style:?}");
     }
 }
 
@@ -287,7 +233,9 @@ async fn the_record_is_asked_where_the_remote_gives_no_commit_by_its_id() {
     let rewritten = town.member("nux", "main", &[&[("a", "pinned\n")]]);
     town.record(&rewritten);
     town.member("nux", "main", &[&[("a", "rewritten\n")]]);
-    let git = town.git_that("case $a in +[0-9a-f]*:refs/gastown/fetched/*) echo 'fatal: not our ref' >&2; exit 128;; esac").await;
+    let git = town
+        .git_that("case $a in +[0-9a-f]*:refs/gastown/fetched/*) echo 'fatal: not our ref' >&2; exit 128;; esac")
+        .await;
     let orders = town.test_orders("test", MergeStyle::Rebase, std::slice::from_ref(&rewritten));
 
     let report = build_with(&git, &orders).await;

@@ -2,20 +2,12 @@
 
 use std::fs;
 
-use gastown_wire::{
-    CandidateOutcome, Included, MAX_MEMBERS, Member, MergeStyle, QUEUE_REPORT_LIMIT, Report as _,
-};
+use gastown_wire::{CandidateOutcome, Included, MAX_MEMBERS, Member, MergeStyle, QUEUE_REPORT_LIMIT, Report as _};
 
 use crate::town::{LINES, Town, build};
 
 fn included(pairs: &[(usize, &str)]) -> Vec<Included> {
-    pairs
-        .iter()
-        .map(|(i, c)| Included {
-            i: *i,
-            c: (*c).into(),
-        })
-        .collect()
+    pairs.iter().map(|(i, c)| Included { i: *i, c: (*c).into() }).collect()
 }
 
 /// Two members of two and one commits that left main before somebody else pushed to it.
@@ -46,10 +38,7 @@ async fn rebased_members_lie_in_order_on_the_base_with_their_authors() {
 
     let report = &tested.report;
     assert_eq!(report.base, town.main());
-    assert_eq!(
-        town.remote_ref(&orders.candidate_ref).as_deref(),
-        Some(&*tested.commit)
-    );
+    assert_eq!(town.remote_ref(&orders.candidate_ref).as_deref(), Some(&*tested.commit));
     assert_eq!(town.tree(&tested.commit), tested.tree);
     let log = town.at_remote(&[
         "log",
@@ -57,33 +46,20 @@ async fn rebased_members_lie_in_order_on_the_base_with_their_authors() {
         "--format=%s|%an|%at|%P",
         &format!("{}..{}", report.base, tested.commit),
     ]);
-    let log: Vec<_> = log
-        .lines()
-        .map(|line| line.split('|').collect::<Vec<_>>())
-        .collect();
+    let log: Vec<_> = log.lines().map(|line| line.split('|').collect::<Vec<_>>()).collect();
     assert_eq!(
         log.iter().map(|l| l[0]).collect::<Vec<_>>(),
         ["nux 1", "nux 2", "slit 1"]
     );
-    assert!(
-        log.iter()
-            .all(|l| l[1] == "Furiosa" && l[2] == "1700000000"),
-        "{log:?}"
-    );
+    assert!(log.iter().all(|l| l[1] == "Furiosa" && l[2] == "1700000000"), "{log:?}");
     let nux_tip = town.at_remote(&["rev-parse", &format!("{}^", tested.commit)]);
-    assert_eq!(
-        report.included,
-        included(&[(0, &nux_tip), (1, &tested.commit)])
-    );
+    assert_eq!(report.included, included(&[(0, &nux_tip), (1, &tested.commit)]));
     assert_eq!((report.conflicts.len(), report.empty.len()), (0, 0));
     assert_eq!(
         town.show(&tested.commit, "a"),
         LINES.replace("two", "2").replace("nine", "9").trim_end()
     );
-    assert_eq!(
-        town.show(&tested.commit, "b"),
-        LINES.replace("five", "5").trim_end()
-    );
+    assert_eq!(town.show(&tested.commit, "b"), LINES.replace("five", "5").trim_end());
     assert_eq!(town.show(&tested.commit, "c"), "from outside");
     assert_eq!(town.main(), report.base, "building moves no branch");
 }
@@ -119,9 +95,7 @@ async fn a_merged_member_keeps_its_own_commits() {
     let town = Town::new();
     let members = two_behind(&town);
 
-    let tested = town
-        .built(&town.test_orders("test", MergeStyle::Merge, &members))
-        .await;
+    let tested = town.built(&town.test_orders("test", MergeStyle::Merge, &members)).await;
 
     let range = format!("{}..{}", tested.report.base, tested.commit);
     assert_eq!(
@@ -130,12 +104,7 @@ async fn a_merged_member_keeps_its_own_commits() {
     );
     assert_eq!(town.at_remote(&["rev-list", "--count", &range]), "5");
     for member in &members {
-        assert!(town.remote_agrees(&[
-            "merge-base",
-            "--is-ancestor",
-            &member.commit,
-            &tested.commit
-        ]));
+        assert!(town.remote_agrees(&["merge-base", "--is-ancestor", &member.commit, &tested.commit]));
     }
     assert_eq!(
         town.at_remote(&["rev-parse", &format!("{}^2", tested.commit)]),
@@ -153,11 +122,7 @@ async fn the_styles_agree_on_the_tree() {
         ("s", MergeStyle::Squash),
         ("m", MergeStyle::Merge),
     ] {
-        trees.push(
-            town.built(&town.test_orders(pod, style, &members))
-                .await
-                .tree,
-        );
+        trees.push(town.built(&town.test_orders(pod, style, &members)).await.tree);
     }
     assert!(trees.iter().all(|t| *t == trees[0]), "{trees:?}");
 }
@@ -188,11 +153,7 @@ async fn the_checkout_is_the_candidate_alone() {
     let inside = |args: &[&str]| town.at_desk(&[&["-C", &orders.paths.workspace], args].concat());
     assert_eq!(inside(&["rev-parse", "HEAD"]), tested.commit);
     assert_eq!(inside(&["status", "--porcelain"]), "");
-    assert_eq!(
-        inside(&["remote"]),
-        "",
-        "nothing in it says where it came from"
-    );
+    assert_eq!(inside(&["remote"]), "", "nothing in it says where it came from");
     let config = fs::read_to_string(checkout.join(".git/config")).unwrap();
     assert!(
         !config.contains("remote.git") && !config.contains("credential"),
@@ -203,22 +164,14 @@ async fn the_checkout_is_the_candidate_alone() {
         "it must not lean on the other repository"
     );
     fs::write(checkout.join("a"), "a test may write here").unwrap();
-    assert!(
-        fs::read_to_string(checkout.join("run.sh"))
-            .unwrap()
-            .starts_with("#!")
-    );
+    assert!(fs::read_to_string(checkout.join("run.sh")).unwrap().starts_with("#!"));
 }
 
 #[tokio::test]
 async fn a_member_that_conflicts_is_named_and_the_others_go_on() {
     let town = Town::new();
     let odd = "odd \"dir\"/lé\n🦀 name";
-    let first = town.member(
-        "nux",
-        "main",
-        &[&[("a", &LINES.replace("two", "2")), (odd, "mine\n")]],
-    );
+    let first = town.member("nux", "main", &[&[("a", &LINES.replace("two", "2")), (odd, "mine\n")]]);
     let second = town.member(
         "slit",
         "main",
@@ -235,12 +188,7 @@ async fn a_member_that_conflicts_is_named_and_the_others_go_on() {
         let tested = town.built(&orders).await;
 
         assert_eq!(
-            tested
-                .report
-                .included
-                .iter()
-                .map(|m| m.i)
-                .collect::<Vec<_>>(),
+            tested.report.included.iter().map(|m| m.i).collect::<Vec<_>>(),
             [0, 2],
             "{style:?}"
         );
@@ -249,10 +197,7 @@ async fn a_member_that_conflicts_is_named_and_the_others_go_on() {
         let mut paths = tested.report.conflicts[0].paths.clone();
         paths.sort();
         assert_eq!(paths, ["a", odd], "{style:?}");
-        assert_eq!(
-            town.show(&tested.commit, "a"),
-            LINES.replace("two", "2").trim_end()
-        );
+        assert_eq!(town.show(&tested.commit, "a"), LINES.replace("two", "2").trim_end());
     }
 }
 
@@ -270,15 +215,10 @@ async fn where_every_member_conflicts_there_is_nothing_to_test() {
 
     assert_eq!(report.outcome, CandidateOutcome::Nothing);
     assert_eq!(report.base, base);
-    assert_eq!(
-        report.conflicts.iter().map(|c| c.i).collect::<Vec<_>>(),
-        [0, 1]
-    );
+    assert_eq!(report.conflicts.iter().map(|c| c.i).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(town.remote_ref(&orders.candidate_ref), None);
     assert!(
-        !std::path::Path::new(&orders.paths.workspace)
-            .join("a")
-            .exists(),
+        !std::path::Path::new(&orders.paths.workspace).join("a").exists(),
         "no checkout, nothing to run"
     );
 }
@@ -302,10 +242,7 @@ async fn a_change_that_is_there_already_is_empty_and_not_tested_again() {
     }
     let orders = town.test_orders("none", MergeStyle::Squash, &[on_base, undone]);
     let report = build(&orders).await;
-    assert_eq!(
-        (report.outcome, report.empty),
-        (CandidateOutcome::Nothing, vec![0, 1])
-    );
+    assert_eq!((report.outcome, report.empty), (CandidateOutcome::Nothing, vec![0, 1]));
 }
 
 #[tokio::test]
@@ -319,9 +256,7 @@ async fn the_same_orders_give_the_same_commit_anywhere() {
         let mut orders = town.test_orders(&format!("first{n}"), style, &members);
         let first = town.built(&orders).await;
         orders.candidate_ref = Town::candidate_ref(100 + u64::try_from(n).unwrap());
-        orders.paths = town
-            .test_orders(&format!("second{n}"), style, &members)
-            .paths;
+        orders.paths = town.test_orders(&format!("second{n}"), style, &members).paths;
         let second = town.built(&orders).await;
         assert_eq!(first.commit, second.commit, "{style:?}");
     }
@@ -341,11 +276,7 @@ async fn a_pod_that_starts_again_in_its_volumes_ends_the_same() {
     let second = town.built(&orders).await;
 
     assert_eq!(first.report, second.report);
-    assert!(
-        !std::path::Path::new(&orders.paths.workspace)
-            .join("left-over")
-            .exists()
-    );
+    assert!(!std::path::Path::new(&orders.paths.workspace).join("left-over").exists());
 }
 
 #[tokio::test]
@@ -357,10 +288,7 @@ async fn a_candidate_that_somebody_swapped_is_replaced_by_what_was_recomputed() 
 
     let tested = town.built(&orders).await;
 
-    assert_eq!(
-        town.remote_ref(&orders.candidate_ref).as_deref(),
-        Some(&*tested.commit)
-    );
+    assert_eq!(town.remote_ref(&orders.candidate_ref).as_deref(), Some(&*tested.commit));
     assert_ne!(tested.commit, members[0].commit);
 }
 
@@ -392,10 +320,7 @@ async fn forty_members_fit_in_one_report() {
     members.insert(0, town.member("first", "main", &[&mine]));
     for n in members.len()..MAX_MEMBERS {
         let content = format!("{n}\n");
-        let other: Vec<_> = files
-            .iter()
-            .map(|f| (f.as_str(), content.as_str()))
-            .collect();
+        let other: Vec<_> = files.iter().map(|f| (f.as_str(), content.as_str())).collect();
         members.push(town.member(&format!("c{n}"), "main", &[&other]));
     }
     let mut orders = town.test_orders("test", MergeStyle::Rebase, &members);
@@ -409,9 +334,7 @@ async fn forty_members_fit_in_one_report() {
     assert_eq!((read.included.len(), read.conflicts.len()), (21, 19));
 
     orders.members.push(members[0].clone());
-    assert!(
-        matches!(build(&orders).await.outcome, CandidateOutcome::Config { reason } if reason == "BadOrders")
-    );
+    assert!(matches!(build(&orders).await.outcome, CandidateOutcome::Config { reason } if reason == "BadOrders"));
 }
 
 #[tokio::test]
@@ -425,9 +348,7 @@ async fn wrong_orders_and_wrong_remotes_have_their_reason() {
             (|o| o.remote.url.push_str("/nowhere")) as fn(&mut gastown_wire::TestOrders),
         ),
         ("BranchNotFound", |o| o.remote.branch = "trunk".into()),
-        ("BadOrders", |o| {
-            o.members[0].commit = "--upload-pack=touch x".into()
-        }),
+        ("BadOrders", |o| o.members[0].commit = "--upload-pack=touch x".into()),
         ("BadOrders", |o| o.candidate_ref = "refs/heads/main".into()),
         ("BadOrders", |o| {
             o.candidate_ref = "refs/gastown/candidates/other/7-1".into()
@@ -441,12 +362,7 @@ async fn wrong_orders_and_wrong_remotes_have_their_reason() {
         cases.push((reason, build(&orders).await.outcome));
     }
     for (reason, outcome) in cases {
-        assert_eq!(
-            outcome,
-            CandidateOutcome::Config {
-                reason: reason.into()
-            }
-        );
+        assert_eq!(outcome, CandidateOutcome::Config { reason: reason.into() });
     }
     assert_eq!(town.remote_ref(&good.candidate_ref), None);
 }

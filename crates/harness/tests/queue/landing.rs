@@ -5,10 +5,7 @@ use gastown_wire::{LandOrders, LandOutcome, MergeStyle, candidates_prefix};
 use crate::town::{LINES, RIG, Tested, Town, build, land_it, land_with};
 
 fn hook(town: &Town, name: &str, script: &str) {
-    town.write_program(
-        &format!("remote.git/hooks/{name}"),
-        &format!("#!/bin/sh\n{script}\n"),
-    );
+    town.write_program(&format!("remote.git/hooks/{name}"), &format!("#!/bin/sh\n{script}\n"));
 }
 
 /// Orders that must land nothing: main and the candidate stay as they are.
@@ -120,12 +117,7 @@ async fn a_branch_that_moves_between_the_look_and_the_push_is_stale() {
 
     let report = land_it(&orders).await;
 
-    assert_eq!(
-        report.outcome,
-        LandOutcome::Stale {
-            now: between.clone()
-        }
-    );
+    assert_eq!(report.outcome, LandOutcome::Stale { now: between.clone() });
     assert_eq!(town.main(), between);
     assert_ne!(town.main(), tested.commit);
 }
@@ -146,12 +138,7 @@ async fn a_branch_that_was_taken_back_after_the_look_is_stale_though_it_could_be
 
     let report = land_with(&git, &orders).await;
 
-    assert_eq!(
-        report.outcome,
-        LandOutcome::Stale {
-            now: before.clone()
-        }
-    );
+    assert_eq!(report.outcome, LandOutcome::Stale { now: before.clone() });
     assert_eq!(town.main(), before);
 }
 
@@ -165,10 +152,7 @@ async fn a_remote_that_goes_away_is_transient_and_nothing_is_claimed() {
 
     let report = land_with(&git, &orders).await;
 
-    assert_eq!(
-        (report.outcome, report.commit.as_str()),
-        (LandOutcome::Transient, "")
-    );
+    assert_eq!((report.outcome, report.commit.as_str()), (LandOutcome::Transient, ""));
     assert_ne!(town.main(), orders.candidate);
 }
 
@@ -186,10 +170,7 @@ async fn a_swapped_candidate_does_not_land() {
 
     town.at_remote(&["update-ref", "-d", &orders.candidate_ref]);
     assert!(
-        matches!(
-            expect_untouched(&town, &orders).await,
-            LandOutcome::Mismatch { .. }
-        ),
+        matches!(expect_untouched(&town, &orders).await, LandOutcome::Mismatch { .. }),
         "gone is no better"
     );
 }
@@ -214,9 +195,7 @@ async fn a_candidate_that_does_not_stand_on_the_base_does_not_land() {
     let other = town.outsider("c", "elsewhere\n");
     tested.report.base = other;
 
-    let LandOutcome::Mismatch { why } =
-        expect_untouched(&town, &town.land_orders("land", &tested)).await
-    else {
+    let LandOutcome::Mismatch { why } = expect_untouched(&town, &town.land_orders("land", &tested)).await else {
         panic!("main would have lost a commit");
     };
     assert!(why.contains("base"), "{why}");
@@ -318,11 +297,7 @@ async fn nothing_that_lands_moves_main_backwards() {
     let town = Town::new();
     let mut values = vec![town.main()];
     for n in 0..3 {
-        let member = town.member(
-            &format!("p{n}"),
-            &values[0],
-            &[&[(&format!("f{n}"), "x\n")]],
-        );
+        let member = town.member(&format!("p{n}"), &values[0], &[&[(&format!("f{n}"), "x\n")]]);
         let tested = town
             .built(&town.test_orders(&format!("test{n}"), MergeStyle::Rebase, &[member]))
             .await;
@@ -355,17 +330,13 @@ async fn wrong_orders_and_wrong_remotes_have_their_reason() {
         ("BranchNotFound", |o| o.remote.branch = "trunk".into()),
         ("BadOrders", |o| o.candidate = "HEAD".into()),
         ("BadOrders", |o| o.rig.clear()),
-        ("BadOrders", |o| {
-            o.candidate_ref = "refs/heads/polecat/nux".into()
-        }),
+        ("BadOrders", |o| o.candidate_ref = "refs/heads/polecat/nux".into()),
     ] {
         let mut orders = good.clone();
         change(&mut orders);
         assert_eq!(
             expect_untouched(&town, &orders).await,
-            LandOutcome::Config {
-                reason: reason.into()
-            }
+            LandOutcome::Config { reason: reason.into() }
         );
     }
 }
@@ -380,8 +351,5 @@ async fn a_candidate_of_one_batch_is_not_touched_by_the_build_of_another() {
 
     build(&other).await;
 
-    assert_eq!(
-        town.remote_ref(&Town::candidate_ref(7)),
-        Some(tested.commit)
-    );
+    assert_eq!(town.remote_ref(&Town::candidate_ref(7)), Some(tested.commit));
 }

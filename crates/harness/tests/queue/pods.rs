@@ -3,18 +3,15 @@
 use std::{fs, path::Path};
 
 use gastown_wire::{
-    CandidateOutcome, CandidateReport, LandOutcome, LandReport, MergeStyle, ORDERS_ENV, Orders,
-    Report, TERMINATION_ENV, exit,
+    CandidateOutcome, CandidateReport, LandOutcome, LandReport, MergeStyle, ORDERS_ENV, Orders, Report,
+    TERMINATION_ENV, exit,
 };
 
 use crate::town::{Tested, Town};
 
 fn start<R: Report>(step: &str, orders: &Orders, at: &Path) -> (Option<i32>, R) {
     let message = at.join(format!("{step}-message"));
-    #[expect(
-        clippy::disallowed_types,
-        reason = "the program under test is a process"
-    )]
+    #[expect(clippy::disallowed_types, reason = "the program under test is a process")]
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_gastown-harness"))
         .arg(step)
         .env(ORDERS_ENV, serde_json::to_string(orders).unwrap())
@@ -35,21 +32,13 @@ fn a_test_pod_and_a_land_pod_leave_their_reports() {
     let member = town.member("nux", "main", &[&[("a", "1\n")]]);
     let orders = town.test_orders("test", MergeStyle::Rebase, &[member]);
 
-    let (code, report) = start::<CandidateReport>(
-        "candidate",
-        &Orders::Test(Box::new(orders)),
-        &town.path("."),
-    );
+    let (code, report) = start::<CandidateReport>("candidate", &Orders::Test(Box::new(orders)), &town.path("."));
     let CandidateOutcome::Built { commit, tree } = report.outcome.clone() else {
         panic!("{report:?}");
     };
     assert_eq!(code, Some(0));
 
-    let tested = Tested {
-        commit,
-        tree,
-        report,
-    };
+    let tested = Tested { commit, tree, report };
     let land = Orders::Land(Box::new(town.land_orders("land", &tested)));
     let (code, report) = start::<LandReport>("land", &land, &town.path("."));
     assert_eq!((code, report.outcome), (Some(0), LandOutcome::Landed));
@@ -70,11 +59,8 @@ fn a_test_container_never_starts_without_a_candidate() {
         |o| o.remote.branch = "trunk".into(),
     ] {
         change(&mut orders);
-        let (code, report) = start::<CandidateReport>(
-            "candidate",
-            &Orders::Test(Box::new(orders.clone())),
-            &town.path("."),
-        );
+        let (code, report) =
+            start::<CandidateReport>("candidate", &Orders::Test(Box::new(orders.clone())), &town.path("."));
         codes.push((code.unwrap(), report.outcome));
     }
     assert_eq!(

@@ -10,8 +10,8 @@ use std::{
 use gastown_git::Git;
 use gastown_harness::{candidate, land};
 use gastown_wire::{
-    CandidateOutcome, CandidateReport, LandOrders, LandReport, Member, MergeStyle, Pace, Paths,
-    RemoteOrders, TestOrders, VERSION, candidates_prefix, record_ref,
+    CandidateOutcome, CandidateReport, LandOrders, LandReport, Member, MergeStyle, Pace, Paths, RemoteOrders,
+    TestOrders, VERSION, candidates_prefix, record_ref,
 };
 
 pub(super) const RIG: &str = "parts";
@@ -29,15 +29,7 @@ impl Town {
         let town = Self {
             dir: tempfile::tempdir().unwrap(),
         };
-        town.git(&[
-            "init",
-            "-q",
-            "--bare",
-            "--template=",
-            "-b",
-            "main",
-            "remote.git",
-        ]);
+        town.git(&["init", "-q", "--bare", "--template=", "-b", "main", "remote.git"]);
         town.git(&["clone", "-q", "--template=", "remote.git", "desk"]);
         town.at_desk(&["checkout", "-q", "-b", "main"]);
         town.write("a", LINES);
@@ -77,12 +69,7 @@ impl Town {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(stdin.as_bytes())
-            .unwrap();
+        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     }
 
@@ -91,11 +78,7 @@ impl Town {
     pub(super) fn write_program(&self, name: &str, script: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let put = [
-            "-c",
-            "cat > \"$0\" && chmod 755 \"$0\"",
-            path.to_str().unwrap(),
-        ];
+        let put = ["-c", "cat > \"$0\" && chmod 755 \"$0\"", path.to_str().unwrap()];
         let out = Self::run_program("sh", self.dir.path(), &put, script);
         assert!(out.status.success(), "{out:?}");
         path
@@ -108,9 +91,7 @@ impl Town {
             "git {args:?}: {}",
             String::from_utf8_lossy(&out.stderr)
         );
-        String::from_utf8_lossy(&out.stdout)
-            .trim_end_matches('\n')
-            .to_owned()
+        String::from_utf8_lossy(&out.stdout).trim_end_matches('\n').to_owned()
     }
 
     fn git(&self, args: &[&str]) -> String {
@@ -134,9 +115,7 @@ impl Town {
 
     /// Whether git at the remote says yes.
     pub(super) fn remote_agrees(&self, args: &[&str]) -> bool {
-        Self::run_git(&self.path("remote.git"), args, "")
-            .status
-            .success()
+        Self::run_git(&self.path("remote.git"), args, "").status.success()
     }
 
     pub(super) fn write(&self, file: &str, content: &str) {
@@ -174,13 +153,7 @@ impl Town {
     /// Pushes what is checked out as the branch of `name`.
     pub(super) fn offer(&self, name: &str) -> Member {
         let branch = format!("polecat/{name}");
-        self.at_desk(&[
-            "push",
-            "-q",
-            "--force",
-            "origin",
-            &format!("HEAD:refs/heads/{branch}"),
-        ]);
+        self.at_desk(&["push", "-q", "--force", "origin", &format!("HEAD:refs/heads/{branch}")]);
         Member {
             polecat: format!("default/{name}"),
             uid: format!("uid-{name}"),
@@ -211,11 +184,8 @@ impl Town {
 
     pub(super) fn remote_ref(&self, name: &str) -> Option<String> {
         let refs = self.at_remote(&["for-each-ref", "--format=%(objectname) %(refname)"]);
-        refs.lines().find_map(|line| {
-            line.strip_suffix(name)?
-                .strip_suffix(' ')
-                .map(str::to_owned)
-        })
+        refs.lines()
+            .find_map(|line| line.strip_suffix(name)?.strip_suffix(' ').map(str::to_owned))
     }
 
     /// The content of a file in a commit that the remote has.
@@ -251,12 +221,7 @@ impl Town {
     }
 
     /// Orders of a fresh test pod.
-    pub(super) fn test_orders(
-        &self,
-        pod: &str,
-        style: MergeStyle,
-        members: &[Member],
-    ) -> TestOrders {
+    pub(super) fn test_orders(&self, pod: &str, style: MergeStyle, members: &[Member]) -> TestOrders {
         TestOrders {
             version: VERSION,
             rig: RIG.into(),
@@ -293,11 +258,7 @@ impl Town {
         let CandidateOutcome::Built { commit, tree } = report.outcome.clone() else {
             panic!("no candidate: {report:?}");
         };
-        Tested {
-            commit,
-            tree,
-            report,
-        }
+        Tested { commit, tree, report }
     }
 
     /// A candidate with one change to `a`, ready to land.

@@ -39,8 +39,7 @@ pub(crate) fn try_git(dir: &Path, args: &[&str]) -> (bool, String) {
         ])
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&out.stdout).trim().to_owned()
-        + String::from_utf8_lossy(&out.stderr).trim_end();
+    let text = String::from_utf8_lossy(&out.stdout).trim().to_owned() + String::from_utf8_lossy(&out.stderr).trim_end();
     (out.status.success(), text.trim_end().to_owned())
 }
 
@@ -63,10 +62,7 @@ impl Town {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let remote = dir.path().join("origin.git");
-        git(
-            dir.path(),
-            &["init", "-q", "--bare", "-b", "main", "origin.git"],
-        );
+        git(dir.path(), &["init", "-q", "--bare", "-b", "main", "origin.git"]);
         let town = Self { dir, remote };
         town.land(
             "start",
@@ -90,9 +86,7 @@ impl Town {
         let dir = scratch.path();
         git(dir, &["init", "-q", "-b", "scratch"]);
         let remote = self.remote.display().to_string();
-        if try_git(dir, &["fetch", "-q", &remote, branch]).0
-            || try_git(dir, &["fetch", "-q", &remote, "main"]).0
-        {
+        if try_git(dir, &["fetch", "-q", &remote, branch]).0 || try_git(dir, &["fetch", "-q", &remote, "main"]).0 {
             git(dir, &["reset", "-q", "--hard", "FETCH_HEAD"]);
         }
         for (name, content) in files {
@@ -100,10 +94,7 @@ impl Town {
         }
         git(dir, &["add", "-A"]);
         git(dir, &["commit", "-q", "-m", message]);
-        git(
-            dir,
-            &["push", "-q", &remote, &format!("HEAD:refs/heads/{branch}")],
-        );
+        git(dir, &["push", "-q", &remote, &format!("HEAD:refs/heads/{branch}")]);
         git(dir, &["rev-parse", "HEAD"])
     }
 
@@ -127,11 +118,7 @@ impl Town {
 
     /// Whether the record keeps a commit alive.
     pub(crate) fn record_reaches(&self, commit: &str) -> bool {
-        try_git(
-            &self.remote,
-            &["merge-base", "--is-ancestor", commit, &record_ref(UID)],
-        )
-        .0
+        try_git(&self.remote, &["merge-base", "--is-ancestor", commit, &record_ref(UID)]).0
     }
 
     pub(crate) fn refs(&self) -> String {
@@ -308,11 +295,7 @@ impl Up<'_> {
     /// Waits for both.
     pub(crate) fn codes(mut self) -> (i32, i32, Result<CourierReport, ReportError>) {
         let (run, courier) = (end(&mut self.run), end(&mut self.courier));
-        (
-            run,
-            courier,
-            CourierReport::decode(&self.pod.read("courier.report")),
-        )
+        (run, courier, CourierReport::decode(&self.pod.read("courier.report")))
     }
 
     /// The node dies: nothing ends in order.

@@ -64,28 +64,15 @@ impl NodeLogs {
     }
 
     /// Makes the folder of a pod.
-    pub(crate) fn prepare(
-        &self,
-        pod: &PodName,
-        containers: Vec<String>,
-        default: Option<String>,
-    ) -> io::Result<()> {
+    pub(crate) fn prepare(&self, pod: &PodName, containers: Vec<String>, default: Option<String>) -> io::Result<()> {
         let dir = self.root.join(pod.folder());
         fs::create_dir_all(&dir)?;
-        let index = PodIndex {
-            containers,
-            default,
-        };
+        let index = PodIndex { containers, default };
         fs::write(dir.join(INDEX), serde_json::to_vec(&index)?)
     }
 
     /// Begins the log of one run of a container.
-    pub(crate) fn writer(
-        &self,
-        pod: &PodName,
-        container: &str,
-        restart: i32,
-    ) -> io::Result<LogWriter> {
+    pub(crate) fn writer(&self, pod: &PodName, container: &str, restart: i32) -> io::Result<LogWriter> {
         let dir = self.root.join(pod.folder()).join(container);
         fs::create_dir_all(&dir)?;
         let path = dir.join(format!("{restart}.log"));

@@ -156,9 +156,7 @@ impl NodeLogs {
     /// The folder of the pod asked for: of this UID, or the newest of this name.
     fn folder(&self, query: &LogQuery) -> Option<PathBuf> {
         if let Some(uid) = &query.uid {
-            let dir = self
-                .root
-                .join(format!("{}_{}_{uid}", query.namespace, query.pod));
+            let dir = self.root.join(format!("{}_{}_{uid}", query.namespace, query.pod));
             return dir.is_dir().then_some(dir);
         }
         let prefix = format!("{}_{}_", query.namespace, query.pod);
@@ -170,11 +168,7 @@ impl NodeLogs {
         fs::read_dir(&self.root)
             .ok()?
             .flatten()
-            .filter(|e| {
-                e.file_name()
-                    .to_str()
-                    .is_some_and(|n| n.starts_with(&prefix))
-            })
+            .filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with(&prefix)))
             .map(|e| e.path())
             .max_by_key(|path| created(path))
     }
@@ -197,8 +191,7 @@ fn container(query: &LogQuery, dir: &Path) -> Result<String, LogsError> {
     }
     match index {
         Some(PodIndex {
-            default: Some(name),
-            ..
+            default: Some(name), ..
         }) => Ok(name),
         Some(PodIndex { containers, .. }) => match containers.as_slice() {
             [only] => Ok(only.clone()),

@@ -133,9 +133,7 @@ fn the_last_output_is_short_and_whole_characters() {
     let last = last_output(writer.path());
     assert_eq!(last.lines().count(), 80);
     assert!(last.ends_with("line 199 é\n"));
-    writer
-        .write(Output::Stdout, "é".repeat(3000).as_bytes())
-        .unwrap();
+    writer.write(Output::Stdout, "é".repeat(3000).as_bytes()).unwrap();
     writer.write(Output::Stdout, b"\n").unwrap();
     assert!((2040..=2048).contains(&last_output(writer.path()).len()));
     drop(dir);

@@ -115,8 +115,7 @@ impl PodActor {
             let next = self.slots.iter().position(|s| s.init && !s.succeeded());
             if let Some(index) = next {
                 let failed = |s: &Slot| s.terminated().is_some_and(|e| e.code != 0);
-                let given_up = self.slots.get(index).is_some_and(failed)
-                    && self.policy == RestartPolicy::Never;
+                let given_up = self.slots.get(index).is_some_and(failed) && self.policy == RestartPolicy::Never;
                 if !given_up {
                     self.start(index, now, &volumes);
                 }

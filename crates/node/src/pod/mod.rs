@@ -191,18 +191,10 @@ impl PodActor {
         let names = self.slots.iter().map(|s| s.spec.name.clone()).collect();
         let annotations = self.pod.metadata.annotations.as_ref();
         let default = annotations.and_then(|a| a.get("kubectl.kubernetes.io/default-container"));
-        if let Err(error) = self
-            .shared
-            .logs
-            .prepare(&self.name, names, default.cloned())
-        {
+        if let Err(error) = self.shared.logs.prepare(&self.name, names, default.cloned()) {
             tracing::warn!(%error, pod = self.name.name, "the folder of a pod's logs");
         }
-        let mut images: Vec<&str> = self
-            .slots
-            .iter()
-            .filter_map(|s| s.spec.image.as_deref())
-            .collect();
+        let mut images: Vec<&str> = self.slots.iter().filter_map(|s| s.spec.image.as_deref()).collect();
         images.sort_unstable();
         images.dedup();
         if !images.is_empty() {
@@ -234,12 +226,7 @@ impl PodActor {
     }
 
     async fn see(&mut self, pod: Arc<Pod>) {
-        let fields = |pod: &Pod| {
-            (
-                pod.metadata.labels.clone(),
-                pod.metadata.annotations.clone(),
-            )
-        };
+        let fields = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
         let changed = fields(&pod) != fields(&self.pod);
         self.pod = pod;
         if changed && matches!(self.volumes, VolumeState::Made(_)) {
@@ -333,8 +320,8 @@ impl PodActor {
             return;
         }
         let starting = |s: &Slot| s.run.as_ref().is_some_and(|r| r.process.is_none());
-        let unsettled = matches!(self.volumes, VolumeState::Making)
-            || (self.stop.is_none() && self.slots.iter().any(starting));
+        let unsettled =
+            matches!(self.volumes, VolumeState::Making) || (self.stop.is_none() && self.slots.iter().any(starting));
         if unsettled && *self.report_at.get_or_insert(now + SETTLE) > now {
             return;
         }

@@ -121,10 +121,7 @@ impl Town {
             "spec": spec,
         });
         let pod: Pod = serde_json::from_value(object).unwrap();
-        self.pods()
-            .create(&PostParams::default(), &pod)
-            .await
-            .unwrap()
+        self.pods().create(&PostParams::default(), &pod).await.unwrap()
     }
 
     /// Waits until the pod is as wanted.
@@ -151,10 +148,7 @@ impl Town {
     }
 
     pub(crate) async fn delete(&self, name: &str) {
-        self.pods()
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
+        self.pods().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     pub(crate) async fn log(&self, pod: &str, container: &str) -> String {
@@ -225,10 +219,7 @@ pub(crate) async fn until_file(path: &std::path::Path, wanted: impl Fn(&str) -> 
 }
 
 pub(crate) fn phase_of(pod: &Pod) -> &str {
-    pod.status
-        .as_ref()
-        .and_then(|s| s.phase.as_deref())
-        .unwrap_or_default()
+    pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or_default()
 }
 
 pub(crate) fn container<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStatus {
@@ -249,11 +240,7 @@ pub(crate) fn ended<'a>(pod: &'a Pod, name: &str) -> &'a ContainerStateTerminate
 
 pub(crate) fn waiting(pod: &Pod, name: &str) -> Option<String> {
     let status = pod.status.as_ref()?;
-    let found = status
-        .container_statuses
-        .iter()
-        .flatten()
-        .find(|c| c.name == name)?;
+    let found = status.container_statuses.iter().flatten().find(|c| c.name == name)?;
     found.state.as_ref()?.waiting.as_ref()?.reason.clone()
 }
 

@@ -42,12 +42,7 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    pub(crate) fn new(
-        client: Client,
-        leader: watch::Receiver<bool>,
-        metrics: Arc<Metrics>,
-        at_once: usize,
-    ) -> Self {
+    pub(crate) fn new(client: Client, leader: watch::Receiver<bool>, metrics: Arc<Metrics>, at_once: usize) -> Self {
         Self {
             client,
             leader,
@@ -70,8 +65,7 @@ impl Applier {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unknown,
         };
-        self.metrics
-            .write(verb(&action), action.key().kind, &outcome);
+        self.metrics.write(verb(&action), action.key().kind, &outcome);
         match &outcome {
             Outcome::Denied { why } => {
                 tracing::warn!(object = %action.key(), why, "a write was refused")
@@ -81,13 +75,7 @@ impl Applier {
                 tracing::debug!(object = %action.key(), outcome = ?other, "a write did not go through")
             }
         }
-        if let (
-            Action::Publish {
-                key, uid, notices, ..
-            },
-            Outcome::Done { .. },
-        ) = (&action, &outcome)
-        {
+        if let (Action::Publish { key, uid, notices, .. }, Outcome::Done { .. }) = (&action, &outcome) {
             self.tell(key, uid, notices);
         }
         Applied { action, outcome }
@@ -96,12 +84,8 @@ impl Applier {
     async fn write(&self, action: &Action) -> Outcome {
         match action {
             Action::Create { blueprint, .. } => self.create(blueprint).await,
-            Action::Delete {
-                key, uid, grace, ..
-            } => self.delete(key, uid, *grace).await,
-            Action::Publish {
-                key, rev, from, to, ..
-            } => self.publish(key, *rev, from, to).await,
+            Action::Delete { key, uid, grace, .. } => self.delete(key, uid, *grace).await,
+            Action::Publish { key, rev, from, to, .. } => self.publish(key, *rev, from, to).await,
             Action::Release { key, rev, keep, .. } => self.release(key, *rev, keep).await,
         }
     }
@@ -115,9 +99,7 @@ impl Applier {
         let api = api_of(&self.client, key);
         match api.create(&PostParams::default(), &object).await {
             Ok(made) => done(&made),
-            Err(kube::Error::Api(s)) if s.code == 409 && s.reason == "AlreadyExists" => {
-                existing(&api, key).await
-            }
+            Err(kube::Error::Api(s)) if s.code == 409 && s.reason == "AlreadyExists" => existing(&api, key).await,
             Err(kube::Error::Api(s)) if s.code == 404 => Outcome::Denied { why: s.message },
             Err(e) => refusal(e),
         }
@@ -174,10 +156,7 @@ impl Applier {
         for notice in notices {
             let (client, event) = (self.client.clone(), events::event(key, uid, notice));
             tokio::spawn(async move {
-                let api = Api::namespaced(
-                    client,
-                    event.metadata.namespace.as_deref().unwrap_or("default"),
-                );
+                let api = Api::namespaced(client, event.metadata.namespace.as_deref().unwrap_or("default"));
                 if let Err(e) = api.create(&PostParams::default(), &event).await {
                     tracing::debug!(error = %e, "an event was not accepted");
                 }

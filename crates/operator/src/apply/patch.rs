@@ -64,8 +64,7 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_sent_and_what_is_gone_is_null() {
-        let from =
-            json!({"phase": "Working", "podName": "p", "sums": {"a": 1, "b": 2}, "list": [1, 2]});
+        let from = json!({"phase": "Working", "podName": "p", "sums": {"a": 1, "b": 2}, "list": [1, 2]});
         let to = json!({"phase": "Done", "sums": {"a": 1, "c": 3}, "list": [1], "branch": "x"});
         assert_eq!(
             difference(&from, &to),
@@ -76,7 +75,10 @@ mod tests {
     #[test]
     fn the_first_write_says_everything_also_what_is_zero() {
         let from = Status::Rig(Box::default());
-        let to = gastown_api::RigStatus { message: Some("new".into()), ..Default::default() };
+        let to = gastown_api::RigStatus {
+            message: Some("new".into()),
+            ..Default::default()
+        };
         let patch = super::status(&from, &Status::Rig(Box::new(to)), Rev(7)).unwrap();
         assert_eq!(patch["status"]["phase"], "Initializing");
         assert_eq!(patch["status"]["polecatCount"], 0);

@@ -48,31 +48,15 @@ pub(crate) fn watched() -> Vec<Watched> {
     };
     vec![
         ours(Kind::Rig, ApiResource::erase::<gastown_api::Rig>(&())),
-        ours(
-            Kind::Polecat,
-            ApiResource::erase::<gastown_api::Polecat>(&()),
-        ),
+        ours(Kind::Polecat, ApiResource::erase::<gastown_api::Polecat>(&())),
         ours(Kind::Convoy, ApiResource::erase::<gastown_api::Convoy>(&())),
-        ours(
-            Kind::Witness,
-            ApiResource::erase::<gastown_api::Witness>(&()),
-        ),
-        ours(
-            Kind::Refinery,
-            ApiResource::erase::<gastown_api::Refinery>(&()),
-        ),
-        ours(
-            Kind::BeadStore,
-            ApiResource::erase::<gastown_api::BeadStore>(&()),
-        ),
+        ours(Kind::Witness, ApiResource::erase::<gastown_api::Witness>(&())),
+        ours(Kind::Refinery, ApiResource::erase::<gastown_api::Refinery>(&())),
+        ours(Kind::BeadStore, ApiResource::erase::<gastown_api::BeadStore>(&())),
         Watched {
             kind: Kind::Pod,
             resource: ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()),
-            selector: Some(format!(
-                "{}={}",
-                labels::MANAGED_BY,
-                labels::MANAGED_BY_VALUE
-            )),
+            selector: Some(format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE)),
         },
     ]
 }
@@ -195,8 +179,8 @@ impl Follower {
                         keys,
                         rev: rows::rev(&rev),
                     };
-                    let told = self.send(listed).await.is_ok()
-                        && self.out.send(News::Synced(self.watched.kind)).await.is_ok();
+                    let told =
+                        self.send(listed).await.is_ok() && self.out.send(News::Synced(self.watched.kind)).await.is_ok();
                     return Ok(told.then_some(rev));
                 }
             }
@@ -250,10 +234,7 @@ impl Follower {
     }
 
     async fn send(&self, fact: Fact) -> Result<(), ()> {
-        self.out
-            .send(News::Fact(Box::new(fact)))
-            .await
-            .map_err(|_| ())
+        self.out.send(News::Fact(Box::new(fact))).await.map_err(|_| ())
     }
 }
 
@@ -318,11 +299,5 @@ pub(crate) fn api_of(client: &Client, key: &Key) -> Api<DynamicObject> {
 
 /// A revision as rules order it.
 pub(crate) fn rev_of(object: &impl Resource) -> Rev {
-    rows::rev(
-        object
-            .meta()
-            .resource_version
-            .as_deref()
-            .unwrap_or_default(),
-    )
+    rows::rev(object.meta().resource_version.as_deref().unwrap_or_default())
 }

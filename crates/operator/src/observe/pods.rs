@@ -88,17 +88,10 @@ impl From<Terminated> for Ended {
 fn container(c: Container, init: bool) -> ContainerRow {
     let state = match c.state {
         State {
-            terminated: Some(t),
-            ..
+            terminated: Some(t), ..
         } => ContainerState::Ended(t.into()),
-        State {
-            running: Some(r), ..
-        } => ContainerState::Running {
-            since: r.started_at,
-        },
-        State {
-            waiting: Some(w), ..
-        } => ContainerState::Waiting {
+        State { running: Some(r), .. } => ContainerState::Running { since: r.started_at },
+        State { waiting: Some(w), .. } => ContainerState::Waiting {
             reason: w.reason,
             message: w.message,
         },
@@ -127,15 +120,8 @@ fn phase(text: &str) -> PodPhase {
     }
 }
 
-fn part<T: serde::de::DeserializeOwned + Default>(
-    data: &mut serde_json::Value,
-    name: &str,
-) -> Result<T, String> {
-    match data
-        .get_mut(name)
-        .map(serde_json::Value::take)
-        .filter(|v| !v.is_null())
-    {
+fn part<T: serde::de::DeserializeOwned + Default>(data: &mut serde_json::Value, name: &str) -> Result<T, String> {
+    match data.get_mut(name).map(serde_json::Value::take).filter(|v| !v.is_null()) {
         None => Ok(T::default()),
         Some(value) => serde_json::from_value(value).map_err(|e| format!("{name}: {e}")),
     }
@@ -158,26 +144,14 @@ pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
         Some("test") => PodRole::Test,
         Some("land") => PodRole::Land,
         other => {
-            return Err(format!(
-                "label {}={other:?} is not polecat, test or land",
-                labels::ROLE
-            ));
+            return Err(format!("label {}={other:?} is not polecat, test or land", labels::ROLE));
         }
     };
     let spec: Spec = part(&mut object.data, "spec")?;
     let status: Status = part(&mut object.data, "status")?;
     let annotation = |name: &str| meta.annotations.get(name);
-    let number = |name: &str| {
-        annotation(name)
-            .and_then(|v| v.parse().ok())
-            .unwrap_or_default()
-    };
-    let condition = |kind: &str, value: &str| {
-        status
-            .conditions
-            .iter()
-            .find(|c| c.r#type == kind && c.status == value)
-    };
+    let number = |name: &str| annotation(name).and_then(|v| v.parse().ok()).unwrap_or_default();
+    let condition = |kind: &str, value: &str| status.conditions.iter().find(|c| c.r#type == kind && c.status == value);
     let rig = annotation(labels::RIG)
         .or_else(|| meta.labels.get(labels::RIG))
         .cloned()
@@ -216,12 +190,7 @@ pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
             .init_container_statuses
             .into_iter()
             .map(|c| container(c, true))
-            .chain(
-                status
-                    .container_statuses
-                    .into_iter()
-                    .map(|c| container(c, false)),
-            )
+            .chain(status.container_statuses.into_iter().map(|c| container(c, false)))
             .collect(),
         meta,
     })
@@ -267,19 +236,11 @@ mod tests {
             (PodRole::Polecat, "parts", 2, 3)
         );
         assert_eq!(row.owner, Some(Uid("owner".into())));
-        assert_eq!(
-            (row.phase, row.node.as_deref()),
-            (PodPhase::Running, Some("n1"))
-        );
+        assert_eq!((row.phase, row.node.as_deref()), (PodPhase::Running, Some("n1")));
         assert_eq!(row.disrupted.as_deref(), Some("EvictionByEvictionAPI"));
         let agent = row.container("agent").unwrap();
-        assert_eq!(
-            (agent.restarts, agent.last.as_ref().unwrap().exit),
-            (2, 137)
-        );
-        assert!(
-            matches!(&row.container("clone").unwrap().state, ContainerState::Ended(e) if e.message == "m")
-        );
+        assert_eq!((agent.restarts, agent.last.as_ref().unwrap().exit), (2, 137));
+        assert!(matches!(&row.container("clone").unwrap().state, ContainerState::Ended(e) if e.message == "m"));
         assert!(
             matches!(&row.container("courier").unwrap().state, ContainerState::Waiting { reason, .. } if reason == "ImagePullBackOff")
         );
@@ -291,10 +252,7 @@ mod tests {
 
     #[test]
     fn a_pod_without_status_is_pending_and_one_of_no_role_of_ours_is_malformed() {
-        assert_eq!(
-            pod_row(pod("polecat", json!(null))).unwrap().phase,
-            PodPhase::Pending
-        );
+        assert_eq!(pod_row(pod("polecat", json!(null))).unwrap().phase, PodPhase::Pending);
         assert!(
             pod_row(pod("mayor", json!({})))
                 .unwrap_err()

@@ -58,11 +58,7 @@ where
 {
     let meta = meta(kind, &object.metadata);
     let mut data = object.data;
-    let mut part = |name: &str| {
-        data.get_mut(name)
-            .map(serde_json::Value::take)
-            .filter(|v| !v.is_null())
-    };
+    let mut part = |name: &str| data.get_mut(name).map(serde_json::Value::take).filter(|v| !v.is_null());
     let spec = part("spec").unwrap_or_else(|| serde_json::json!({}));
     let spec = serde_json::from_value(spec).map_err(|e| format!("spec: {e}"))?;
     let status = match part("status") {

@@ -40,11 +40,7 @@ pub(crate) fn object(blueprint: &Blueprint) -> Result<DynamicObject, serde_json:
                     name: Some(t.key.name.clone()),
                     namespace: Some(t.key.namespace.clone()),
                     labels: Some(parts::managed_by()),
-                    owner_references: Some(vec![owner_reference(
-                        Kind::Polecat,
-                        &t.owner.0,
-                        &t.owner.1.0,
-                    )]),
+                    owner_references: Some(vec![owner_reference(Kind::Polecat, &t.owner.0, &t.owner.1.0)]),
                     ..ObjectMeta::default()
                 },
                 data: Some(t.texts.clone()),
@@ -158,11 +154,7 @@ mod tests {
     fn polecat_pod() -> PolecatPod {
         let mut common = common("polecat-nux", Kind::Polecat);
         common.credentials.claude = Some("claude-creds".into());
-        common.credentials.api_key = Some((
-            "keys".into(),
-            "anthropic".into(),
-            "ANTHROPIC_API_KEY".into(),
-        ));
+        common.credentials.api_key = Some(("keys".into(), "anthropic".into(), "ANTHROPIC_API_KEY".into()));
         PolecatPod {
             common,
             orders: wire::PolecatOrders {
@@ -209,10 +201,7 @@ mod tests {
                 ..wire::LandOrders::default()
             },
         };
-        insta::assert_json_snapshot!(
-            "polecat",
-            pod_manifest(&Blueprint::PolecatPod(polecat_pod())).unwrap()
-        );
+        insta::assert_json_snapshot!("polecat", pod_manifest(&Blueprint::PolecatPod(polecat_pod())).unwrap());
         insta::assert_json_snapshot!("test", pod_manifest(&Blueprint::TestPod(test)).unwrap());
         insta::assert_json_snapshot!("land", pod_manifest(&Blueprint::LandPod(land)).unwrap());
     }
@@ -237,9 +226,7 @@ mod tests {
                 .iter()
                 .filter_map(|e| e["name"].as_str())
                 .collect();
-            let speaks_git = mounts.contains(&"git")
-                || mounts.contains(&"remote")
-                || mounts.contains(&"courier");
+            let speaks_git = mounts.contains(&"git") || mounts.contains(&"remote") || mounts.contains(&"courier");
             let knows_model = mounts.contains(&"claude") || env.contains(&"ANTHROPIC_API_KEY");
             assert_eq!(speaks_git, name != "claude", "{name} mounts {mounts:?}");
             assert_eq!(
@@ -273,10 +260,7 @@ mod tests {
         let mut blueprint = polecat_pod();
         blueprint.env = vec![parts::env("HTTPS_PROXY", "mine")];
         blueprint.common.template = Some(gastown_api::PodTemplate {
-            env: Some(vec![
-                parts::env("HTTPS_PROXY", "rig"),
-                parts::env("NO_PROXY", "local"),
-            ]),
+            env: Some(vec![parts::env("HTTPS_PROXY", "rig"), parts::env("NO_PROXY", "local")]),
             run_as_user: Some(1000),
             priority_class_name: Some("low".into()),
             labels: Some(
@@ -296,10 +280,7 @@ mod tests {
         );
         assert_eq!(pod["spec"]["securityContext"]["fsGroup"], 1000);
         assert_eq!(pod["spec"]["priorityClassName"], "low");
-        let agent = containers(&pod)
-            .into_iter()
-            .find(|c| c["name"] == "claude")
-            .unwrap();
+        let agent = containers(&pod).into_iter().find(|c| c["name"] == "claude").unwrap();
         let value = |name: &str| {
             let all = agent["env"].as_array().unwrap();
             let found: Vec<_> = all.iter().filter(|e| e["name"] == name).collect();

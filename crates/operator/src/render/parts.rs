@@ -6,8 +6,8 @@ use gastown_wire as wire;
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource,
     EmptyDirVolumeSource, EnvVar, EnvVarSource, HostPathVolumeSource, ObjectFieldSelector,
-    PersistentVolumeClaimVolumeSource, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
-    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    PersistentVolumeClaimVolumeSource, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -20,10 +20,7 @@ pub(super) const WORK_SIZE: &str = "10Gi";
 const SMALL_SIZE: &str = "256Mi";
 
 pub(super) fn managed_by() -> BTreeMap<String, String> {
-    BTreeMap::from([(
-        labels::MANAGED_BY.to_owned(),
-        labels::MANAGED_BY_VALUE.to_owned(),
-    )])
+    BTreeMap::from([(labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned())])
 }
 
 /// A variable with a plain value.
@@ -36,10 +33,7 @@ pub(super) fn env(name: &str, value: impl Into<String>) -> EnvVar {
 }
 
 /// What every container that reads orders is given.
-pub(super) fn orders_env(
-    orders: &wire::Orders,
-    home: &str,
-) -> Result<Vec<EnvVar>, serde_json::Error> {
+pub(super) fn orders_env(orders: &wire::Orders, home: &str) -> Result<Vec<EnvVar>, serde_json::Error> {
     let uid = EnvVarSource {
         field_ref: Some(ObjectFieldSelector {
             field_path: "metadata.uid".into(),
@@ -153,9 +147,7 @@ pub(super) fn remote_mounts(common: &PodCommon, remote: &wire::RemoteOrders) -> 
         mounts.push(read_only("git", dir));
     }
     if let (Some(_), Some(file)) = (&common.credentials.known_hosts, &remote.known_hosts) {
-        let dir = file
-            .rsplit_once('/')
-            .map_or("/gastown/known-hosts", |(dir, _)| dir);
+        let dir = file.rsplit_once('/').map_or("/gastown/known-hosts", |(dir, _)| dir);
         mounts.push(read_only("known-hosts", dir));
     }
     if let Some(path) = &common.local_remote {
@@ -187,32 +179,20 @@ pub(super) fn remote_volumes(common: &PodCommon) -> Vec<Volume> {
 }
 
 /// A container that runs a step of the harness.
-pub(super) fn harness(
-    name: &str,
-    step: &str,
-    image: &str,
-    env: Vec<EnvVar>,
-    mounts: Vec<VolumeMount>,
-) -> Container {
+pub(super) fn harness(name: &str, step: &str, image: &str, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) -> Container {
     Container {
         name: name.into(),
         image: Some(image.into()),
         command: Some(vec!["gastown-harness".into(), step.into()]),
         env: Some(env),
         volume_mounts: Some(mounts),
-        resources: Some(resources(
-            &[("cpu", "50m"), ("memory", "64Mi")],
-            &[("memory", "1Gi")],
-        )),
+        resources: Some(resources(&[("cpu", "50m"), ("memory", "64Mi")], &[("memory", "1Gi")])),
         security_context: Some(locked(true)),
         ..Container::default()
     }
 }
 
-pub(super) fn resources(
-    requests: &[(&str, &str)],
-    limits: &[(&str, &str)],
-) -> ResourceRequirements {
+pub(super) fn resources(requests: &[(&str, &str)], limits: &[(&str, &str)]) -> ResourceRequirements {
     let map = |list: &[(&str, &str)]| {
         Some(
             list.iter()
@@ -330,18 +310,10 @@ fn overlay(spec: &mut PodSpec, template: &PodTemplate) {
         .flatten()
         .chain(spec.containers.iter_mut())
     {
-        container
-            .volume_mounts
-            .get_or_insert_default()
-            .extend(mounts.clone());
+        container.volume_mounts.get_or_insert_default().extend(mounts.clone());
         let env = container.env.get_or_insert_default();
         // What the container says itself wins over the rig's.
         let held: Vec<String> = env.iter().map(|e| e.name.clone()).collect();
-        env.extend(
-            variables
-                .iter()
-                .filter(|v| !held.contains(&v.name))
-                .cloned(),
-        );
+        env.extend(variables.iter().filter(|v| !held.contains(&v.name)).cloned());
     }
 }

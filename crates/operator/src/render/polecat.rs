@@ -4,8 +4,7 @@ use super::parts;
 use gastown_rules::PolecatPod;
 use gastown_wire as wire;
 use k8s_openapi::api::core::v1::{
-    Container, EnvVar, EnvVarSource, ExecAction, Pod, PodSpec, Probe, SecretKeySelector, Volume,
-    VolumeMount,
+    Container, EnvVar, EnvVarSource, ExecAction, Pod, PodSpec, Probe, SecretKeySelector, Volume, VolumeMount,
 };
 
 /// SIGTERM to SIGKILL: the agent's grace, the snapshot, the last push.
@@ -135,10 +134,7 @@ fn agent(p: &PolecatPod, mut env: Vec<EnvVar>) -> Container {
     Container {
         name: p.container.clone(),
         image: Some(p.image.clone()),
-        command: Some(vec![
-            format!("{}/bin/gastown-harness", paths.shared),
-            "run".into(),
-        ]),
+        command: Some(vec![format!("{}/bin/gastown-harness", paths.shared), "run".into()]),
         env: Some(env),
         volume_mounts: Some(mounts),
         resources: Some(p.resources.clone().unwrap_or_else(|| {

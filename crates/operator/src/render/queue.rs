@@ -23,13 +23,7 @@ pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
     ];
     mounts.extend(parts::remote_mounts(&p.common, &p.orders.remote));
     let env = parts::orders_env(&orders, &paths.courier)?;
-    let candidate = parts::harness(
-        "candidate",
-        "candidate",
-        &p.common.harness_image,
-        env,
-        mounts,
-    );
+    let candidate = parts::harness("candidate", "candidate", &p.common.harness_image, env, mounts);
     let read_only_root = p
         .common
         .template
@@ -80,28 +74,16 @@ pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
 pub(super) fn land_pod(p: &LandPod) -> Result<Pod, serde_json::Error> {
     let paths = &p.orders.paths;
     let orders = wire::Orders::Land(Box::new(p.orders.clone()));
-    let mut mounts = vec![
-        parts::mount("courier", &paths.courier),
-        parts::mount("tmp", "/tmp"),
-    ];
+    let mut mounts = vec![parts::mount("courier", &paths.courier), parts::mount("tmp", "/tmp")];
     mounts.extend(parts::remote_mounts(&p.common, &p.orders.remote));
     let env = parts::orders_env(&orders, &paths.courier)?;
-    let mut volumes = vec![
-        parts::empty_dir("courier", parts::WORK_SIZE),
-        parts::small_dir("tmp"),
-    ];
+    let mut volumes = vec![parts::empty_dir("courier", parts::WORK_SIZE), parts::small_dir("tmp")];
     volumes.extend(parts::remote_volumes(&p.common));
     let spec = PodSpec {
         restart_policy: Some("Never".into()),
         // A push under way is finished, not cut off.
         termination_grace_period_seconds: Some(30),
-        containers: vec![parts::harness(
-            "land",
-            "land",
-            &p.common.harness_image,
-            env,
-            mounts,
-        )],
+        containers: vec![parts::harness("land", "land", &p.common.harness_image, env, mounts)],
         volumes: Some(volumes),
         ..PodSpec::default()
     };

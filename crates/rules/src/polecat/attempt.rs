@@ -39,11 +39,7 @@ impl Case<'_, '_> {
             Reading::Starting { trouble } => self.starting(pod, trouble, out),
             Reading::Running => self.running(pod, out),
             Reading::Reported(report) => self.reported(*report, out),
-            Reading::AlreadyDone {
-                commit,
-                base,
-                commits,
-            } => {
+            Reading::AlreadyDone { commit, base, commits } => {
                 self.finish(
                     &Finished {
                         branch: String::new(),
@@ -77,9 +73,7 @@ impl Case<'_, '_> {
         let trouble = self.refused(next.key());
         let deadline = self.reserved_at() + START_DEADLINE;
         if now >= deadline {
-            let because = trouble.unwrap_or_else(|| {
-                Reason::new("NotStarted", "its pod could not be created in time")
-            });
+            let because = trouble.unwrap_or_else(|| Reason::new("NotStarted", "its pod could not be created in time"));
             return self.give_up(because, Tally::of(&self.row.status), out);
         }
         self.wake(deadline, out);
@@ -99,11 +93,7 @@ impl Case<'_, '_> {
     /// The API server's refusal of a create, in its words.
     fn refused(&self, key: &Key) -> Option<Reason> {
         let why = self.census.world.refusal(key)?.why.as_ref()?;
-        let what = if key.kind == Kind::Pod {
-            "pod"
-        } else {
-            "ConfigMap"
-        };
+        let what = if key.kind == Kind::Pod { "pod" } else { "ConfigMap" };
         Some(Reason::new(
             "PodRefused",
             format!("its {what} cannot be created: {}", one_line(why)),
@@ -141,23 +131,16 @@ impl Case<'_, '_> {
 
     /// Within seconds and once: the kubelet's words change while it backs off, the reason does not.
     fn tell_trouble(&self, trouble: Reason, out: &mut Draft<'_>) {
-        let told = conditions::get(&self.row.status.conditions, PROGRESSING)
-            .is_some_and(|c| c.reason == trouble.code);
+        let told = conditions::get(&self.row.status.conditions, PROGRESSING).is_some_and(|c| c.reason == trouble.code);
         if !told {
-            self.publish(
-                status::troubled(self, &trouble),
-                trouble,
-                Tone::Warning,
-                out,
-            );
+            self.publish(status::troubled(self, &trouble), trouble, Tone::Warning, out);
         }
     }
 
     fn running(&self, pod: &PodRow, out: &mut Draft<'_>) {
         let status = &self.row.status;
         let told = status.pod_active == Some(true)
-            && conditions::get(&status.conditions, PROGRESSING)
-                .is_some_and(|c| c.reason == "Running");
+            && conditions::get(&status.conditions, PROGRESSING).is_some_and(|c| c.reason == "Running");
         if !told {
             let agent = status.agent.as_deref().unwrap_or("the agent");
             let (attempt, round) = (self.attempt(), self.round());
@@ -188,8 +171,7 @@ impl Case<'_, '_> {
 
     /// The kubelet ends a pod at its deadline; a kubelet that does not is not waited for.
     fn watch_deadline(&self, pod: &PodRow, out: &mut Draft<'_>) {
-        let allowed =
-            SignedDuration::from_secs(settings::deadline(self.row, self.rig).min(10 * 365 * 86400));
+        let allowed = SignedDuration::from_secs(settings::deadline(self.row, self.rig).min(10 * 365 * 86400));
         let end = pod.started.unwrap_or(pod.meta.created) + allowed + END_SLACK;
         if self.census.now < end {
             return self.wake(end, out);
@@ -221,10 +203,7 @@ impl Case<'_, '_> {
                     "" => String::new(),
                     words => format!(" ({})", one_line(words)),
                 };
-                let because = Reason::new(
-                    "AgentFailed",
-                    format!("the agent ended with exit code {exit}{said}"),
-                );
+                let because = Reason::new("AgentFailed", format!("the agent ended with exit code {exit}{said}"));
                 return self.failed(&because, out);
             }
             CourierOutcome::NoChange => Reason::new(
@@ -233,9 +212,7 @@ impl Case<'_, '_> {
             ),
             CourierOutcome::DirtyTree { files } => Reason::new(
                 "DirtyTree",
-                format!(
-                    "the agent said success and left {files} files uncommitted: its commits are on {branch}"
-                ),
+                format!("the agent said success and left {files} files uncommitted: its commits are on {branch}"),
             ),
             CourierOutcome::WrongBranch { branch: other } => Reason::new(
                 "WrongBranch",
@@ -262,9 +239,7 @@ impl Case<'_, '_> {
             CourierOutcome::Stopped
             | CourierOutcome::AgentLost
             | CourierOutcome::Fenced
-            | CourierOutcome::PushFailed => {
-                Reason::new("PodFailed", "its pod ended without an outcome")
-            }
+            | CourierOutcome::PushFailed => Reason::new("PodFailed", "its pod ended without an outcome"),
         };
         self.give_up(because, tally, out);
     }
@@ -277,28 +252,14 @@ impl Case<'_, '_> {
         let short: String = work.commit.chars().take(12).collect();
         let because = Reason::new(
             "WorkComplete",
-            format!(
-                "{} on {}, at {short}",
-                plural(work.commits, "commit"),
-                one_line(branch)
-            ),
+            format!("{} on {}, at {short}", plural(work.commits, "commit"), one_line(branch)),
         );
-        self.publish(
-            status::done(self, work, &because),
-            because,
-            Tone::Normal,
-            out,
-        );
+        self.publish(status::done(self, work, &because), because, Tone::Normal, out);
     }
 
     /// Somebody is needed; a live pod is swept once this is written.
     pub(super) fn give_up(&self, because: Reason, tally: Tally, out: &mut Draft<'_>) {
-        self.publish(
-            status::stuck(self, &because, tally),
-            because,
-            Tone::Warning,
-            out,
-        );
+        self.publish(status::stuck(self, &because, tally), because, Tone::Warning, out);
     }
 
     /// A failure spends a retry.
@@ -309,10 +270,7 @@ impl Case<'_, '_> {
         if tally.failures > retry.limit {
             let tries = match retry.limit {
                 0 => String::new(),
-                limit => format!(
-                    "; it was tried again {} (retry.limit)",
-                    plural(limit, "time")
-                ),
+                limit => format!("; it was tried again {} (retry.limit)", plural(limit, "time")),
             };
             let because = Reason::new(
                 because.code,

@@ -43,11 +43,7 @@ pub(super) fn pod(case: &Case<'_, '_>, settings: &Settings, attempt: u32) -> Pol
         resources: settings.resources.clone(),
         texts: texts.map(|t| t.key.name),
         // Frequent enough to tell a person, rare enough not to be felt.
-        probe_seconds: if case.census.world.town.one_machine {
-            2
-        } else {
-            10
-        },
+        probe_seconds: if case.census.world.town.one_machine { 2 } else { 10 },
     }
 }
 
@@ -79,19 +75,13 @@ fn marks(
 ) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
     let row = case.row;
     let mut marks = BTreeMap::from([
-        (
-            labels::MANAGED_BY.to_owned(),
-            labels::MANAGED_BY_VALUE.to_owned(),
-        ),
+        (labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned()),
         (labels::ROLE.to_owned(), "polecat".to_owned()),
         (labels::RIG.to_owned(), row.spec.rig.clone()),
         (labels::POLECAT.to_owned(), row.meta.key.name.clone()),
     ]);
     let convoy = row.meta.labels.get(labels::CONVOY).cloned();
-    for (name, value) in [
-        (labels::BEAD, row.spec.bead_id.clone()),
-        (labels::CONVOY, convoy),
-    ] {
+    for (name, value) in [(labels::BEAD, row.spec.bead_id.clone()), (labels::CONVOY, convoy)] {
         if let Some(value) = value.filter(|v| !v.is_empty()) {
             marks.insert(name.to_owned(), value);
         }
@@ -102,20 +92,12 @@ fn marks(
     annotations.insert(labels::RIG.to_owned(), row.spec.rig.clone());
     annotations.insert(labels::ATTEMPT.to_owned(), attempt.to_string());
     annotations.insert(labels::ROUND.to_owned(), case.round().to_string());
-    annotations.insert(
-        labels::DEFAULT_CONTAINER.to_owned(),
-        settings.container.to_owned(),
-    );
+    annotations.insert(labels::DEFAULT_CONTAINER.to_owned(), settings.container.to_owned());
     annotations.insert(labels::SAFE_TO_EVICT.to_owned(), "false".to_owned());
     (labels, annotations)
 }
 
-fn orders(
-    case: &Case<'_, '_>,
-    settings: &Settings,
-    attempt: u32,
-    task: wire::Text,
-) -> wire::PolecatOrders {
+fn orders(case: &Case<'_, '_>, settings: &Settings, attempt: u32, task: wire::Text) -> wire::PolecatOrders {
     let row = case.row;
     wire::PolecatOrders {
         version: wire::VERSION,
@@ -131,11 +113,7 @@ fn orders(
         remote: wire::RemoteOrders {
             url: settings.target.repository.clone(),
             branch: settings.target.branch.clone(),
-            secret_dir: settings
-                .credentials
-                .git
-                .as_ref()
-                .map(|_| "/gastown/git".to_owned()),
+            secret_dir: settings.credentials.git.as_ref().map(|_| "/gastown/git".to_owned()),
             known_hosts: settings
                 .credentials
                 .known_hosts

@@ -33,12 +33,7 @@ pub(crate) struct Case<'a, 'w> {
 }
 
 /// Decides one polecat.
-pub(crate) fn decide<'w>(
-    census: &Census<'w>,
-    row: &'w PolecatRow,
-    admission: &Admission,
-    out: &mut Draft<'_>,
-) {
+pub(crate) fn decide<'w>(census: &Census<'w>, row: &'w PolecatRow, admission: &Admission, out: &mut Draft<'_>) {
     if row.meta.deleting.is_some() {
         // Owner collection ends its pods; nothing more is decided for it.
         return;
@@ -95,11 +90,7 @@ impl<'a, 'w> Case<'a, 'w> {
 
     /// The newest attempt; 0 before the first.
     fn attempt(&self) -> u32 {
-        self.row
-            .status
-            .attempt
-            .and_then(|n| u32::try_from(n).ok())
-            .unwrap_or(0)
+        self.row.status.attempt.and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
     }
 
     fn settings(&self) -> Result<Settings, Reason> {
@@ -130,8 +121,7 @@ impl<'a, 'w> Case<'a, 'w> {
     /// for the Rig may be what is mended. What the predecessor left stuck never had an attempt of ours.
     fn needs_somebody(&self) -> bool {
         let status = &self.row.status;
-        let problem = conditions::get(&status.conditions, DEGRADED)
-            .is_some_and(|c| settings::is_problem(&c.reason));
+        let problem = conditions::get(&status.conditions, DEGRADED).is_some_and(|c| settings::is_problem(&c.reason));
         let edited = status
             .observed_generation
             .is_some_and(|seen| seen < self.row.meta.generation);
@@ -190,11 +180,7 @@ enum Tone {
 
 impl Case<'_, '_> {
     fn terminate(&self, out: &mut Draft<'_>) {
-        if self
-            .pods
-            .iter()
-            .any(|p| outcome::occupies(p, self.census.now))
-        {
+        if self.pods.iter().any(|p| outcome::occupies(p, self.census.now)) {
             self.wake_when_left(out);
             return;
         }
@@ -210,20 +196,11 @@ impl Case<'_, '_> {
         // What was finished before the pod stopped is finished.
         if reserved(status)
             && let Some(pod) = self.pod()
-            && let Some(work) = finished(&outcome::read(
-                pod,
-                self.round(),
-                self.attempt(),
-                self.census.now,
-            ))
+            && let Some(work) = finished(&outcome::read(pod, self.round(), self.attempt(), self.census.now))
         {
             return self.finish(&work, out);
         }
-        if self
-            .pods
-            .iter()
-            .any(|p| outcome::occupies(p, self.census.now))
-        {
+        if self.pods.iter().any(|p| outcome::occupies(p, self.census.now)) {
             self.wake_when_left(out);
             return;
         }
@@ -260,17 +237,11 @@ impl Case<'_, '_> {
         }
         match admission.verdict(&self.row.meta.key) {
             Verdict::Admitted => {
-                let because =
-                    Reason::new("Starting", format!("attempt {} starts", self.attempt() + 1));
+                let because = Reason::new("Starting", format!("attempt {} starts", self.attempt() + 1));
                 self.reserve(&settings, because, Tone::Silent, out);
             }
             Verdict::Waits(because) if !self.is_queued() => {
-                self.publish(
-                    status::queued(self, because),
-                    because.clone(),
-                    Tone::Silent,
-                    out,
-                );
+                self.publish(status::queued(self, because), because.clone(), Tone::Silent, out);
             }
             Verdict::Waits(_) => {}
             Verdict::NotAsked => self.wake_when_unblocked(out),
@@ -280,16 +251,11 @@ impl Case<'_, '_> {
     /// Written once: who is before it, and where the limit stands now, the reader computes.
     fn is_queued(&self) -> bool {
         self.row.status.phase == PolecatPhase::Idle
-            && conditions::get(&self.row.status.conditions, PROGRESSING)
-                .is_some_and(|c| c.reason == "Queued")
+            && conditions::get(&self.row.status.conditions, PROGRESSING).is_some_and(|c| c.reason == "Queued")
     }
 
     fn wake_when_unblocked(&self, out: &mut Draft<'_>) {
-        if let Some(crate::world::Blocked::Until(at)) = self
-            .census
-            .world
-            .blocked(&self.row.meta.key, self.census.now)
-        {
+        if let Some(crate::world::Blocked::Until(at)) = self.census.world.blocked(&self.row.meta.key, self.census.now) {
             self.wake(at, out);
         }
     }
@@ -313,11 +279,7 @@ fn finished(reading: &Reading) -> Option<Finished> {
             base: r.base.clone(),
             commits: r.commits,
         }),
-        Reading::AlreadyDone {
-            commit,
-            base,
-            commits,
-        } => Some(Finished {
+        Reading::AlreadyDone { commit, base, commits } => Some(Finished {
             branch: String::new(),
             commit: commit.clone(),
             base: base.clone(),

@@ -66,10 +66,7 @@ pub(crate) fn read(pod: &PodRow, round: u32, attempt: u32, now: Timestamp) -> Re
         return if now < until {
             Reading::Leaving { until }
         } else {
-            disruption(
-                "PodGone",
-                "its pod was deleted and its node does not confirm the end",
-            )
+            disruption("PodGone", "its pod was deleted and its node does not confirm the end")
         };
     }
     if pod.phase == PodPhase::Unknown || pod.reason == "NodeLost" {
@@ -89,19 +86,13 @@ pub(crate) fn read(pod: &PodRow, round: u32, attempt: u32, now: Timestamp) -> Re
     }
     match agent(pod).map(|c| &c.state) {
         Some(ContainerState::Running { .. } | ContainerState::Ended(_)) => Reading::Running,
-        _ => Reading::Starting {
-            trouble: trouble(pod),
-        },
+        _ => Reading::Starting { trouble: trouble(pod) },
     }
 }
 
 /// Whether a pod may still run something that counts against a limit.
 pub(crate) fn occupies(pod: &PodRow, now: Timestamp) -> bool {
-    pod.live()
-        && pod
-            .meta
-            .deleting
-            .is_none_or(|deleting| now < deleting + DELETION_SLACK)
+    pod.live() && pod.meta.deleting.is_none_or(|deleting| now < deleting + DELETION_SLACK)
 }
 
 /// Since when the courier has run without being ready.
@@ -149,24 +140,12 @@ fn is_commit(text: &str) -> bool {
 fn reported(pod: &PodRow, report: CourierReport) -> Reading {
     match &report.outcome {
         CourierOutcome::Stopped => match over(pod) {
-            Reading::Lost {
-                because,
-                counts: true,
-            } if spent(pod).is_some() => Reading::Lost {
-                because,
-                counts: true,
-            },
-            _ => disruption(
-                "Stopped",
-                "its pod was stopped; its work so far is on the work branch",
-            ),
+            Reading::Lost { because, counts: true } if spent(pod).is_some() => Reading::Lost { because, counts: true },
+            _ => disruption("Stopped", "its pod was stopped; its work so far is on the work branch"),
         },
         CourierOutcome::AgentLost => lost_work(
             pod,
-            Reason::new(
-                "AgentLost",
-                "the agent's container went away and did not come back",
-            ),
+            Reason::new("AgentLost", "the agent's container went away and did not come back"),
         ),
         CourierOutcome::PushFailed => lost_work(
             pod,
@@ -205,37 +184,23 @@ fn clone_ended(pod: &PodRow, attempt: u32) -> Option<Reading> {
     let report = CloneReport::decode(&ended.message)
         .ok()
         .filter(|r| r.attempt == attempt);
-    let detail = report
-        .as_ref()
-        .map(|r| r.detail.clone())
-        .unwrap_or_default();
+    let detail = report.as_ref().map(|r| r.detail.clone()).unwrap_or_default();
     match report.map(|r| r.outcome) {
-        Some(CloneOutcome::AlreadyDone {
-            commit,
-            base,
-            commits,
-        }) if is_commit(&commit) => Some(Reading::AlreadyDone {
-            commit,
-            base,
-            commits,
-        }),
+        Some(CloneOutcome::AlreadyDone { commit, base, commits }) if is_commit(&commit) => {
+            Some(Reading::AlreadyDone { commit, base, commits })
+        }
         Some(CloneOutcome::BranchTaken) => Some(Reading::Hopeless(Reason::new(
             "BranchTaken",
             "the work branch exists already and is not this polecat's: delete it or set spec.kubernetes.workBranch",
         ))),
-        Some(CloneOutcome::Fenced) => {
-            Some(disruption("Fenced", "a newer attempt holds the record"))
-        }
+        Some(CloneOutcome::Fenced) => Some(disruption("Fenced", "a newer attempt holds the record")),
         Some(CloneOutcome::Config { reason }) => Some(Reading::Hopeless(config(&reason, &detail))),
         Some(CloneOutcome::Ready { .. } | CloneOutcome::Transient) => None,
         Some(CloneOutcome::AlreadyDone { .. }) | None => match ended.exit {
             exit::CONFIG => Some(Reading::Hopeless(config("CloneFailed", ""))),
             exit::FENCED => Some(disruption("Fenced", "a newer attempt holds the record")),
             exit::ALREADY_DONE => Some(Reading::Lost {
-                because: Reason::new(
-                    "BadReport",
-                    "clone found the work done and could not say which commit",
-                ),
+                because: Reason::new("BadReport", "clone found the work done and could not say which commit"),
                 counts: true,
             }),
             _ => None,
@@ -272,10 +237,7 @@ fn config(reason: &str, detail: &str) -> Reason {
             "RepositoryNotFound",
             "the repository does not exist or cannot be seen: check gitURL and the git Secret",
         ),
-        "BranchNotFound" => (
-            "BranchNotFound",
-            "the repository has no such branch: check gitBranch",
-        ),
+        "BranchNotFound" => ("BranchNotFound", "the repository has no such branch: check gitBranch"),
         "CredentialRefused" => (
             "CredentialRefused",
             "the remote refuses the credential: check the git Secret",
@@ -318,22 +280,13 @@ fn config(reason: &str, detail: &str) -> Reason {
 /// A pod that is over and left no outcome.
 fn over(pod: &PodRow) -> Reading {
     if let Some(because) = spent(pod) {
-        return Reading::Lost {
-            because,
-            counts: true,
-        };
+        return Reading::Lost { because, counts: true };
     }
     if let Some(because) = disrupted(pod) {
-        return Reading::Lost {
-            because,
-            counts: false,
-        };
+        return Reading::Lost { because, counts: false };
     }
     Reading::Lost {
-        because: Reason::new(
-            "PodFailed",
-            format!("its pod ended without a report: {}", words(pod)),
-        ),
+        because: Reason::new("PodFailed", format!("its pod ended without a report: {}", words(pod))),
         counts: true,
     }
 }
@@ -349,16 +302,11 @@ fn spent(pod: &PodRow) -> Option<Reason> {
     if pod.reason == "Evicted" && over_own_limit(&pod.message) {
         return Some(Reason::new(
             "DiskLimit",
-            format!(
-                "it used more disk than its limit: {}",
-                one_line(&pod.message)
-            ),
+            format!("it used more disk than its limit: {}", one_line(&pod.message)),
         ));
     }
     let killed = |c: &&ContainerRow| endings(c).next().is_some_and(|e| e.reason == "OOMKilled");
-    let container = (!pod.live())
-        .then(|| pod.containers.iter().find(killed))
-        .flatten()?;
+    let container = (!pod.live()).then(|| pod.containers.iter().find(killed)).flatten()?;
     Some(Reason::new(
         "OOMKilled",
         format!(
@@ -449,10 +397,7 @@ fn trouble(pod: &PodRow) -> Option<Reason> {
             | "PreCreateHookError"
             | "PreStartHookError"
             | "PostStartHookError" => ("ContainerConfigError", "cannot be started as configured"),
-            "CrashLoopBackOff" if c.init => (
-                "CloneRetrying",
-                "could not reach the remote yet and tries again",
-            ),
+            "CrashLoopBackOff" if c.init => ("CloneRetrying", "could not reach the remote yet and tries again"),
             _ => return None,
         };
         let said = if message.is_empty() { reason } else { message };

@@ -4,9 +4,7 @@ use super::Case;
 use super::outcome::one_line;
 use crate::reason::Reason;
 use crate::settings::Settings;
-use gastown_api::conditions::{
-    self, AVAILABLE, DEGRADED, FIELDS_HONOURED, PROGRESSING, READY, WORKING,
-};
+use gastown_api::conditions::{self, AVAILABLE, DEGRADED, FIELDS_HONOURED, PROGRESSING, READY, WORKING};
 use gastown_api::{self as api, PolecatPhase, PolecatStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -114,12 +112,7 @@ pub(crate) fn queued(case: &Case<'_, '_>, because: &Reason) -> PolecatStatus {
 }
 
 /// An attempt is over without success; the next follows.
-pub(crate) fn waiting(
-    case: &Case<'_, '_>,
-    because: &Reason,
-    tally: Tally,
-    until: Timestamp,
-) -> PolecatStatus {
+pub(crate) fn waiting(case: &Case<'_, '_>, because: &Reason, tally: Tally, until: Timestamp) -> PolecatStatus {
     let mut to = case.row.status.clone();
     to.phase = PolecatPhase::Idle;
     to.pod_active = Some(false);
@@ -208,10 +201,7 @@ pub(crate) fn idle(case: &Case<'_, '_>) -> PolecatStatus {
 
 /// Ended.
 pub(crate) fn terminated(case: &Case<'_, '_>) -> PolecatStatus {
-    let because = Reason::new(
-        "Terminated",
-        "desiredState is Terminated: its branch and record stay",
-    );
+    let because = Reason::new("Terminated", "desiredState is Terminated: its branch and record stay");
     let mut to = case.row.status.clone();
     to.phase = PolecatPhase::Terminated;
     to.pod_active = Some(false);
@@ -274,10 +264,7 @@ impl Tally {
 
 /// Whoever was stuck or ended and is wanted again has all retries again.
 fn start_over(to: &mut PolecatStatus, case: &Case<'_, '_>) {
-    if matches!(
-        case.row.status.phase,
-        PolecatPhase::Stuck | PolecatPhase::Terminated
-    ) {
+    if matches!(case.row.status.phase, PolecatPhase::Stuck | PolecatPhase::Terminated) {
         Tally::default().put(to);
     }
 }
@@ -357,16 +344,12 @@ fn not_served(spec: &api::PolecatSpec, rig: Option<&api::RigSpec>) -> Vec<&'stat
         c.and_then(|c| c.model_provider.as_ref())
             .is_some_and(|m| m.endpoint.is_some())
     };
-    let opencode =
-        spec.agent.or_else(|| rig.and_then(|r| r.agent)) == Some(api::AgentKind::Opencode);
+    let opencode = spec.agent.or_else(|| rig.and_then(|r| r.agent)) == Some(api::AgentKind::Opencode);
     let mut fields = Vec::new();
     if spec.max_idle_seconds.is_some() {
         fields.push("maxIdleSeconds");
     }
-    if opencode
-        && (endpoint(spec.agent_config.as_ref())
-            || endpoint(rig.and_then(|r| r.agent_config.as_ref())))
-    {
+    if opencode && (endpoint(spec.agent_config.as_ref()) || endpoint(rig.and_then(|r| r.agent_config.as_ref()))) {
         fields.push("agentConfig.modelProvider.endpoint with opencode");
     }
     fields

@@ -54,10 +54,7 @@ impl Case<'_, '_> {
             return Fate::DeleteAt(pod.meta.created + ROW_MAY_LAG, because);
         }
         if pod.attempt < self.attempt() || pod.round < self.round() {
-            return Fate::Delete(Reason::new(
-                "Superseded",
-                "a newer attempt or round has taken over",
-            ));
+            return Fate::Delete(Reason::new("Superseded", "a newer attempt or round has taken over"));
         }
         match (pod.live(), reserved(status)) {
             (true, true) if self.row.spec.desired_state == DesiredState::Idle => {
@@ -81,20 +78,14 @@ impl Case<'_, '_> {
             (true, None) => Fate::Delete(Reason::new("Landed", "its work has landed")),
             (_, asked) => {
                 let seconds = asked.unwrap_or(KEEP_LOGS_S).min(10 * 365 * 86400);
-                Fate::DeleteAt(
-                    self.ended_at(pod) + SignedDuration::from_secs(seconds),
-                    because,
-                )
+                Fate::DeleteAt(self.ended_at(pod) + SignedDuration::from_secs(seconds), because)
             }
         }
     }
 
     fn ended_at(&self, pod: &PodRow) -> Timestamp {
         let status = &self.row.status;
-        let at = status
-            .finished_at
-            .as_ref()
-            .or(status.last_activity.as_ref());
+        let at = status.finished_at.as_ref().or(status.last_activity.as_ref());
         at.map_or(pod.meta.created, |t| t.0)
     }
 }

@@ -66,8 +66,7 @@ impl<'w> Batch<'w> {
             match (pod.role, &pod.test, &pod.land) {
                 (PodRole::Test, Some(orders), _) if is_prefix(&orders.members, members) => {
                     let verdict = verdict::of_test(pod, timeout, now);
-                    let lost = small(pod, LOST).unwrap_or(0)
-                        + u32::from(matches!(verdict, Tested::Lost(_)));
+                    let lost = small(pod, LOST).unwrap_or(0) + u32::from(matches!(verdict, Tested::Lost(_)));
                     let report = verdict::candidate_report(pod).and_then(Result::ok);
                     tests.push(TestRun {
                         pod,
@@ -115,17 +114,10 @@ impl<'w> Batch<'w> {
         let tests = self
             .tests
             .iter()
-            .filter(move |t| {
-                t.run < newest(t.prefix) && !matches!(t.verdict, Tested::Green | Tested::Red(_))
-            })
+            .filter(move |t| t.run < newest(t.prefix) && !matches!(t.verdict, Tested::Green | Tested::Red(_)))
             .map(|t| t.pod);
         let last = self.lands.last().map_or(0, |l| l.run);
-        tests.chain(
-            self.lands
-                .iter()
-                .filter(move |l| l.run < last)
-                .map(|l| l.pod),
-        )
+        tests.chain(self.lands.iter().filter(move |l| l.run < last).map(|l| l.pod))
     }
 
     /// Members as the longest of its pods was told of them.
@@ -170,20 +162,14 @@ impl<'w> Batch<'w> {
     /// Whether something of it was tested on another basis than today's.
     pub(super) fn stands_on_another(&self, basis: &str) -> bool {
         self.lands.is_empty()
-            && self.tests.iter().any(|t| {
-                t.pod
-                    .meta
-                    .annotations
-                    .get(BASIS)
-                    .is_some_and(|b| b != basis)
-            })
+            && self
+                .tests
+                .iter()
+                .any(|t| t.pod.meta.annotations.get(BASIS).is_some_and(|b| b != basis))
     }
 
     fn find_base(&self) -> Option<String> {
-        let ordered = self
-            .tests
-            .iter()
-            .find_map(|t| t.pod.test.as_ref()?.base.clone());
+        let ordered = self.tests.iter().find_map(|t| t.pod.test.as_ref()?.base.clone());
         let landed = self.lands.iter().map(|l| l.orders.base.clone()).next_back();
         let reported = || {
             self.tests
@@ -201,9 +187,7 @@ impl<'w> Batch<'w> {
             .filter_map(|t| t.applied().map(|r| (t.prefix, r)))
             .next_back();
         let (prefix, report) = known.map_or((0, None), |(prefix, report)| (prefix, Some(report)));
-        let inside = report
-            .into_iter()
-            .flat_map(|r| r.included.iter().map(|i| i.i));
+        let inside = report.into_iter().flat_map(|r| r.included.iter().map(|i| i.i));
         inside.chain(prefix..self.members.len()).collect()
     }
 
@@ -233,10 +217,7 @@ impl<'w> Batch<'w> {
 
     /// Members up to the first that is not decided when so many have landed.
     pub(super) fn decided(&self, effective: usize) -> usize {
-        self.included
-            .get(effective)
-            .copied()
-            .unwrap_or(self.members.len())
+        self.included.get(effective).copied().unwrap_or(self.members.len())
     }
 
     pub(super) fn known(&self) -> Known {
@@ -247,16 +228,11 @@ impl<'w> Batch<'w> {
     fn verdicts(&self) -> Vec<(usize, bool)> {
         (1..=self.included.len())
             .filter_map(|effective| {
-                let runs = || {
-                    self.on_base()
-                        .filter(|t| self.effective(t.prefix) == effective)
-                };
+                let runs = || self.on_base().filter(|t| self.effective(t.prefix) == effective);
                 if runs().any(|t| t.verdict == Tested::Green) {
                     return Some((effective, true));
                 }
-                let red = |t: &TestRun<'w>| {
-                    matches!(t.verdict, Tested::Red(_)) || t.lost >= MAX_LOST_RUNS
-                };
+                let red = |t: &TestRun<'w>| matches!(t.verdict, Tested::Red(_)) || t.lost >= MAX_LOST_RUNS;
                 runs().any(red).then_some((effective, false))
             })
             .collect()

@@ -9,9 +9,7 @@ use crate::names;
 use crate::row::PolecatRow;
 use crate::world::World;
 use gastown_api::{QueueMember, labels};
-use gastown_wire::{
-    self as wire, LandOrders, Member, Orders, Pace, Paths, RemoteOrders, TestOrders,
-};
+use gastown_wire::{self as wire, LandOrders, Member, Orders, Pace, Paths, RemoteOrders, TestOrders};
 use std::collections::BTreeMap;
 
 /// Where the git Secret is mounted.
@@ -46,23 +44,14 @@ pub(super) fn test_pod(world: &World, lane: &Lane<'_>, of: Run) -> Blueprint {
         paths: paths(),
         pace: Pace::default(),
     };
-    let mut common = common(
-        world,
-        lane,
-        &name,
-        "test",
-        &Orders::Test(Box::new(orders.clone())),
-    );
+    let mut common = common(world, lane, &name, "test", &Orders::Test(Box::new(orders.clone())));
     common.deadline = Some(lane.timeout.as_secs());
     common.annotations.extend([
         (BATCH.to_owned(), of.batch.to_string()),
         (RUN.to_owned(), of.run.to_string()),
         (LOST.to_owned(), of.lost.to_string()),
         (BASIS.to_owned(), lane.basis()),
-        (
-            labels::DEFAULT_CONTAINER.to_owned(),
-            super::verdict::TEST.to_owned(),
-        ),
+        (labels::DEFAULT_CONTAINER.to_owned(), super::verdict::TEST.to_owned()),
     ]);
     Blueprint::TestPod(TestPod {
         common,
@@ -74,13 +63,7 @@ pub(super) fn test_pod(world: &World, lane: &Lane<'_>, of: Run) -> Blueprint {
 }
 
 /// The pod that pushes what was tested. `what` says base, candidate, tree, ref and members.
-pub(super) fn land_pod(
-    world: &World,
-    lane: &Lane<'_>,
-    batch: i64,
-    run: u32,
-    what: LandOrders,
-) -> Blueprint {
+pub(super) fn land_pod(world: &World, lane: &Lane<'_>, batch: i64, run: u32, what: LandOrders) -> Blueprint {
     let name = format!("land-{}-{batch}-{run}", lane.label());
     let orders = LandOrders {
         version: wire::VERSION,
@@ -91,21 +74,12 @@ pub(super) fn land_pod(
         pace: Pace::default(),
         ..what
     };
-    let mut common = common(
-        world,
-        lane,
-        &name,
-        "land",
-        &Orders::Land(Box::new(orders.clone())),
-    );
+    let mut common = common(world, lane, &name, "land", &Orders::Land(Box::new(orders.clone())));
     common.deadline = Some(LAND_DEADLINE.as_secs());
     common.annotations.extend([
         (BATCH.to_owned(), batch.to_string()),
         (RUN.to_owned(), run.to_string()),
-        (
-            labels::DEFAULT_CONTAINER.to_owned(),
-            super::verdict::LAND.to_owned(),
-        ),
+        (labels::DEFAULT_CONTAINER.to_owned(), super::verdict::LAND.to_owned()),
     ]);
     Blueprint::LandPod(LandPod { common, orders })
 }
@@ -135,11 +109,7 @@ fn title(polecat: &PolecatRow) -> String {
     let line = task
         .and_then(|t| t.lines().map(str::trim).find(|l| !l.is_empty()))
         .unwrap_or_default();
-    let line: String = line
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(TITLE_LIMIT)
-        .collect();
+    let line: String = line.chars().filter(|c| !c.is_control()).take(TITLE_LIMIT).collect();
     match (&spec.bead_id, line.is_empty()) {
         (Some(bead), false) => format!("{bead}: {line}"),
         (Some(bead), true) => bead.clone(),
@@ -151,10 +121,7 @@ fn title(polecat: &PolecatRow) -> String {
 fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Orders) -> PodCommon {
     let (owner, rig) = (&lane.refinery.meta, &lane.rig.meta.key.name);
     let mut set = BTreeMap::from([
-        (
-            labels::MANAGED_BY.to_owned(),
-            labels::MANAGED_BY_VALUE.to_owned(),
-        ),
+        (labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned()),
         (labels::ROLE.to_owned(), role.to_owned()),
     ]);
     if labels::legal_label_value(rig) {
@@ -193,11 +160,7 @@ fn remote(lane: &Lane<'_>) -> RemoteOrders {
         url: lane.target.repository.clone(),
         branch: lane.target.branch.clone(),
         secret_dir: lane.credentials.git.as_ref().map(|_| SECRET_DIR.to_owned()),
-        known_hosts: lane
-            .credentials
-            .known_hosts
-            .as_ref()
-            .map(|_| KNOWN_HOSTS.to_owned()),
+        known_hosts: lane.credentials.known_hosts.as_ref().map(|_| KNOWN_HOSTS.to_owned()),
     }
 }
 

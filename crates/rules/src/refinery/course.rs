@@ -224,10 +224,7 @@ impl<'w> Batch<'w> {
                 |r| matches!(&r.outcome, CandidateOutcome::Built { commit, .. } if *commit == orders.candidate),
             )
         };
-        let green = self
-            .on_base()
-            .find(of_candidate)
-            .map(|t| self.effective(t.prefix));
+        let green = self.on_base().find(of_candidate).map(|t| self.effective(t.prefix));
         let mut end = match green {
             Some(green) => self.end(green),
             // The test pod is gone: the orders alone say who landed.
@@ -247,11 +244,7 @@ impl<'w> Batch<'w> {
             None => orders
                 .members
                 .iter()
-                .filter_map(|o| {
-                    self.members
-                        .iter()
-                        .position(|m| m.uid == o.uid && m.commit == o.commit)
-                })
+                .filter_map(|o| self.members.iter().position(|m| m.uid == o.uid && m.commit == o.commit))
                 .map(|i| (i, orders.candidate.clone()))
                 .collect(),
         };
@@ -270,13 +263,7 @@ impl<'w> Batch<'w> {
                 .cloned()
                 .collect::<Vec<_>>()
         });
-        let empty = report.map(|r| {
-            r.empty
-                .iter()
-                .copied()
-                .filter(|i| *i < decided)
-                .collect::<Vec<_>>()
-        });
+        let empty = report.map(|r| r.empty.iter().copied().filter(|i| *i < decided).collect::<Vec<_>>());
         End {
             base: self.base.clone().or_else(|| report.map(|r| r.base.clone())),
             already: empty.unwrap_or_default(),
@@ -317,19 +304,14 @@ impl<'w> Batch<'w> {
     /// The member that turned the prefix red, and what the tests said.
     fn blame(&self, effective: usize) -> (usize, String) {
         let index = self.included.get(effective).copied().unwrap_or_default();
-        let of_it = || {
-            self.on_base()
-                .filter(|t| self.effective(t.prefix) == effective + 1)
-        };
+        let of_it = || self.on_base().filter(|t| self.effective(t.prefix) == effective + 1);
         let output = of_it().find_map(|t| match &t.verdict {
             Tested::Red(output) => Some(output.clone()),
             _ => None,
         });
         let lost = || {
             of_it().find_map(|t| match &t.verdict {
-                Tested::Lost(why) => Some(format!(
-                    "its test pod was lost {MAX_LOST_RUNS} times: {why}"
-                )),
+                Tested::Lost(why) => Some(format!("its test pod was lost {MAX_LOST_RUNS} times: {why}")),
                 _ => None,
             })
         };

@@ -55,13 +55,9 @@ impl<'w> Lane<'w> {
                 format!("Rig {name} names no repository: set spec.gitURL"),
             )
         })?;
-        let git = [
-            refinery.spec.git_secret_ref.as_ref(),
-            rig.spec.git_secret_ref.as_ref(),
-        ];
+        let git = [refinery.spec.git_secret_ref.as_ref(), rig.spec.git_secret_ref.as_ref()];
         let mut lane = Self {
-            command: text(&[&refinery.spec.test_command, &rig.spec.test_command])
-                .unwrap_or_default(),
+            command: text(&[&refinery.spec.test_command, &rig.spec.test_command]).unwrap_or_default(),
             image: test_image(rig).unwrap_or_else(|| world.town.agent_image.clone()),
             style: style(refinery.spec.merge_style.or(rig.spec.merge_style)),
             timeout: SignedDuration::from_secs(
@@ -76,11 +72,7 @@ impl<'w> Lane<'w> {
                     .flatten()
                     .map(|s| s.name.clone())
                     .find(|n| !n.is_empty()),
-                known_hosts: rig
-                    .spec
-                    .ssh_known_hosts_config_map_ref
-                    .as_ref()
-                    .map(|r| r.name.clone()),
+                known_hosts: rig.spec.ssh_known_hosts_config_map_ref.as_ref().map(|r| r.name.clone()),
                 ..Credentials::default()
             },
             resources: rig.spec.resources.clone(),
@@ -213,8 +205,7 @@ impl<'w> Lane<'w> {
 
 fn target_of(rig: &RigRow, refinery: &RefineryRow) -> Option<Target> {
     let repository = rig.spec.git_url.trim();
-    let branch = text(&[&refinery.spec.target_branch, &rig.spec.target_branch])
-        .unwrap_or_else(|| "main".to_owned());
+    let branch = text(&[&refinery.spec.target_branch, &rig.spec.target_branch]).unwrap_or_else(|| "main".to_owned());
     (!repository.is_empty()).then(|| Target {
         repository: repository.to_owned(),
         branch,

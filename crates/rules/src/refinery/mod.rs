@@ -80,8 +80,7 @@ fn publish(row: &RefineryRow, word: Word, out: &mut Draft<'_>) {
 /// One step of one queue.
 fn lead(world: &World, lane: &Lane<'_>, now: Timestamp, out: &mut Draft<'_>) {
     let row = lane.refinery;
-    let (own, over): (Vec<&PodRow>, Vec<&PodRow>) =
-        pods(world, row).partition(|pod| is_of_batch(pod, row));
+    let (own, over): (Vec<&PodRow>, Vec<&PodRow>) = pods(world, row).partition(|pod| is_of_batch(pod, row));
     for pod in over {
         delete(pod, "its batch is over", out);
     }
@@ -104,14 +103,7 @@ fn lead(world: &World, lane: &Lane<'_>, now: Timestamp, out: &mut Draft<'_>) {
     follow(world, lane, &batch, course, now, out);
 }
 
-fn follow(
-    world: &World,
-    lane: &Lane<'_>,
-    batch: &Batch<'_>,
-    course: Course,
-    now: Timestamp,
-    out: &mut Draft<'_>,
-) {
+fn follow(world: &World, lane: &Lane<'_>, batch: &Batch<'_>, course: Course, now: Timestamp, out: &mut Draft<'_>) {
     let row = lane.refinery;
     match course {
         Course::Wait { until, trouble } => {
@@ -123,25 +115,15 @@ fn follow(
         }
         Course::Hold { why, until } => {
             out.wake_at(&lane.rig.meta.key.name, until);
-            publish(
-                row,
-                status::underway(row, lane, batch, Some(&why), now),
-                out,
-            );
+            publish(row, status::underway(row, lane, batch, Some(&why), now), out);
         }
         Course::End(end) => {
             if settle::settle(world, lane, &end, now, out) {
                 let waiting = queue::waiting(world, lane, now);
-                publish(
-                    row,
-                    status::ended(row, lane, batch, &end, &waiting, now),
-                    out,
-                );
+                publish(row, status::ended(row, lane, batch, &end, &waiting, now), out);
             }
         }
-        Course::Test { .. } | Course::Land { .. } if lane.gate.is_some() => {
-            rest(world, lane, now, out)
-        }
+        Course::Test { .. } | Course::Land { .. } if lane.gate.is_some() => rest(world, lane, now, out),
         Course::Test {
             prefix,
             run,
@@ -184,19 +166,13 @@ fn start(
     out: &mut Draft<'_>,
 ) {
     let (pod, because) = what;
-    let refused = world
-        .refusal(pod.key())
-        .and_then(|r| r.why.as_ref())
-        .map(|why| {
-            let words = evidence::clean(why);
-            Reason::new(
-                "PodRefused",
-                format!(
-                    "pod {} was refused: {words}; it is tried again",
-                    pod.key().name
-                ),
-            )
-        });
+    let refused = world.refusal(pod.key()).and_then(|r| r.why.as_ref()).map(|why| {
+        let words = evidence::clean(why);
+        Reason::new(
+            "PodRefused",
+            format!("pod {} was refused: {words}; it is tried again", pod.key().name),
+        )
+    });
     // One more try is no news: a hindrance has passed when a pod runs.
     if refused.is_some() || !is_hindered(lane.refinery) {
         let word = status::underway(lane.refinery, lane, batch, refused.as_ref(), now);

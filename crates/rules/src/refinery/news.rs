@@ -14,34 +14,21 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 const MEMORY: i64 = 400;
 
 /// Whether the member at this index was red once before and stood alone.
-pub(super) fn is_handed_back(
-    status: &RefineryStatus,
-    members: &[QueueMember],
-    index: usize,
-) -> bool {
-    let doubted = members.get(index).is_some_and(|m| {
-        status
-            .suspects
-            .iter()
-            .any(|s| s.uid == m.uid && s.commit == m.commit)
-    });
+pub(super) fn is_handed_back(status: &RefineryStatus, members: &[QueueMember], index: usize) -> bool {
+    let doubted = members
+        .get(index)
+        .is_some_and(|m| status.suspects.iter().any(|s| s.uid == m.uid && s.commit == m.commit));
     doubt(doubted, members.len()) == Doubt::HandBack
 }
 
-pub(super) fn count(
-    status: &mut RefineryStatus,
-    members: &[QueueMember],
-    batch: &Batch<'_>,
-    end: &End,
-) {
+pub(super) fn count(status: &mut RefineryStatus, members: &[QueueMember], batch: &Batch<'_>, end: &End) {
     let back = end
         .suspect
         .as_ref()
         .filter(|(i, _)| is_handed_back(status, members, *i));
     let landed = i32::try_from(end.merged.len() + end.already.len()).unwrap_or(0);
-    let failed = i32::try_from(end.conflicts.len()).unwrap_or(0)
-        + i32::from(back.is_some())
-        + i32::from(end.missing.is_some());
+    let failed =
+        i32::try_from(end.conflicts.len()).unwrap_or(0) + i32::from(back.is_some()) + i32::from(end.missing.is_some());
     let sums = status.merges_summary.get_or_insert_default();
     sums.succeeded = sums.succeeded.saturating_add(landed);
     sums.failed = sums.failed.saturating_add(failed);
@@ -86,11 +73,7 @@ pub(super) fn count(
             headline(output)
         ));
         let confirm = back.is_none();
-        status.suspects = if confirm {
-            vec![suspect(member)]
-        } else {
-            Vec::new()
-        };
+        status.suspects = if confirm { vec![suspect(member)] } else { Vec::new() };
     } else if !end.moved && end.missing.is_none() {
         status.suspects.clear();
     }
@@ -106,18 +89,9 @@ fn suspect(member: &QueueMember) -> Suspect {
 }
 
 /// What the batch came to, one event a matter.
-pub(super) fn news(
-    members: &[QueueMember],
-    before: &RefineryStatus,
-    lane: &Lane<'_>,
-    end: &End,
-) -> Vec<Notice> {
+pub(super) fn news(members: &[QueueMember], before: &RefineryStatus, lane: &Lane<'_>, end: &End) -> Vec<Notice> {
     let named = |indices: &mut dyn Iterator<Item = usize>| {
-        list(
-            indices
-                .filter_map(|i| members.get(i).map(name))
-                .collect::<Vec<_>>(),
-        )
+        list(indices.filter_map(|i| members.get(i).map(name)).collect::<Vec<_>>())
     };
     let (branch, number) = (&lane.target.branch, before.batch);
     let mut notices = Vec::new();
@@ -127,9 +101,8 @@ pub(super) fn news(
             let message = format!("{who} goes back: red again, alone on {branch}: {said}");
             notices.push(warned("HandedBack", message));
         } else {
-            let message = format!(
-                "{who} is the first that turns batch {number} red ({said}); it is tested once more, alone"
-            );
+            let message =
+                format!("{who} is the first that turns batch {number} red ({said}); it is tested once more, alone");
             notices.push(warned("CulpritFound", message));
         }
     }
@@ -144,10 +117,7 @@ pub(super) fn news(
     }
     if !end.already.is_empty() {
         let who = named(&mut end.already.iter().copied());
-        notices.push(told(
-            "AlreadyOnTarget",
-            format!("{branch} has what {who} did already"),
-        ));
+        notices.push(told("AlreadyOnTarget", format!("{branch} has what {who} did already")));
     }
     for (index, paths) in &end.conflicts {
         let who = named(&mut std::iter::once(*index));

@@ -79,10 +79,7 @@ pub(crate) struct Known {
 
 impl Known {
     /// Sums up verdicts: pairs of a prefix length and whether it was green.
-    pub(crate) fn from(
-        size: usize,
-        verdicts: impl IntoIterator<Item = (usize, bool)> + Clone,
-    ) -> Self {
+    pub(crate) fn from(size: usize, verdicts: impl IntoIterator<Item = (usize, bool)> + Clone) -> Self {
         let green = verdicts
             .clone()
             .into_iter()
@@ -117,10 +114,7 @@ pub(crate) enum Step {
 pub(crate) fn next(known: Known, odds: Odds) -> Step {
     let Known { size, green, red } = known;
     match red {
-        None if green >= size => Step::Land {
-            green,
-            suspect: None,
-        },
+        None if green >= size => Step::Land { green, suspect: None },
         None => Step::Test(size),
         Some(red) if red == green + 1 => Step::Land {
             green,
@@ -152,10 +146,7 @@ pub(crate) fn doubt(was_suspect: bool, size: usize) -> Doubt {
 mod tests {
     use super::*;
 
-    const ODDS: Odds = Odds {
-        bad: 0.1,
-        flake: 0.0,
-    };
+    const ODDS: Odds = Odds { bad: 0.1, flake: 0.0 };
 
     #[test]
     fn a_new_queue_begins_with_a_batch_of_eight() {
@@ -164,32 +155,16 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_is_as_likely_green_as_red() {
-        for (bad, longest) in [
-            (0.02, 34),
-            (0.05, 14),
-            (0.1, 7),
-            (0.2, 3),
-            (0.3, 2),
-            (0.5, 1),
-        ] {
+        for (bad, longest) in [(0.02, 34), (0.05, 14), (0.1, 7), (0.2, 3), (0.3, 2), (0.5, 1)] {
             assert_eq!(Odds { bad, flake: 0.0 }.longest(), longest, "p = {bad}");
         }
         assert_eq!(
-            Odds {
-                bad: 0.005,
-                flake: 0.0
-            }
-            .longest(),
+            Odds { bad: 0.005, flake: 0.0 }.longest(),
             MAX_MEMBERS,
             "never more than a report holds"
         );
         assert!(
-            Odds {
-                bad: 0.05,
-                flake: 0.2
-            }
-            .longest()
-                < 14,
+            Odds { bad: 0.05, flake: 0.2 }.longest() < 14,
             "flakes make batches shorter"
         );
     }
@@ -231,10 +206,7 @@ mod tests {
 
     #[test]
     fn a_red_batch_is_halved_until_the_first_bad_change_stands_alone() {
-        const ODDS: Odds = Odds {
-            bad: 0.01,
-            flake: 0.0,
-        };
+        const ODDS: Odds = Odds { bad: 0.01, flake: 0.0 };
         assert_eq!(
             next(
                 Known {
@@ -300,20 +272,10 @@ mod tests {
 
     #[test]
     fn where_bad_changes_abound_the_first_of_them_is_sought_near_the_front() {
-        assert!(
-            Odds {
-                bad: 0.4,
-                flake: 0.0
-            }
-            .cut(0, 16)
-                <= 2
-        );
+        assert!(Odds { bad: 0.4, flake: 0.0 }.cut(0, 16) <= 2);
         for red in 2..=MAX_MEMBERS {
             let cut = ODDS.cut(0, red);
-            assert!(
-                cut >= 1 && cut < red,
-                "a cut lies strictly inside, got {cut} of {red}"
-            );
+            assert!(cut >= 1 && cut < red, "a cut lies strictly inside, got {cut} of {red}");
         }
     }
 

@@ -16,11 +16,7 @@ const AGEING: SignedDuration = SignedDuration::from_mins(30);
 const REFUSED_OFTEN: u32 = 3;
 
 /// Ready work of a queue: priority with ageing, then time ready.
-pub(super) fn waiting<'w>(
-    world: &'w World,
-    lane: &Lane<'w>,
-    now: Timestamp,
-) -> Vec<&'w PolecatRow> {
+pub(super) fn waiting<'w>(world: &'w World, lane: &Lane<'w>, now: Timestamp) -> Vec<&'w PolecatRow> {
     let mut ready: Vec<&PolecatRow> = world
         .polecats
         .values()
@@ -78,8 +74,7 @@ pub(super) fn find<'w>(world: &'w World, member: &QueueMember) -> Option<&'w Pol
 
 /// Whether it stands where it was pinned, and waits to hear what becomes of it.
 pub(super) fn is_pinned(polecat: &PolecatRow, member: &QueueMember) -> bool {
-    is_its_work(polecat, member)
-        && conditions::is_true(&polecat.status.conditions, api::conditions::AVAILABLE)
+    is_its_work(polecat, member) && conditions::is_true(&polecat.status.conditions, api::conditions::AVAILABLE)
 }
 
 /// Whether what was pinned is still its newest work: if it landed, that is recorded, also where nobody wants the

@@ -11,9 +11,7 @@ use crate::plan::Notice;
 use crate::reason::Reason;
 use crate::row::PolecatRow;
 use crate::world::World;
-use gastown_api::{
-    self as api, EvidenceRecord, PolecatPhase, QueueMember, RoundRecord, conditions as kind,
-};
+use gastown_api::{self as api, EvidenceRecord, PolecatPhase, QueueMember, RoundRecord, conditions as kind};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -40,13 +38,7 @@ enum Fate {
 }
 
 /// Publishes what became of each member. True once all of it stands in the world.
-pub(super) fn settle(
-    world: &World,
-    lane: &Lane<'_>,
-    end: &End,
-    now: Timestamp,
-    out: &mut Draft<'_>,
-) -> bool {
+pub(super) fn settle(world: &World, lane: &Lane<'_>, end: &End, now: Timestamp, out: &mut Draft<'_>) -> bool {
     let members = &lane.refinery.status.members;
     let mut settled = true;
     for (member, fate) in members.iter().zip(fates(members, lane, end)) {
@@ -56,8 +48,7 @@ pub(super) fn settle(
             Fate::Landed { .. } | Fate::Already { .. } => queue::is_its_work,
             Fate::Back { .. } => queue::is_pinned,
         };
-        let Some(polecat) =
-            queue::find(world, member).filter(|p| p.meta.deleting.is_none() && concerns(p, member))
+        let Some(polecat) = queue::find(world, member).filter(|p| p.meta.deleting.is_none() && concerns(p, member))
         else {
             continue;
         };
@@ -67,9 +58,7 @@ pub(super) fn settle(
         settled = false;
         match fate {
             Fate::Landed { commit } => merged(polecat, lane, ("Landed", &commit), now, out),
-            Fate::Already { commit } => {
-                merged(polecat, lane, ("AlreadyOnTarget", &commit), now, out)
-            }
+            Fate::Already { commit } => merged(polecat, lane, ("AlreadyOnTarget", &commit), now, out),
             Fate::Back {
                 code,
                 message,
@@ -111,24 +100,12 @@ fn fates(members: &[QueueMember], lane: &Lane<'_>, end: &End) -> Vec<Option<Fate
         set(index, missing(members.get(index)));
     }
     for (index, commit) in &end.merged {
-        set(
-            *index,
-            Fate::Landed {
-                commit: commit.clone(),
-            },
-        );
+        set(*index, Fate::Landed { commit: commit.clone() });
     }
     fates
 }
 
-fn conflict(
-    members: &[QueueMember],
-    lane: &Lane<'_>,
-    end: &End,
-    index: usize,
-    paths: &[String],
-    onto: &str,
-) -> Fate {
+fn conflict(members: &[QueueMember], lane: &Lane<'_>, end: &End, index: usize, paths: &[String], onto: &str) -> Fate {
     let against: Vec<&QueueMember> = end
         .merged
         .iter()
@@ -142,10 +119,7 @@ fn conflict(
     };
     let met = match against.is_empty() {
         true => String::new(),
-        false => format!(
-            "; just before it landed {}",
-            list(against.iter().map(|m| name(m)))
-        ),
+        false => format!("; just before it landed {}", list(against.iter().map(|m| name(m)))),
     };
     let branch = &lane.target.branch;
     let message = format!("conflicts with {branch} at {} in {what}{met}", short(onto));
@@ -156,11 +130,7 @@ fn conflict(
             summary: message.clone(),
             paths: paths.iter().take(PATHS_KEPT).cloned().collect(),
             onto: Some(onto.to_owned()).filter(|o| !o.is_empty()),
-            against: against
-                .iter()
-                .map(|m| m.polecat.clone())
-                .take(PATHS_KEPT)
-                .collect(),
+            against: against.iter().map(|m| m.polecat.clone()).take(PATHS_KEPT).collect(),
             test_command: None,
         }),
         message,
@@ -169,9 +139,7 @@ fn conflict(
 
 fn red(lane: &Lane<'_>, output: &str, base: Option<&str>) -> Fate {
     let headline = headline(output);
-    let on = base
-        .map(|b| format!(" at {}", short(b)))
-        .unwrap_or_default();
+    let on = base.map(|b| format!(" at {}", short(b))).unwrap_or_default();
     Fate::Back {
         code: "TestFailed",
         message: format!(
@@ -202,13 +170,7 @@ fn missing(member: Option<&QueueMember>) -> Fate {
     }
 }
 
-fn merged(
-    polecat: &PolecatRow,
-    lane: &Lane<'_>,
-    how: (&'static str, &str),
-    now: Timestamp,
-    out: &mut Draft<'_>,
-) {
+fn merged(polecat: &PolecatRow, lane: &Lane<'_>, how: (&'static str, &str), now: Timestamp, out: &mut Draft<'_>) {
     let (code, commit) = how;
     let branch = &lane.target.branch;
     let message = match code {
@@ -233,33 +195,13 @@ fn merged(
 }
 
 /// The next round of the same conversation, with evidence; after the last one a person is asked.
-fn hand_back(
-    polecat: &PolecatRow,
-    why: Reason,
-    evidence: EvidenceRecord,
-    now: Timestamp,
-    out: &mut Draft<'_>,
-) {
+fn hand_back(polecat: &PolecatRow, why: Reason, evidence: EvidenceRecord, now: Timestamp, out: &mut Draft<'_>) {
     let mut to = polecat.status.clone();
     let (round, generation) = (to.round.unwrap_or(1), polecat.meta.generation);
     record(&mut to, "HandedBack", &why, Some(evidence), now);
     let back = Reason::new("HandedBack", why.message.clone());
-    conditions::set(
-        &mut to.conditions,
-        kind::AVAILABLE,
-        false,
-        &back,
-        generation,
-        now,
-    );
-    conditions::set(
-        &mut to.conditions,
-        kind::MERGED,
-        false,
-        &why,
-        generation,
-        now,
-    );
+    conditions::set(&mut to.conditions, kind::AVAILABLE, false, &back, generation, now);
+    conditions::set(&mut to.conditions, kind::MERGED, false, &why, generation, now);
     to.failures = Some(0);
     to.retry_after = None;
     // The next round also where a person is asked first: an edit of the spec begins it, with this evidence.
@@ -275,36 +217,15 @@ fn hand_back(
             ),
         );
         to.phase = PolecatPhase::Stuck;
-        conditions::set(
-            &mut to.conditions,
-            kind::PROGRESSING,
-            false,
-            &because,
-            generation,
-            now,
-        );
-        conditions::set(
-            &mut to.conditions,
-            kind::DEGRADED,
-            true,
-            &because,
-            generation,
-            now,
-        );
+        conditions::set(&mut to.conditions, kind::PROGRESSING, false, &because, generation, now);
+        conditions::set(&mut to.conditions, kind::DEGRADED, true, &because, generation, now);
         because
     } else {
         // Terminated stays so: what is not wanted is not dispatched again.
         if to.phase == PolecatPhase::Done {
             to.phase = PolecatPhase::Idle;
         }
-        conditions::set(
-            &mut to.conditions,
-            kind::PROGRESSING,
-            false,
-            &back,
-            generation,
-            now,
-        );
+        conditions::set(&mut to.conditions, kind::PROGRESSING, false, &back, generation, now);
         Reason::new(
             "HandedBack",
             format!("sent back for round {}: {}", round + 1, why.message),
@@ -315,13 +236,7 @@ fn hand_back(
     out.publish_polecat(polecat, to, because, notices);
 }
 
-fn record(
-    to: &mut api::PolecatStatus,
-    outcome: &str,
-    why: &Reason,
-    evidence: Option<EvidenceRecord>,
-    now: Timestamp,
-) {
+fn record(to: &mut api::PolecatStatus, outcome: &str, why: &Reason, evidence: Option<EvidenceRecord>, now: Timestamp) {
     to.rounds.push(RoundRecord {
         round: to.round.unwrap_or(1),
         outcome: outcome.to_owned(),

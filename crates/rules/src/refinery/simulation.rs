@@ -102,8 +102,7 @@ impl Queue {
     /// Whether a tree with these changes on top of what landed passes.
     fn sound(&self, members: &[usize]) -> bool {
         let has = |c: &usize| members.contains(c) || self.tally.landed.contains(c);
-        !members.iter().any(|m| self.bad.contains(m))
-            && !self.pairs.iter().any(|(a, b)| has(a) && has(b))
+        !members.iter().any(|m| self.bad.contains(m)) && !self.pairs.iter().any(|(a, b)| has(a) && has(b))
     }
 
     /// One batch, as the operator leads it: tests on one base, then a landing, then whom to doubt.
@@ -149,18 +148,9 @@ impl Queue {
         false
     }
 
-    fn settle(
-        &mut self,
-        members: &[usize],
-        green: usize,
-        suspect: Option<usize>,
-        verdicts: &[(usize, bool)],
-    ) {
+    fn settle(&mut self, members: &[usize], green: usize, suspect: Option<usize>, verdicts: &[(usize, bool)]) {
         if green > 0 {
-            assert!(
-                verdicts.contains(&(green, true)),
-                "what lands was green as one tree"
-            );
+            assert!(verdicts.contains(&(green, true)), "what lands was green as one tree");
             assert!(self.sound(&members[..green]), "a tree that passed");
         }
         self.counts.0 += green as u64;
@@ -223,10 +213,7 @@ fn with_known_odds_the_runs_a_change_costs_are_within_the_budget() {
         };
         let (tally, _) = Queue::new(changes, 7, weather).drain();
         let (cost, bound) = (tally.runs as f64 / changes as f64, entropy(bad) + bad);
-        println!(
-            "{bad:>4}   {cost:>11.4}   {bound:>6.4}   {:>5.3}",
-            cost / bound
-        );
+        println!("{bad:>4}   {cost:>11.4}   {bound:>6.4}   {:>5.3}", cost / bound);
         assert!(cost <= 1.05 * bound, "{cost} runs a change at p = {bad}");
     }
 }
@@ -275,10 +262,7 @@ fn without_flakes_exactly_the_good_changes_land_in_their_order() {
                 "seed {seed}: {back} was good"
             );
         }
-        assert!(
-            tally.landed.is_disjoint(&queue.bad),
-            "seed {seed}: a bad change landed"
-        );
+        assert!(tally.landed.is_disjoint(&queue.bad), "seed {seed}: a bad change landed");
     }
 }
 
@@ -291,10 +275,7 @@ fn of_two_changes_that_break_only_together_the_earlier_lands_and_the_later_goes_
         };
         let (tally, queue) = Queue::new(50, seed, weather).drain();
         for back in &tally.back {
-            let first = queue
-                .pairs
-                .get(back)
-                .expect("only the later of a pair goes back");
+            let first = queue.pairs.get(back).expect("only the later of a pair goes back");
             assert!(tally.landed.contains(first), "seed {seed}");
         }
         for (later, first) in &queue.pairs {
@@ -327,10 +308,7 @@ fn a_flaky_test_sends_few_good_changes_back_and_blocks_nobody() {
         );
     }
     let share = innocent as f64 / entered as f64;
-    println!(
-        "flake 5 %: {:.2} % of the changes sent back though good",
-        share * 100.0
-    );
+    println!("flake 5 %: {:.2} % of the changes sent back though good", share * 100.0);
     assert!(share < 0.01, "one confirmation makes it about f squared");
 }
 

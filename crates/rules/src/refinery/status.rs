@@ -56,12 +56,7 @@ pub(super) fn odds(status: &RefineryStatus) -> Odds {
 }
 
 /// It does nothing, and why.
-pub(super) fn closed(
-    row: &RefineryRow,
-    why: &Reason,
-    waiting: &[&PolecatRow],
-    now: Timestamp,
-) -> Word {
+pub(super) fn closed(row: &RefineryRow, why: &Reason, waiting: &[&PolecatRow], now: Timestamp) -> Word {
     let mut status = row.status.clone();
     let paused = why.code == "Paused";
     if status.members.is_empty() || !paused {
@@ -124,11 +119,7 @@ pub(super) fn underway(
             let message = format!(
                 "batch {}: {names} {} red together; searching for the first that is",
                 status.batch,
-                if status.members.len() == 1 {
-                    "is"
-                } else {
-                    "are"
-                }
+                if status.members.len() == 1 { "is" } else { "are" }
             );
             if row.status.message.as_ref() != Some(&message)
                 && !conditions::has_reason(&status.conditions, PROCESSING, "BatchRed")
@@ -177,9 +168,7 @@ pub(super) fn ended(
     count(&mut status, &members, batch, end);
     let notices = news(&members, &row.status, lane, end);
     let message = match notices.is_empty() {
-        true => {
-            "the branch, or what it is tested with, changed: the queue is planned anew".to_owned()
-        }
+        true => "the branch, or what it is tested with, changed: the queue is planned anew".to_owned(),
         false => notices
             .iter()
             .map(|n| n.because.message.as_str())
@@ -202,12 +191,7 @@ pub(super) fn ended(
 }
 
 /// The first batch after a rest.
-pub(super) fn begun(
-    row: &RefineryRow,
-    lane: &Lane<'_>,
-    waiting: &[&PolecatRow],
-    now: Timestamp,
-) -> Word {
+pub(super) fn begun(row: &RefineryRow, lane: &Lane<'_>, waiting: &[&PolecatRow], now: Timestamp) -> Word {
     let word = Word {
         status: row.status.clone(),
         because: Reason::new("Idle", ""),
@@ -217,13 +201,7 @@ pub(super) fn begun(
 }
 
 /// Pins the next batch, where anybody waits: a suspect alone, else the longest prefix worth testing.
-fn begin(
-    mut word: Word,
-    row: &RefineryRow,
-    lane: &Lane<'_>,
-    waiting: &[&PolecatRow],
-    now: Timestamp,
-) -> Word {
+fn begin(mut word: Word, row: &RefineryRow, lane: &Lane<'_>, waiting: &[&PolecatRow], now: Timestamp) -> Word {
     let status = &mut word.status;
     let is_suspect = |p: &&&PolecatRow| {
         let commit = p.status.commit.as_deref();
@@ -265,8 +243,7 @@ fn begin(
     });
     show_waiting(status, &rest);
     let because = Reason::new("BatchTesting", testing(status, lane));
-    word.notices
-        .push(told("BatchTesting", because.message.clone()));
+    word.notices.push(told("BatchTesting", because.message.clone()));
     say(status, row, &because, now, |c, g| {
         conditions::set(c, kind::READY, true, &because, g, now);
         conditions::set(c, PROCESSING, true, &because, g, now);
@@ -279,21 +256,16 @@ fn begin(
 fn testing(status: &RefineryStatus, lane: &Lane<'_>) -> String {
     let names = list(status.members.iter().map(name));
     let again = status.members.len() == 1
-        && status.members.first().is_some_and(|m| {
-            status
-                .suspects
-                .iter()
-                .any(|s| s.uid == m.uid && s.commit == m.commit)
-        });
+        && status
+            .members
+            .first()
+            .is_some_and(|m| status.suspects.iter().any(|s| s.uid == m.uid && s.commit == m.commit));
     let how = match (again, status.members.len()) {
         (true, _) => " once more, alone",
         (false, 1) => "",
         (false, _) => " as one tree",
     };
-    format!(
-        "batch {}: testing {names}{how} on {}",
-        status.batch, lane.target.branch
-    )
+    format!("batch {}: testing {names}{how} on {}", status.batch, lane.target.branch)
 }
 
 /// Nothing under way, nothing wrong.
@@ -310,16 +282,9 @@ fn rest(status: &mut RefineryStatus, row: &RefineryRow, because: &Reason, now: T
 }
 
 /// Degraded appears with the first trouble and turns False when it has passed.
-fn degrade(
-    conditions: &mut Vec<Condition>,
-    trouble: Option<&Reason>,
-    generation: i64,
-    now: Timestamp,
-) {
+fn degrade(conditions: &mut Vec<Condition>, trouble: Option<&Reason>, generation: i64, now: Timestamp) {
     match trouble {
-        Some(trouble) => {
-            conditions::set(conditions, kind::DEGRADED, true, trouble, generation, now)
-        }
+        Some(trouble) => conditions::set(conditions, kind::DEGRADED, true, trouble, generation, now),
         None if conditions::is_true(conditions, kind::DEGRADED) => {
             let well = Reason::new("Recovered", "what hindered the queue has passed");
             conditions::set(conditions, kind::DEGRADED, false, &well, generation, now);
@@ -353,19 +318,13 @@ fn say(
             now,
         );
     } else {
-        status
-            .conditions
-            .retain(|c| c.type_ != kind::FIELDS_HONOURED);
+        status.conditions.retain(|c| c.type_ != kind::FIELDS_HONOURED);
     }
 }
 
 fn show_waiting(status: &mut RefineryStatus, waiting: &[&PolecatRow]) {
     let length = i32::try_from(waiting.len()).unwrap_or(i32::MAX);
-    status.queue = waiting
-        .iter()
-        .take(SHOWN)
-        .map(|p| p.meta.key.name.clone())
-        .collect();
+    status.queue = waiting.iter().take(SHOWN).map(|p| p.meta.key.name.clone()).collect();
     status.queue_length = length;
     if length > 0 || status.merges_summary.is_some() {
         status.merges_summary.get_or_insert_default().pending = length;

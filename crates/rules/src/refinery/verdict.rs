@@ -3,9 +3,7 @@
 use super::evidence::{clean, evidence};
 use crate::reason::Reason;
 use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRow};
-use gastown_wire::{
-    CandidateOutcome, CandidateReport, LandOutcome, LandReport, Report, ReportError, exit,
-};
+use gastown_wire::{CandidateOutcome, CandidateReport, LandOutcome, LandReport, Report, ReportError, exit};
 use jiff::{SignedDuration, Timestamp};
 
 /// Container that builds the candidate.
@@ -97,27 +95,16 @@ pub(super) fn of_test(pod: &PodRow, timeout: SignedDuration, now: Timestamp) -> 
             CandidateOutcome::BaseMoved => return Tested::Moved,
             CandidateOutcome::Missing { i } => return Tested::Missing(i),
             CandidateOutcome::Config { reason } => {
-                return Tested::Hindered(hindered(
-                    pod,
-                    "RemoteRefused",
-                    config(&reason, &report.detail),
-                ));
+                return Tested::Hindered(hindered(pod, "RemoteRefused", config(&reason, &report.detail)));
             }
             CandidateOutcome::Transient => {
-                return Tested::Hindered(hindered(
-                    pod,
-                    "RemoteUnreachable",
-                    unreachable(&report.detail),
-                ));
+                return Tested::Hindered(hindered(pod, "RemoteUnreachable", unreachable(&report.detail)));
             }
         },
         Some(Err(error)) => match unreadable(pod, CANDIDATE, &error) {
             Some(hindrance) => return Tested::Hindered(hindrance),
             None => {
-                return Tested::Lost(format!(
-                    "the candidate was not built: {}",
-                    death(pod, CANDIDATE)
-                ));
+                return Tested::Lost(format!("the candidate was not built: {}", death(pod, CANDIDATE)));
             }
         },
     };
@@ -126,19 +113,14 @@ pub(super) fn of_test(pod: &PodRow, timeout: SignedDuration, now: Timestamp) -> 
     }
     if !pod.live() {
         return match (pod.reason.as_str(), built) {
-            ("DeadlineExceeded", true) => {
-                Tested::Red(format!("the tests did not end within {timeout:#}"))
-            }
+            ("DeadlineExceeded", true) => Tested::Red(format!("the tests did not end within {timeout:#}")),
             ("DeadlineExceeded", false) => Tested::Hindered(hindered(
                 pod,
                 "CandidateTimedOut",
                 "the candidate was not built within the test timeout; check the remote and spec.testTimeout",
             )),
             _ if own_disk_limit(pod) => Tested::Red(clean(&pod.message)),
-            _ => Tested::Lost(format!(
-                "the test pod ended without a verdict: {}",
-                why(pod)
-            )),
+            _ => Tested::Lost(format!("the test pod ended without a verdict: {}", why(pod))),
         };
     }
     match patience(pod, CANDIDATE, timeout, now) {
@@ -157,16 +139,10 @@ fn judged(pod: &PodRow, end: &Ended, built: bool) -> Tested {
         return Tested::Green;
     }
     if pod.reason == "DeadlineExceeded" {
-        return Tested::Red(evidence(
-            "the tests did not end within their timeout",
-            &end.message,
-        ));
+        return Tested::Red(evidence("the tests did not end within their timeout", &end.message));
     }
     if end.reason == "OOMKilled" {
-        return Tested::Red(evidence(
-            "the tests used more memory than their limit",
-            &end.message,
-        ));
+        return Tested::Red(evidence("the tests used more memory than their limit", &end.message));
     }
     if own_disk_limit(pod) {
         return Tested::Red(evidence(&clean(&pod.message), &end.message));
@@ -212,11 +188,9 @@ pub(super) fn of_land(pod: &PodRow, deadline: SignedDuration, now: Timestamp) ->
     };
     let ordered = pod.land.as_ref().map_or("", |o| o.candidate.as_str());
     match report.outcome {
-        LandOutcome::Landed if report.commit.is_empty() || report.commit == ordered => {
-            Landing::Landed {
-                at: end.at.unwrap_or(now),
-            }
-        }
+        LandOutcome::Landed if report.commit.is_empty() || report.commit == ordered => Landing::Landed {
+            at: end.at.unwrap_or(now),
+        },
         LandOutcome::Landed => Landing::Mismatch(hindered(
             pod,
             "LandingMismatch",
@@ -226,22 +200,12 @@ pub(super) fn of_land(pod: &PodRow, deadline: SignedDuration, now: Timestamp) ->
             ),
         )),
         LandOutcome::Stale { .. } => Landing::Stale,
-        LandOutcome::Refused { why } => {
-            Landing::Hindered(hindered(pod, "PushRejected", refused(&why)))
+        LandOutcome::Refused { why } => Landing::Hindered(hindered(pod, "PushRejected", refused(&why))),
+        LandOutcome::Mismatch { why } => Landing::Mismatch(hindered(pod, "LandingMismatch", clean(&why))),
+        LandOutcome::Config { reason } => {
+            Landing::Hindered(hindered(pod, "RemoteRefused", config(&reason, &report.detail)))
         }
-        LandOutcome::Mismatch { why } => {
-            Landing::Mismatch(hindered(pod, "LandingMismatch", clean(&why)))
-        }
-        LandOutcome::Config { reason } => Landing::Hindered(hindered(
-            pod,
-            "RemoteRefused",
-            config(&reason, &report.detail),
-        )),
-        LandOutcome::Transient => Landing::Hindered(hindered(
-            pod,
-            "RemoteUnreachable",
-            unreachable(&report.detail),
-        )),
+        LandOutcome::Transient => Landing::Hindered(hindered(pod, "RemoteUnreachable", unreachable(&report.detail))),
     }
 }
 
@@ -262,10 +226,7 @@ fn config(reason: &str, detail: &str) -> String {
 }
 
 fn unreachable(detail: &str) -> String {
-    format!(
-        "the git remote does not answer: {}; it is tried again",
-        clean(detail)
-    )
+    format!("the git remote does not answer: {}; it is tried again", clean(detail))
 }
 
 /// What is wrong with a report of a candidate that was built.
@@ -283,26 +244,14 @@ fn flaw(pod: &PodRow, report: &CandidateReport) -> Option<String> {
             clean(bad)
         ));
     }
-    if orders
-        .base
-        .as_ref()
-        .is_some_and(|base| *base != report.base)
-    {
+    if orders.base.as_ref().is_some_and(|base| *base != report.base) {
         return Some(format!(
             "the candidate stands on {}, not on the ordered base",
             report.base
         ));
     }
-    let increasing = report
-        .included
-        .windows(2)
-        .all(|w| matches!(w, [a, b] if a.i < b.i));
-    if report.included.is_empty()
-        || !increasing
-        || report
-            .included
-            .last()
-            .is_some_and(|l| l.i >= orders.members.len())
+    let increasing = report.included.windows(2).all(|w| matches!(w, [a, b] if a.i < b.i));
+    if report.included.is_empty() || !increasing || report.included.last().is_some_and(|l| l.i >= orders.members.len())
     {
         return Some("the candidate's report names members that were not ordered".to_owned());
     }
@@ -325,11 +274,7 @@ fn unreadable(pod: &PodRow, container: &str, error: &ReportError) -> Option<Hind
             "RemoteRefused",
             config("BadOrders", &death(pod, container)),
         )),
-        Some(exit::TRANSIENT) => Some(hindered(
-            pod,
-            "RemoteUnreachable",
-            unreachable(&death(pod, container)),
-        )),
+        Some(exit::TRANSIENT) => Some(hindered(pod, "RemoteUnreachable", unreachable(&death(pod, container)))),
         _ => None,
     }
 }
@@ -344,10 +289,7 @@ fn is_begun(container: &ContainerRow) -> bool {
 }
 
 enum Patience {
-    Running {
-        until: Timestamp,
-        trouble: Option<Reason>,
-    },
+    Running { until: Timestamp, trouble: Option<Reason> },
     NeverStarted(Hindrance),
     Over(String),
 }
@@ -370,10 +312,7 @@ fn patience(pod: &PodRow, first: &str, limit: SignedDuration, now: Timestamp) ->
         let reason = trouble.unwrap_or_else(|| {
             Reason::new(
                 "PodNotStarted",
-                format!(
-                    "pod {} did not start within {START_DEADLINE:#}",
-                    pod.meta.key.name
-                ),
+                format!("pod {} did not start within {START_DEADLINE:#}", pod.meta.key.name),
             )
         });
         return Patience::NeverStarted(Hindrance {
@@ -383,10 +322,7 @@ fn patience(pod: &PodRow, first: &str, limit: SignedDuration, now: Timestamp) ->
     }
     let until = pod.started.unwrap_or(pod.meta.created) + limit + SLACK;
     if now < until {
-        return Patience::Running {
-            until,
-            trouble: None,
-        };
+        return Patience::Running { until, trouble: None };
     }
     Patience::Over(format!(
         "pod {} did not end by its deadline and its node is silent",
@@ -399,11 +335,7 @@ fn trouble(pod: &PodRow) -> Option<Reason> {
     if let Some(words) = &pod.unschedulable {
         return Some(Reason::new(
             "Unschedulable",
-            format!(
-                "pod {} fits on no node: {}",
-                pod.meta.key.name,
-                clean(words)
-            ),
+            format!("pod {} fits on no node: {}", pod.meta.key.name, clean(words)),
         ));
     }
     pod.containers
@@ -411,11 +343,8 @@ fn trouble(pod: &PodRow) -> Option<Reason> {
         .find_map(|ContainerRow { name, state, .. }| match state {
             ContainerState::Waiting { reason, message } => {
                 let code = match reason.as_str() {
-                    "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull"
-                    | "InvalidImageName" => "ImagePullFailed",
-                    "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-                        "PodConfigInvalid"
-                    }
+                    "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => "ImagePullFailed",
+                    "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => "PodConfigInvalid",
                     _ => return None,
                 };
                 let why = format!(
@@ -461,16 +390,8 @@ fn own_disk_limit(pod: &PodRow) -> bool {
 }
 
 fn why(pod: &PodRow) -> String {
-    let words = [
-        pod.disrupted.as_deref().unwrap_or(""),
-        &pod.reason,
-        &pod.message,
-    ];
-    let known: Vec<String> = words
-        .iter()
-        .filter(|w| !w.is_empty())
-        .map(|w| clean(w))
-        .collect();
+    let words = [pod.disrupted.as_deref().unwrap_or(""), &pod.reason, &pod.message];
+    let known: Vec<String> = words.iter().filter(|w| !w.is_empty()).map(|w| clean(w)).collect();
     match (known.is_empty(), pod.phase, pod.meta.deleting) {
         (false, ..) => known.join(": "),
         (true, _, Some(_)) => "the pod was deleted".to_owned(),

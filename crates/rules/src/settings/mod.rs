@@ -66,10 +66,7 @@ pub(crate) struct Target {
 impl Target {
     /// The path on the host that the repository is, where it is one.
     pub(crate) fn local_path(&self) -> Option<String> {
-        let path = self
-            .repository
-            .strip_prefix("file://")
-            .unwrap_or(&self.repository);
+        let path = self.repository.strip_prefix("file://").unwrap_or(&self.repository);
         path.starts_with('/').then(|| path.to_owned())
     }
 }
@@ -117,8 +114,7 @@ pub(crate) fn deadline(polecat: &PolecatRow, rig: Option<&RigRow>) -> i64 {
 pub(crate) fn retry(polecat: &PolecatRow, rig: Option<&RigRow>) -> Retry {
     let own = polecat.spec.retry.as_ref();
     let inherited = rig.and_then(|r| r.spec.retry.as_ref());
-    let pick =
-        |f: fn(&api::Retry) -> Option<i32>| own.and_then(f).or_else(|| inherited.and_then(f));
+    let pick = |f: fn(&api::Retry) -> Option<i32>| own.and_then(f).or_else(|| inherited.and_then(f));
     Retry {
         limit: pick(|r| r.limit).unwrap_or(2).max(0).into(),
         backoff: pick(|r| r.backoff_seconds).unwrap_or(10).max(0).into(),
@@ -138,11 +134,7 @@ pub(crate) fn ttl(polecat: &PolecatRow, rig: Option<&RigRow>) -> Option<i64> {
 ///
 /// # Errors
 /// What is missing or wrong, with what to do about it.
-pub(crate) fn resolve(
-    world: &World,
-    polecat: &PolecatRow,
-    rig: Option<&RigRow>,
-) -> Result<Settings, Reason> {
+pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Result<Settings, Reason> {
     let spec = &polecat.spec;
     rig_is_there(world, polecat, rig)?;
     if spec.execution_mode == Some(api::ExecutionMode::Local) && !world.town.one_machine {
@@ -196,11 +188,7 @@ fn rig_is_there(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Re
     if rig.is_some() || name == STANDALONE {
         return Ok(());
     }
-    if world
-        .malformed
-        .keys()
-        .any(|k| k.kind == Kind::Rig && k.name == *name)
-    {
+    if world.malformed.keys().any(|k| k.kind == Kind::Rig && k.name == *name) {
         return Err(Reason::new(
             "RigUnreadable",
             format!("Rig {name} cannot be read: see kubectl get rig {name} -o yaml"),
@@ -233,9 +221,7 @@ fn work_branch(polecat: &PolecatRow, target: &Target) -> Result<String, Reason> 
     if work_branch == target.branch {
         return Err(Reason::new(
             "InvalidBranch",
-            format!(
-                "{work_branch} is the branch work lands on: set another spec.kubernetes.workBranch"
-            ),
+            format!("{work_branch} is the branch work lands on: set another spec.kubernetes.workBranch"),
         ));
     }
     Ok(work_branch)
@@ -253,9 +239,7 @@ fn task(polecat: &PolecatRow, kind: AgentKind) -> Result<String, Reason> {
         return Ok(text.clone());
     }
     match (named(spec.bead_id.as_ref()), kind) {
-        (Some(bead), _) => Ok(format!(
-            "Work on issue {bead} of this repository until it is resolved."
-        )),
+        (Some(bead), _) => Ok(format!("Work on issue {bead} of this repository until it is resolved.")),
         // A program of the user's own may know what to do.
         (None, AgentKind::Custom) => Ok(String::new()),
         (None, _) => Err(Reason::new(
@@ -266,10 +250,7 @@ fn task(polecat: &PolecatRow, kind: AgentKind) -> Result<String, Reason> {
 }
 
 fn agent_kind(polecat: &PolecatRow, rig: Option<&RigRow>) -> AgentKind {
-    let named = polecat
-        .spec
-        .agent
-        .or_else(|| rig.and_then(|r| r.spec.agent));
+    let named = polecat.spec.agent.or_else(|| rig.and_then(|r| r.spec.agent));
     named.unwrap_or_else(|| {
         if speaks_to_claude(polecat, rig) {
             AgentKind::ClaudeCode
@@ -290,23 +271,13 @@ fn speaks_to_claude(polecat: &PolecatRow, rig: Option<&RigRow>) -> bool {
         })
     };
     own.is_some_and(|k| k.claude_creds_secret_ref.is_some() || k.api_key_secret_ref.is_some())
-        || rig.is_some_and(|r| {
-            r.spec.claude_creds_secret_ref.is_some() || r.spec.api_key_secret_ref.is_some()
-        })
+        || rig.is_some_and(|r| r.spec.claude_creds_secret_ref.is_some() || r.spec.api_key_secret_ref.is_some())
         || anthropic(polecat.spec.agent_config.as_ref())
         || anthropic(rig.and_then(|r| r.spec.agent_config.as_ref()))
 }
 
-fn resources(
-    world: &World,
-    polecat: &PolecatRow,
-    rig: Option<&RigRow>,
-) -> Option<ResourceRequirements> {
-    let own = polecat
-        .spec
-        .kubernetes
-        .as_ref()
-        .and_then(|k| k.resources.clone());
+fn resources(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Option<ResourceRequirements> {
+    let own = polecat.spec.kubernetes.as_ref().and_then(|k| k.resources.clone());
     own.or_else(|| polecat.spec.resources.clone())
         .or_else(|| rig.and_then(|r| r.spec.resources.clone()))
         .or_else(|| (!world.town.one_machine).then(predecessor_resources))
@@ -351,16 +322,11 @@ fn stuck_after(world: &World, rig: Option<&RigRow>) -> Option<u64> {
             .clone()
     };
     let text = rig.spec.stuck_threshold.clone().or_else(witness)?;
-    u64::try_from(duration::parse(&text)?.as_secs())
-        .ok()
-        .filter(|s| *s > 0)
+    u64::try_from(duration::parse(&text)?.as_secs()).ok().filter(|s| *s > 0)
 }
 
 fn record(world: &World, rig: Option<&RigRow>) -> wire::RecordLevel {
-    match rig
-        .and_then(|r| r.spec.record.as_ref())
-        .and_then(|r| r.level)
-    {
+    match rig.and_then(|r| r.spec.record.as_ref()).and_then(|r| r.level) {
         Some(api::RecordLevel::Commits) => wire::RecordLevel::Commits,
         Some(api::RecordLevel::Work) => wire::RecordLevel::Work,
         Some(api::RecordLevel::Conversation) => wire::RecordLevel::Conversation,

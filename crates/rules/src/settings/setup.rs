@@ -31,13 +31,8 @@ impl Setup {
             .filter(|r| r.spec.agent.is_none_or(|agent| agent == kind))
             .and_then(|r| r.spec.agent_config.clone())
             .unwrap_or_default();
-        let endpoint =
-            |c: &api::AgentConfig| c.model_provider.as_ref().and_then(|m| m.endpoint.clone());
-        let key = |c: &api::AgentConfig| {
-            c.model_provider
-                .as_ref()
-                .and_then(|m| m.api_key_secret_ref.clone())
-        };
+        let endpoint = |c: &api::AgentConfig| c.model_provider.as_ref().and_then(|m| m.endpoint.clone());
+        let key = |c: &api::AgentConfig| c.model_provider.as_ref().and_then(|m| m.api_key_secret_ref.clone());
         // Command and arguments belong together: naming a command drops the rig's arguments.
         let command = match (own.command.is_empty(), own.args.is_empty()) {
             (false, _) => [own.command.clone(), own.args.clone()].concat(),
@@ -97,23 +92,11 @@ pub(super) fn command(agent: &Agent, setup: &Setup) -> Result<Vec<String>, Reaso
 
 /// `args` without `command` are more flags for a known agent.
 fn only_arguments(setup: &Setup) -> bool {
-    setup
-        .command
-        .first()
-        .is_some_and(|word| word.starts_with('-'))
+    setup.command.first().is_some_and(|word| word.starts_with('-'))
 }
 
-pub(super) fn image(
-    world: &World,
-    polecat: &PolecatRow,
-    rig: Option<&RigRow>,
-    setup: &Setup,
-) -> String {
-    let own = polecat
-        .spec
-        .kubernetes
-        .as_ref()
-        .and_then(|k| named(k.image.as_ref()));
+pub(super) fn image(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>, setup: &Setup) -> String {
+    let own = polecat.spec.kubernetes.as_ref().and_then(|k| named(k.image.as_ref()));
     setup
         .own_image
         .clone()
@@ -129,11 +112,7 @@ pub(super) fn env(agent: &Agent, setup: &Setup) -> Vec<EnvVar> {
         value: Some(value.to_owned()),
         value_from: None,
     };
-    let mut env: Vec<EnvVar> = agent
-        .env
-        .iter()
-        .map(|(name, value)| plain(name, value))
-        .collect();
+    let mut env: Vec<EnvVar> = agent.env.iter().map(|(name, value)| plain(name, value)).collect();
     if let (Some(name), Some(endpoint)) = (agent.endpoint_env, &setup.endpoint) {
         env.push(plain(name, endpoint));
     }
@@ -144,32 +123,23 @@ pub(super) fn env(agent: &Agent, setup: &Setup) -> Vec<EnvVar> {
     env
 }
 
-pub(super) fn credentials(
-    polecat: &PolecatRow,
-    rig: Option<&RigRow>,
-    agent: &Agent,
-    setup: &Setup,
-) -> Credentials {
+pub(super) fn credentials(polecat: &PolecatRow, rig: Option<&RigRow>, agent: &Agent, setup: &Setup) -> Credentials {
     let own = polecat.spec.kubernetes.clone().unwrap_or_default();
-    let secret =
-        |s: Option<&api::SecretReference>| s.map(|s| s.name.clone()).filter(|n| !n.is_empty());
+    let secret = |s: Option<&api::SecretReference>| s.map(|s| s.name.clone()).filter(|n| !n.is_empty());
     let key = |k: Option<&api::SecretKeyRef>, var: &str| {
         k.filter(|k| !k.name.is_empty())
             .map(|k| (k.name.clone(), k.key.clone(), var.to_owned()))
     };
     let variable = (agent.key_env)(setup.provider());
     let own_claude = secret(own.claude_creds_secret_ref.as_ref());
-    let own_key = key(own.api_key_secret_ref.as_ref(), "ANTHROPIC_API_KEY")
-        .or_else(|| key(setup.own_key.as_ref(), variable));
+    let own_key =
+        key(own.api_key_secret_ref.as_ref(), "ANTHROPIC_API_KEY").or_else(|| key(setup.own_key.as_ref(), variable));
     let rigs = rig.map(|r| &r.spec);
     // A polecat that brings a model credential of its own gets no other: an API key would beat its login.
     let (claude, api_key) = if own_claude.is_some() || own_key.is_some() {
         (own_claude, own_key)
     } else {
-        let rig_key = key(
-            rigs.and_then(|r| r.api_key_secret_ref.as_ref()),
-            "ANTHROPIC_API_KEY",
-        );
+        let rig_key = key(rigs.and_then(|r| r.api_key_secret_ref.as_ref()), "ANTHROPIC_API_KEY");
         (
             secret(rigs.and_then(|r| r.claude_creds_secret_ref.as_ref())),
             rig_key.or_else(|| key(setup.rig_key.as_ref(), variable)),
@@ -181,8 +151,7 @@ pub(super) fn credentials(
         .map(|r| r.name)
         .filter(|n| !n.is_empty());
     Credentials {
-        git: secret(own.git_secret_ref.as_ref())
-            .or_else(|| secret(rigs.and_then(|r| r.git_secret_ref.as_ref()))),
+        git: secret(own.git_secret_ref.as_ref()).or_else(|| secret(rigs.and_then(|r| r.git_secret_ref.as_ref()))),
         known_hosts: hosts,
         claude,
         api_key,

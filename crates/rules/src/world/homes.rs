@@ -73,11 +73,7 @@ impl World {
                 .map(|b| b.spec.rig_ref.clone())
                 .into_iter()
                 .collect(),
-            Kind::Pod => self
-                .pods
-                .get(key)
-                .map(|p| self.homes_of_pod(p))
-                .unwrap_or_default(),
+            Kind::Pod => self.pods.get(key).map(|p| self.homes_of_pod(p)).unwrap_or_default(),
             Kind::ConfigMap => BTreeSet::new(),
         }
     }
@@ -102,12 +98,7 @@ impl World {
     /// A polecat concerns its rig, and the convoys that count it.
     fn homes_of_polecat(&self, polecat: &PolecatRow) -> BTreeSet<RigKey> {
         let mut homes = BTreeSet::from([polecat.spec.rig.clone()]);
-        homes.extend(
-            self.convoys
-                .values()
-                .filter(|c| counts(c, polecat))
-                .map(convoy_home),
-        );
+        homes.extend(self.convoys.values().filter(|c| counts(c, polecat)).map(convoy_home));
         homes
     }
 
@@ -133,10 +124,7 @@ impl World {
 
     /// The polecat that owns a pod.
     fn owner_of<'a>(&'a self, pod: &'a PodRow) -> Option<&'a PolecatRow> {
-        let owner = pod
-            .owner
-            .as_ref()
-            .filter(|_| pod.role == PodRole::Polecat)?;
+        let owner = pod.owner.as_ref().filter(|_| pod.role == PodRole::Polecat)?;
         let namespace = &pod.meta.key.namespace;
         let named = pod
             .meta

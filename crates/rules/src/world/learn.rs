@@ -165,11 +165,7 @@ impl World {
     }
 
     fn hear(&mut self, answer: Answer) -> BTreeSet<RigKey> {
-        let Answer {
-            action,
-            outcome,
-            at,
-        } = answer;
+        let Answer { action, outcome, at } = answer;
         let key = action.key().clone();
         self.inflight.remove(&key);
         let mut dirty = self.homes.remove(&key).unwrap_or_default();
@@ -274,12 +270,7 @@ impl World {
         let meta = new_meta(&blueprint, rev, uid, at);
         match blueprint {
             Blueprint::PolecatPod(p) => {
-                let mut row = new_pod(
-                    meta,
-                    PodRole::Polecat,
-                    p.orders.subject.rig,
-                    p.common.owner.2,
-                );
+                let mut row = new_pod(meta, PodRole::Polecat, p.orders.subject.rig, p.common.owner.2);
                 row.attempt = p.orders.attempt;
                 row.round = p.orders.round;
                 self.pods.insert(key, row);
@@ -341,20 +332,14 @@ impl World {
             Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Polecat(_) => true,
         };
         if !ours {
-            let why = format!(
-                "the name {} is taken by an object that is not ours",
-                key.name
-            );
+            let why = format!("the name {} is taken by an object that is not ours", key.name);
             self.refuse(&key, at, None, Some(why));
         } else if key.kind == Kind::ConfigMap {
             self.texts.insert(key);
         } else if self.rev_of(&key).is_none() {
             // Ours, from before: the watch will bring it. If it does not, because the object lacks our label or
             // is gone again, the create is tried once more: paced, and never in silence.
-            let why = format!(
-                "{} exists already and is not visible to this operator",
-                key.name
-            );
+            let why = format!("{} exists already and is not visible to this operator", key.name);
             self.refuse(&key, at, None, Some(why));
         }
     }
@@ -397,10 +382,7 @@ impl World {
     }
 
     fn refuse(&mut self, key: &Key, at: Timestamp, seconds: Option<u64>, why: Option<String>) {
-        let count = self
-            .refusals
-            .get(key)
-            .map_or(0, |r| r.count.saturating_add(1));
+        let count = self.refusals.get(key).map_or(0, |r| r.count.saturating_add(1));
         let wait = seconds.map_or_else(
             || backoff(count),
             |s| SignedDuration::from_secs(i64::try_from(s.clamp(1, 300)).unwrap_or(300)),
@@ -430,9 +412,7 @@ fn new_meta(blueprint: &Blueprint, rev: Rev, uid: Uid, at: Timestamp) -> Meta {
         Blueprint::TestPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::LandPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::Polecat(p) => (p.labels.clone(), BTreeMap::new()),
-        Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Texts(_) => {
-            Default::default()
-        }
+        Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Texts(_) => Default::default(),
     };
     Meta {
         key: blueprint.key().clone(),

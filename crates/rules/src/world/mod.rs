@@ -5,9 +5,7 @@ mod learn;
 
 use crate::key::{Key, Kind, Rev, RigKey};
 use crate::plan::{Action, Status};
-use crate::row::{
-    BeadStoreRow, ConvoyRow, Meta, PodRow, PolecatRow, RefineryRow, RigRow, WitnessRow,
-};
+use crate::row::{BeadStoreRow, ConvoyRow, Meta, PodRow, PolecatRow, RefineryRow, RigRow, WitnessRow};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -147,9 +145,8 @@ impl World {
             .map(|c| self.homes_of_convoy(c))
             .collect();
         loop {
-            let (crossed, rest): (Vec<_>, Vec<_>) = bridges
-                .into_iter()
-                .partition(|bridge| !bridge.is_disjoint(&joined));
+            let (crossed, rest): (Vec<_>, Vec<_>) =
+                bridges.into_iter().partition(|bridge| !bridge.is_disjoint(&joined));
             if crossed.is_empty() {
                 return joined;
             }
@@ -236,11 +233,7 @@ pub fn limit(convoy: &ConvoyRow) -> Option<usize> {
 #[must_use]
 pub fn counts(convoy: &ConvoyRow, polecat: &PolecatRow) -> bool {
     convoy.meta.key.namespace == polecat.meta.key.namespace
-        && convoy
-            .spec
-            .rig_ref
-            .as_ref()
-            .is_none_or(|rig| *rig == polecat.spec.rig)
+        && convoy.spec.rig_ref.as_ref().is_none_or(|rig| *rig == polecat.spec.rig)
         && polecat
             .spec
             .bead_id

@@ -3,9 +3,8 @@
 
 use gastown_api as api;
 use gastown_rules::{
-    Action, Answer, Blueprint, ContainerRow, ContainerState, ConvoyRow, Ended, Fact, Key, Kind,
-    Meta, Outcome, Plan, PodPhase, PodRow, PolecatRow, Rev, RigRow, Row, Seen, Status, Town, Uid,
-    World, decide,
+    Action, Answer, Blueprint, ContainerRow, ContainerState, ConvoyRow, Ended, Fact, Key, Kind, Meta, Outcome, Plan,
+    PodPhase, PodRow, PolecatRow, Rev, RigRow, Row, Seen, Status, Town, Uid, World, decide,
 };
 use gastown_wire::{CloneOutcome, CloneReport, CourierOutcome, CourierReport, Report};
 use jiff::{SignedDuration, Timestamp};
@@ -155,18 +154,13 @@ impl Scene {
         let rev = self.rev();
         let uid = match &action {
             Action::Create { blueprint, .. } => Uid(format!("uid-{}", blueprint.key().name)),
-            Action::Delete { uid, .. }
-            | Action::Publish { uid, .. }
-            | Action::Release { uid, .. } => uid.clone(),
+            Action::Delete { uid, .. } | Action::Publish { uid, .. } | Action::Release { uid, .. } => uid.clone(),
         };
         self.world.learn(Fact::Asked(action.clone()));
         self.answer(action.clone(), Outcome::Done { rev, uid });
         if let Action::Delete { key, .. } = &action {
             let rev = self.rev();
-            self.world.learn(Fact::Vanished {
-                key: key.clone(),
-                rev,
-            });
+            self.world.learn(Fact::Vanished { key: key.clone(), rev });
         }
         self.writes.push(action);
     }
@@ -245,11 +239,7 @@ impl Scene {
         let status = self.status(name).clone();
         let report = CourierReport {
             commits: 2,
-            ..courier(
-                CourierOutcome::Done,
-                status.round.unwrap(),
-                status.attempt.unwrap(),
-            )
+            ..courier(CourierOutcome::Done, status.round.unwrap(), status.attempt.unwrap())
         };
         self.pod(&status.pod_name.unwrap(), |p| {
             over(p, PodPhase::Succeeded);
@@ -263,15 +253,7 @@ impl Scene {
         let mut row = self.row(name).clone();
         row.meta.rev = self.rev();
         row.status.merged_commit = Some(COMMIT.into());
-        api::conditions::set(
-            &mut row.status.conditions,
-            "Merged",
-            true,
-            "Landed",
-            "",
-            1,
-            self.now,
-        );
+        api::conditions::set(&mut row.status.conditions, "Merged", true, "Landed", "", 1, self.now);
         self.world.learn(Fact::Seen(Seen::Polecat(Box::new(row))));
     }
 }

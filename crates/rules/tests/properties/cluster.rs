@@ -5,8 +5,8 @@
 use crate::common::*;
 use gastown_api::{DesiredState, RigSettings};
 use gastown_rules::{
-    Action, Answer, Blueprint, Fact, Kind, Outcome, Plan, PodPhase, PodRole, PodRow, Rev, RigKey,
-    Seen, Uid, World, convoy_home, decide,
+    Action, Answer, Blueprint, Fact, Kind, Outcome, Plan, PodPhase, PodRole, PodRow, Rev, RigKey, Seen, Uid, World,
+    convoy_home, decide,
 };
 use gastown_wire::{CloneOutcome, CourierOutcome, Report};
 use proptest::prelude::*;
@@ -167,20 +167,13 @@ impl Cluster {
         match action {
             Action::Create { blueprint, .. } => {
                 if let Some((uid, owner, held)) = self.there(&key) {
-                    return Outcome::Exists {
-                        owner,
-                        uid,
-                        rev: held,
-                    };
+                    return Outcome::Exists { owner, uid, rev: held };
                 }
                 let uid = Uid(format!("uid-{}-{}", key.name, rev.0));
                 let at = self.scene.now;
                 let answer = Answer {
                     action: action.clone(),
-                    outcome: Outcome::Done {
-                        rev,
-                        uid: uid.clone(),
-                    },
+                    outcome: Outcome::Done { rev, uid: uid.clone() },
                     at,
                 };
                 self.truth.learn(Fact::Answered(answer));
@@ -193,37 +186,26 @@ impl Cluster {
                 Some((held, ..)) if held == *uid => {
                     // The kubelet ends it at once; the watch tells later.
                     self.dirty(Fact::Vanished { key, rev });
-                    Outcome::Done {
-                        rev,
-                        uid: uid.clone(),
-                    }
+                    Outcome::Done { rev, uid: uid.clone() }
                 }
                 Some(_) => Outcome::Stale,
                 None => Outcome::Gone,
             },
-            Action::Publish { uid, rev: on, .. } | Action::Release { uid, rev: on, .. } => {
-                match self.there(&key) {
-                    Some((held, _, newest)) if held == *uid && newest == *on => {
-                        let at = self.scene.now;
-                        let answer = Answer {
-                            action: action.clone(),
-                            outcome: Outcome::Done {
-                                rev,
-                                uid: uid.clone(),
-                            },
-                            at,
-                        };
-                        self.truth.learn(Fact::Answered(answer));
-                        self.behind.push(self.seen(&key));
-                        Outcome::Done {
-                            rev,
-                            uid: uid.clone(),
-                        }
-                    }
-                    Some(_) => Outcome::Stale,
-                    None => Outcome::Gone,
+            Action::Publish { uid, rev: on, .. } | Action::Release { uid, rev: on, .. } => match self.there(&key) {
+                Some((held, _, newest)) if held == *uid && newest == *on => {
+                    let at = self.scene.now;
+                    let answer = Answer {
+                        action: action.clone(),
+                        outcome: Outcome::Done { rev, uid: uid.clone() },
+                        at,
+                    };
+                    self.truth.learn(Fact::Answered(answer));
+                    self.behind.push(self.seen(&key));
+                    Outcome::Done { rev, uid: uid.clone() }
                 }
-            }
+                Some(_) => Outcome::Stale,
+                None => Outcome::Gone,
+            },
         }
     }
 
@@ -280,11 +262,7 @@ impl Cluster {
             Reply::Lost | Reply::Stale => Outcome::Unknown,
         };
         let at = self.scene.now;
-        self.scene.world.learn(Fact::Answered(Answer {
-            action,
-            outcome,
-            at,
-        }))
+        self.scene.world.learn(Fact::Answered(Answer { action, outcome, at }))
     }
 
     pub fn touch(&mut self, key: &gastown_rules::Key) {
@@ -346,10 +324,7 @@ impl Cluster {
             }
             Turn::Vanishes => {
                 let rev = pod.meta.rev;
-                return self.dirty(Fact::Vanished {
-                    key: pod.meta.key,
-                    rev,
-                });
+                return self.dirty(Fact::Vanished { key: pod.meta.key, rev });
             }
             Turn::NoImage => waits(&mut pod, "agent", "ImagePullBackOff", "no such image"),
             Turn::CloneFails => {
@@ -433,17 +408,9 @@ impl Cluster {
     /// What must hold of every plan.
     pub fn check(&self, plan: &Plan) {
         let (world, now) = (&self.scene.world, self.scene.now);
-        assert_eq!(
-            *plan,
-            decide(world, &world.all(), now),
-            "equal inputs, equal plans"
-        );
+        assert_eq!(*plan, decide(world, &world.all(), now), "equal inputs, equal plans");
         let keys: BTreeSet<_> = plan.actions.iter().map(Action::key).collect();
-        assert_eq!(
-            keys.len(),
-            plan.actions.len(),
-            "at most one write an object"
-        );
+        assert_eq!(keys.len(), plan.actions.len(), "at most one write an object");
         for action in &plan.actions {
             assert!(world.in_flight(action.key()).is_none());
             assert!(world.blocked(action.key(), now).is_none());
@@ -451,22 +418,14 @@ impl Cluster {
         for rig in world.all() {
             let alone = decide(world, &BTreeSet::from([rig.clone()]), now);
             let of_rig = |plan: &Plan| -> Vec<Action> {
-                plan.actions
-                    .iter()
-                    .filter(|a| home(world, a) == rig)
-                    .cloned()
-                    .collect()
+                plan.actions.iter().filter(|a| home(world, a) == rig).cloned().collect()
             };
             assert_eq!(
                 of_rig(plan),
                 of_rig(&alone),
                 "decide(w, all) restricted to {rig:?} is decide(w, {{{rig:?}}})"
             );
-            assert_eq!(
-                plan.wakes.get(&rig),
-                alone.wakes.get(&rig),
-                "wake of {rig:?}"
-            );
+            assert_eq!(plan.wakes.get(&rig), alone.wakes.get(&rig), "wake of {rig:?}");
         }
     }
 
@@ -490,10 +449,7 @@ impl Cluster {
         for pod in &live {
             *owners.entry(pod.owner.as_ref().unwrap()).or_default() += 1;
         }
-        assert!(
-            owners.values().all(|n| *n == 1),
-            "one live pod a polecat: {owners:?}"
-        );
+        assert!(owners.values().all(|n| *n == 1), "one live pod a polecat: {owners:?}");
     }
 }
 

@@ -130,11 +130,7 @@ fn attempts_only_grow() {
             for Row { meta, status, .. } in cluster.truth.polecats.values() {
                 let now = status.attempt.unwrap_or(0);
                 let before = attempts.insert(meta.uid.clone(), now).unwrap_or(0);
-                assert!(
-                    now >= before && now <= before + 1,
-                    "{}: {before} -> {now}",
-                    meta.key
-                );
+                assert!(now >= before && now <= before + 1, "{}: {before} -> {now}", meta.key);
                 if let Some(commit) = latched.get(&meta.uid) {
                     assert_eq!(*commit, status.commit, "{}: done is latched", meta.key);
                 } else if status.phase == PolecatPhase::Done {

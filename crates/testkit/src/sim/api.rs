@@ -232,6 +232,9 @@ impl History {
                 if let Some(owner) = owner.filter(|o| !self.store.has_uid(o)) {
                     self.put_between(50, 10_000, Event::Collect(owner));
                 }
+                if !fresh {
+                    self.book.is_late(&uid);
+                }
                 if let Some(Object::Pod(pod)) = self.store.get(&key) {
                     if let Some(process) = Process::of(blueprint, pod) {
                         self.processes.insert(uid.clone(), process);

@@ -61,6 +61,8 @@ struct Reservation {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Book {
     reservations: BTreeMap<(Uid, u32), Reservation>,
+    /// Pods whose create arrived after it was given up, or after its leader was: no limit can know of them.
+    late: BTreeSet<Uid>,
     /// Pods whose pushes a record took, in order.
     holders: BTreeMap<Uid, Vec<(u32, Uid)>>,
     /// Rounds whose work is on the remote as done.
@@ -88,6 +90,11 @@ impl Book {
     /// Whether others wanted the same branch: then only one can have it.
     pub(super) fn is_contested(&self, polecat: &Uid) -> bool {
         self.branches.values().any(|uids| uids.len() > 1 && uids.contains(polecat))
+    }
+
+    /// A pod was made by a request that everybody had given up.
+    pub(super) fn is_late(&mut self, pod: &Uid) {
+        self.late.insert(pod.clone());
     }
 
     /// Somebody no longer wants what was done.
@@ -260,6 +267,7 @@ impl History {
             // A node that never confirms an end is given up after five minutes (DESIGN §5).
             p.role == PodRole::Polecat
                 && p.live()
+                && !self.book.late.contains(&p.meta.uid)
                 && p.meta.deleting.is_none_or(|at| now < at + SignedDuration::from_mins(5))
         };
         let reservation = |p: &PodRow| {

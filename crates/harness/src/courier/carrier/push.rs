@@ -13,9 +13,11 @@ impl Carrier {
     /// The work branch has something of its own: it differs from where the work started.
     pub(super) fn has_work(&self) -> bool {
         self.known.work.is_some()
-            || self.tips.work.as_ref().is_some_and(|t| {
-                Some(t) != self.known.target.as_ref() && t.as_str() != self.record.base
-            })
+            || self
+                .tips
+                .work
+                .as_ref()
+                .is_some_and(|t| Some(t) != self.known.target.as_ref() && t.as_str() != self.record.base)
     }
 
     pub(super) fn work_is_new(&self) -> bool {
@@ -99,17 +101,12 @@ impl Carrier {
                 }
             }
         }
-        Err(refused(
-            &self.ledger.names.record,
-            "it moves under our hands",
-        ))
+        Err(refused(&self.ledger.names.record, "it moves under our hands"))
     }
 
     /// The branch goes its way without us; the record keeps what it should have had.
     pub(super) fn refuse(&mut self, why: String, tip: Option<Oid>) {
-        tracing::error!(
-            "the work branch is not taken by the remote: {why}; the work is kept in the record"
-        );
+        tracing::error!("the work branch is not taken by the remote: {why}; the work is kept in the record");
         self.refused = Some(Refusal { why, tip });
     }
 
@@ -142,11 +139,7 @@ impl Carrier {
         }
         let commit = self.ledger.write(next, &parents).await?;
         let expect = self.known.record.clone().map_or(Expect::Absent, Expect::Is);
-        Ok(RefUpdate::set(
-            self.ledger.names.record.clone(),
-            commit,
-            expect,
-        ))
+        Ok(RefUpdate::set(self.ledger.names.record.clone(), commit, expect))
     }
 
     /// A lease did not hold: whose turn is it?
@@ -170,28 +163,17 @@ impl Carrier {
 
     pub(super) fn snapshot_is_new(&self) -> bool {
         let now = self.tips.snapshot.as_ref().map_or("", |s| s.as_str());
-        self.pod.orders.record != RecordLevel::Commits
-            && !self.snapshot_refused
-            && now != self.record.snapshot
+        self.pod.orders.record != RecordLevel::Commits && !self.snapshot_refused && now != self.record.snapshot
     }
 
     /// Never holds up the work: whatever becomes of it, the work has been pushed before.
     pub(super) async fn push_snapshot(&mut self) -> Result<Carried, LedgerError> {
         let mut next = self.record.clone();
-        next.snapshot = self
-            .tips
-            .snapshot
-            .as_ref()
-            .map(Oid::to_string)
-            .unwrap_or_default();
+        next.snapshot = self.tips.snapshot.as_ref().map(Oid::to_string).unwrap_or_default();
         let record = self.record_update(&next).await?;
         let new = record.new.clone();
         let name = self.ledger.names.snapshot.clone();
-        let expect = self
-            .known
-            .snapshot
-            .clone()
-            .map_or(Expect::Absent, Expect::Is);
+        let expect = self.known.snapshot.clone().map_or(Expect::Absent, Expect::Is);
         let mut updates = vec![record];
         if self.tips.snapshot != self.known.snapshot {
             updates.push(match &self.tips.snapshot {

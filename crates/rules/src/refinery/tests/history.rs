@@ -40,9 +40,7 @@ fn happen(town: &mut Town, dice: &mut Dice, mishaps: &Mishaps) -> bool {
     if town.act() {
         return true;
     }
-    let live = town
-        .live(PodRole::Test)
-        .or_else(|| town.live(PodRole::Land));
+    let live = town.live(PodRole::Test).or_else(|| town.live(PodRole::Land));
     let Some(mut pod) = live else {
         return match town.plan().wakes.get(super::RIG) {
             Some(wake) if *wake > town.now => {
@@ -96,10 +94,7 @@ fn live_out(seed: u64, mishaps: &Mishaps) -> Town {
         }
         let busy = happen(&mut town, &mut dice, mishaps);
         for (_, tree) in &town.main {
-            assert!(
-                town.passes(tree),
-                "seed {seed}: a value of the branch is red"
-            );
+            assert!(town.passes(tree), "seed {seed}: a value of the branch is red");
         }
         let idle = town
             .world
@@ -110,10 +105,7 @@ fn live_out(seed: u64, mishaps: &Mishaps) -> Town {
             return town;
         }
     }
-    panic!(
-        "seed {seed}: the queue never comes to rest: {:#?}",
-        town.queue().status
-    );
+    panic!("seed {seed}: the queue never comes to rest: {:#?}", town.queue().status);
 }
 
 /// What is true of every queue that has come to rest.
@@ -138,23 +130,10 @@ fn check(seed: u64, town: &Town) {
             landed.contains(commit),
             "seed {seed}: {NS}/{name} is told merged and is not on the branch"
         );
-        assert!(
-            polecat
-                .status
-                .merged_commit
-                .as_ref()
-                .is_some_and(|c| !c.is_empty())
-        );
+        assert!(polecat.status.merged_commit.as_ref().is_some_and(|c| !c.is_empty()));
     }
-    assert_eq!(
-        landed.len(),
-        CHANGES,
-        "seed {seed}: each change landed once"
-    );
-    assert!(
-        town.world.pods.is_empty(),
-        "seed {seed}: pods are left over"
-    );
+    assert_eq!(landed.len(), CHANGES, "seed {seed}: each change landed once");
+    assert!(town.world.pods.is_empty(), "seed {seed}: pods are left over");
     assert!(
         town.plan().actions.is_empty(),
         "seed {seed}: a settled queue writes nothing"
@@ -219,11 +198,7 @@ fn a_wait_always_has_a_deadline() {
             town.rest();
             if town.live(PodRole::Test).is_some() || town.live(PodRole::Land).is_some() {
                 let wake = town.plan().wakes.get(super::RIG).copied();
-                assert!(
-                    wake.is_some_and(
-                        |w| w > town.now && w < town.now + SignedDuration::from_hours(2)
-                    )
-                );
+                assert!(wake.is_some_and(|w| w > town.now && w < town.now + SignedDuration::from_hours(2)));
             }
             if !town.kubelet() {
                 break;

@@ -11,14 +11,11 @@ use crate::fact::{Answer, Fact, Outcome, Seen};
 use crate::key::{Key, Kind, Rev, Uid};
 use crate::plan::{Action, Notice, Plan, Status};
 use crate::row::{
-    ContainerRow, ContainerState, Ended, Meta, PodPhase, PodRole, PodRow, PolecatRow, RefineryRow,
-    RigRow, Row,
+    ContainerRow, ContainerState, Ended, Meta, PodPhase, PodRole, PodRow, PolecatRow, RefineryRow, RigRow, Row,
 };
 use crate::world::{Town as Settings, World};
 use gastown_api::{self as api, conditions as kind};
-use gastown_wire::{
-    CandidateOutcome, CandidateReport, Conflict, Included, LandOutcome, LandReport, Report, VERSION,
-};
+use gastown_wire::{CandidateOutcome, CandidateReport, Conflict, Included, LandOutcome, LandReport, Report, VERSION};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -231,8 +228,7 @@ impl Town {
     }
 
     pub(super) fn condition(&self, name: &str, of: &str) -> Option<(String, String)> {
-        kind::get(&self.polecat(name).status.conditions, of)
-            .map(|c| (c.status.clone(), c.reason.clone()))
+        kind::get(&self.polecat(name).status.conditions, of).map(|c| (c.status.clone(), c.reason.clone()))
     }
 
     pub(super) fn queue_condition(&self, of: &str) -> Option<(String, String)> {
@@ -273,9 +269,7 @@ impl Town {
         *self.writes.entry(format!("{kind:?}")).or_default() += 1;
         let mut uid = Uid::default();
         match &action {
-            Action::Publish {
-                key, notices, to, ..
-            } => {
+            Action::Publish { key, notices, to, .. } => {
                 self.hear(key, notices);
                 if let Status::Refinery(status) = to {
                     assert!(status.members.len() <= gastown_wire::MAX_MEMBERS);
@@ -305,11 +299,8 @@ impl Town {
 
     fn hear(&mut self, key: &Key, notices: &[Notice]) {
         for n in notices {
-            self.told.push((
-                key.name.clone(),
-                n.because.code.to_owned(),
-                n.because.message.clone(),
-            ));
+            self.told
+                .push((key.name.clone(), n.because.code.to_owned(), n.because.message.clone()));
         }
     }
 
@@ -401,10 +392,7 @@ impl Town {
             } else {
                 tree.insert(member.commit.clone());
                 commit = id(&format!("{commit}+{}", member.commit));
-                report.included.push(Included {
-                    i,
-                    c: commit.clone(),
-                });
+                report.included.push(Included { i, c: commit.clone() });
             }
         }
         if !report.included.is_empty() {
@@ -412,8 +400,7 @@ impl Town {
                 commit: commit.clone(),
                 tree: tree_id(&tree),
             };
-            self.candidates
-                .insert(commit, (report.base.clone(), tree.clone()));
+            self.candidates.insert(commit, (report.base.clone(), tree.clone()));
         }
         (report, Some(tree))
     }
@@ -467,11 +454,7 @@ impl Town {
             (&orders.base, orders.tree.clone()),
             "orders are what the report said"
         );
-        let outcome = if self
-            .main
-            .iter()
-            .any(|(commit, _)| *commit == orders.candidate)
-        {
+        let outcome = if self.main.iter().any(|(commit, _)| *commit == orders.candidate) {
             LandOutcome::Landed
         } else if self.head().0 == base {
             self.main.push((orders.candidate.clone(), tree));
@@ -498,11 +481,7 @@ impl Town {
     /// The kubelet's word: these containers ended so.
     pub(super) fn end(&mut self, mut pod: PodRow, ends: &[(&str, i32, String)]) {
         let failed = ends.iter().any(|(_, exit, _)| *exit != 0);
-        pod.phase = if failed {
-            PodPhase::Failed
-        } else {
-            PodPhase::Succeeded
-        };
+        pod.phase = if failed { PodPhase::Failed } else { PodPhase::Succeeded };
         pod.containers = ends
             .iter()
             .map(|(name, exit, message)| ended(name, *exit, message, self.now))

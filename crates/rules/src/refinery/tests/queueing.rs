@@ -20,14 +20,8 @@ fn an_idle_queue_tests_the_first_ready_change_at_once_and_lands_it() {
     assert_eq!(town.main.len(), 2);
     assert_eq!(town.merged("nux"), Some(town.main[1].0.as_str()));
     assert_eq!(town.queue().status.landings, 1);
-    assert_eq!(
-        town.queue().status.head.as_deref(),
-        Some(town.main[1].0.as_str())
-    );
-    assert!(
-        town.world.pods.is_empty(),
-        "the batch's pods go once everybody knows"
-    );
+    assert_eq!(town.queue().status.head.as_deref(), Some(town.main[1].0.as_str()));
+    assert!(town.world.pods.is_empty(), "the batch's pods go once everybody knows");
     assert!(!town.act(), "a settled queue writes nothing");
 }
 
@@ -42,10 +36,7 @@ fn a_good_batch_costs_one_run_and_few_writes() {
     assert_eq!(town.tested, [["a", "b", "c", "d", "e"]]);
     assert_eq!(town.writes["Polecat"], 5, "one Merged a member");
     assert_eq!(town.writes["Refinery"], 2, "begun and landed");
-    assert_eq!(
-        town.writes["Pod"], 4,
-        "a test and a land pod, made and taken away"
-    );
+    assert_eq!(town.writes["Pod"], 4, "a test and a land pod, made and taken away");
     let landed = town.heard("Landed");
     let (commit, _) = town.main.last().unwrap();
     assert!(
@@ -80,10 +71,7 @@ fn a_bad_change_is_found_confirmed_and_sent_back_while_the_others_land() {
         assert!(town.merged(name).is_some(), "{name}");
     }
     let rictus = &town.polecat("rictus").status;
-    assert_eq!(
-        (rictus.phase, rictus.round),
-        (api::PolecatPhase::Idle, Some(2))
-    );
+    assert_eq!((rictus.phase, rictus.round), (api::PolecatPhase::Idle, Some(2)));
     assert_eq!(
         town.condition("rictus", kind::AVAILABLE),
         Some(("False".into(), "HandedBack".into()))
@@ -114,10 +102,7 @@ fn a_bad_change_is_found_confirmed_and_sent_back_while_the_others_land() {
         "confirmed once, alone"
     );
     let sums = town.queue().status.merges_summary.clone().unwrap();
-    assert_eq!(
-        (sums.total, sums.succeeded, sums.failed, sums.pending),
-        (5, 4, 1, 0)
-    );
+    assert_eq!((sums.total, sums.succeeded, sums.failed, sums.pending), (5, 4, 1, 0));
     assert!(
         town.main.iter().all(|(_, tree)| town.passes(tree)),
         "the branch was never red"
@@ -135,11 +120,7 @@ fn a_mended_change_lands_in_its_next_round() {
     let rictus = &town.polecat("rictus").status;
     assert_eq!(town.merged("rictus"), Some(town.main[1].0.as_str()));
     assert_eq!(
-        rictus
-            .rounds
-            .iter()
-            .map(|r| r.outcome.as_str())
-            .collect::<Vec<_>>(),
+        rictus.rounds.iter().map(|r| r.outcome.as_str()).collect::<Vec<_>>(),
         ["HandedBack", "Merged"]
     );
 }
@@ -152,10 +133,7 @@ fn rounds_are_bounded() {
         town.run();
     }
     let rictus = &town.polecat("rictus").status;
-    assert_eq!(
-        (rictus.phase, rictus.round),
-        (api::PolecatPhase::Stuck, Some(6))
-    );
+    assert_eq!((rictus.phase, rictus.round), (api::PolecatPhase::Stuck, Some(6)));
     assert_eq!(
         town.condition("rictus", kind::DEGRADED),
         Some(("True".into(), "RoundsExhausted".into()))
@@ -182,10 +160,7 @@ fn of_two_changes_on_the_same_lines_the_later_goes_back_with_the_conflict() {
         town.condition("cheedo", kind::MERGED),
         Some(("False".into(), "Conflict".into()))
     );
-    let evidence = town.polecat("cheedo").status.rounds[0]
-        .evidence
-        .clone()
-        .unwrap();
+    let evidence = town.polecat("cheedo").status.rounds[0].evidence.clone().unwrap();
     assert_eq!(evidence.paths, ["shelf.sh"]);
     assert_eq!(evidence.against, [format!("{}/dag", super::NS)]);
     assert_eq!(
@@ -230,10 +205,7 @@ fn a_change_that_conflicts_with_the_branch_itself_goes_back_without_a_run() {
     );
     town.run();
     assert_eq!(town.runs, 1);
-    let evidence = town.polecat("cheedo").status.rounds[0]
-        .evidence
-        .clone()
-        .unwrap();
+    let evidence = town.polecat("cheedo").status.rounds[0].evidence.clone().unwrap();
     assert_eq!(evidence.onto, Some(town.main[1].0.clone()));
 }
 
@@ -264,10 +236,7 @@ fn priority_goes_first_and_waiting_counts_towards_it() {
     town.ready("urgent2", Change::default());
     town.edit_polecat("urgent2", |p| p.spec.priority = Some(3));
     town.rest();
-    assert_eq!(
-        town.queue().status.queue,
-        ["urgent", "early", "late", "urgent2"]
-    );
+    assert_eq!(town.queue().status.queue, ["urgent", "early", "late", "urgent2"]);
 }
 
 #[test]
@@ -329,11 +298,7 @@ fn work_that_lands_though_nobody_wants_it_any_more_is_recorded() {
         }
     });
     town.run();
-    assert!(
-        town.merged("nux").is_some(),
-        "{:?}",
-        town.polecat("nux").status
-    );
+    assert!(town.merged("nux").is_some(), "{:?}", town.polecat("nux").status);
 }
 
 #[test]

@@ -54,9 +54,7 @@ fn without_a_test_command_nothing_lands_and_it_says_what_to_type() {
     );
     assert_eq!((town.runs, town.main.len()), (0, 1));
     assert_eq!(
-        super::super::closed(&town.world, &RigKey::from("parts"))
-            .unwrap()
-            .code,
+        super::super::closed(&town.world, &RigKey::from("parts")).unwrap().code,
         "NoTestCommand"
     );
     town.edit_refinery(|r| r.spec.test_command = Some("./check".into()));
@@ -149,12 +147,7 @@ fn three_lost_runs_of_one_prefix_count_as_red() {
     }
     town.rest();
     assert_eq!(
-        town.live(PodRole::Test)
-            .unwrap()
-            .test
-            .unwrap()
-            .members
-            .len(),
+        town.live(PodRole::Test).unwrap().test.unwrap().members.len(),
         1,
         "the search goes on"
     );
@@ -217,15 +210,7 @@ fn a_branch_that_moves_during_a_search_is_searched_on_where_it_was_left() {
     town.run();
     assert_eq!(town.tested[0].len(), 8);
     assert_eq!(town.tested[1].len(), 4, "not the eight again");
-    assert_eq!(
-        town.queue()
-            .status
-            .merges_summary
-            .as_ref()
-            .unwrap()
-            .succeeded,
-        7
-    );
+    assert_eq!(town.queue().status.merges_summary.as_ref().unwrap().succeeded, 7);
 }
 
 #[test]
@@ -275,18 +260,9 @@ fn a_changed_spec_ends_the_wait_after_a_refusal() {
     let mut town = Town::new();
     town.good(&["a"]);
     until_landing(&mut town);
-    answer(
-        &mut town,
-        LandOutcome::Refused {
-            why: "denied".into(),
-        },
-    );
+    answer(&mut town, LandOutcome::Refused { why: "denied".into() });
     town.rest();
-    town.edit_refinery(|r| {
-        r.spec.git_secret_ref = Some(api::SecretReference {
-            name: "deploy".into(),
-        })
-    });
+    town.edit_refinery(|r| r.spec.git_secret_ref = Some(api::SecretReference { name: "deploy".into() }));
     town.run();
     assert!(town.merged("a").is_some());
 }
@@ -366,11 +342,7 @@ fn a_commit_that_is_not_on_the_remote_sends_its_polecat_back() {
         Some(("False".into(), "CommitMissing".into()))
     );
     assert_eq!(
-        town.polecat("b").status.rounds[0]
-            .evidence
-            .as_ref()
-            .unwrap()
-            .kind,
+        town.polecat("b").status.rounds[0].evidence.as_ref().unwrap().kind,
         "Asked"
     );
 }
@@ -430,9 +402,7 @@ fn a_node_that_falls_silent_does_not_hold_the_queue_for_ever() {
     let mut pod = town.live(PodRole::Test).unwrap();
     (pod.phase, pod.started) = (PodPhase::Running, Some(town.now));
     pod.containers = vec![ContainerRow {
-        state: ContainerState::Running {
-            since: Some(town.now),
-        },
+        state: ContainerState::Running { since: Some(town.now) },
         ..ended("candidate", 0, "", town.now)
     }];
     town.show(pod.clone());

@@ -52,19 +52,12 @@ fn pod(report: &CandidateReport, test: Option<(i32, &str, &str)>) -> PodRow {
 }
 
 fn read(pod: &PodRow) -> Tested {
-    verdict::of_test(
-        pod,
-        TIMEOUT,
-        pod.meta.created + SignedDuration::from_secs(1),
-    )
+    verdict::of_test(pod, TIMEOUT, pod.meta.created + SignedDuration::from_secs(1))
 }
 
 #[test]
 fn exit_code_0_of_the_test_container_is_green_and_nothing_else_is() {
-    assert_eq!(
-        read(&pod(&report(), Some((0, "Completed", "")))),
-        Tested::Green
-    );
+    assert_eq!(read(&pod(&report(), Some((0, "Completed", "")))), Tested::Green);
     for exit in [1, 2, 77, 126, 137, 143, 255, -1] {
         let said = pod(
             &report(),
@@ -108,13 +101,7 @@ fn memory_and_deadline_are_the_changes_doing() {
 
 #[test]
 fn a_disruption_is_nobodys_doing() {
-    for reason in [
-        "Evicted",
-        "NodeLost",
-        "Preempting",
-        "NodeShutdown",
-        "Terminated",
-    ] {
+    for reason in ["Evicted", "NodeLost", "Preempting", "NodeShutdown", "Terminated"] {
         let mut pod = pod(&report(), Some((137, "Error", "")));
         pod.reason = reason.into();
         assert!(matches!(read(&pod), Tested::Lost(_)), "{reason}");
@@ -164,9 +151,7 @@ fn a_report_that_does_not_fit_its_orders_is_never_believed() {
     }
     let mut newer = report();
     newer.version = VERSION + 1;
-    assert!(
-        matches!(read(&pod(&newer, None)), Tested::Hindered(h) if h.reason.code == "HarnessVersion")
-    );
+    assert!(matches!(read(&pod(&newer, None)), Tested::Hindered(h) if h.reason.code == "HarnessVersion"));
     let mut other = pod(&report(), Some((0, "Completed", "")));
     other.test.as_mut().unwrap().base = Some(id("another base"));
     assert!(
@@ -186,9 +171,7 @@ fn evidence_is_the_last_output_short_and_clean() {
             &format!("{noise}\u{1b}[31mnot ok 3\u{1b}[0m\u{202e}\u{7}\r\n"),
         )),
     ));
-    let Tested::Red(text) = said else {
-        panic!("red")
-    };
+    let Tested::Red(text) = said else { panic!("red") };
     assert!(text.len() <= EVIDENCE_LIMIT, "{} bytes", text.len());
     assert!(
         text.starts_with("exit code 1\n") && text.ends_with("not ok 3"),

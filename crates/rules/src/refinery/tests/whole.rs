@@ -26,20 +26,13 @@ fn landed_work_stays_as_it_was_told_and_nothing_more_is_written() {
         assert!(town.merged(name).is_some());
         assert_eq!(status.phase, PolecatPhase::Done);
         assert!(
-            status
-                .message
-                .as_ref()
-                .unwrap()
-                .starts_with("landed on main"),
+            status.message.as_ref().unwrap().starts_with("landed on main"),
             "{:?}",
             status.message
         );
     }
     assert!(town.plan().actions.is_empty());
-    assert!(
-        town.live(PodRole::Polecat).is_none(),
-        "finished work never runs again"
-    );
+    assert!(town.live(PodRole::Polecat).is_none(), "finished work never runs again");
 }
 
 #[test]
@@ -61,18 +54,9 @@ fn a_hand_back_is_dispatched_again_with_its_evidence_and_lands_when_mended() {
     let pod = town.live(PodRole::Polecat).expect("rictus works again");
     assert_eq!((pod.round, pod.attempt), (2, 2));
     let status = &town.polecat("rictus").status;
-    assert_eq!(
-        (status.phase, status.round),
-        (PolecatPhase::Working, Some(2))
-    );
-    assert_eq!(
-        town.condition("rictus", kind::AVAILABLE).unwrap().0,
-        "False"
-    );
-    assert_eq!(
-        status.rounds[0].evidence.as_ref().unwrap().kind,
-        "TestFailed"
-    );
+    assert_eq!((status.phase, status.round), (PolecatPhase::Working, Some(2)));
+    assert_eq!(town.condition("rictus", kind::AVAILABLE).unwrap().0, "False");
+    assert_eq!(status.rounds[0].evidence.as_ref().unwrap().kind, "TestFailed");
     let key = pod.meta.key.clone();
     town.vanish(key);
     town.ready("rictus", Change::default());

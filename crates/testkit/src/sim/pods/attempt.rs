@@ -89,11 +89,6 @@ impl Attempt {
         }
     }
 
-    /// It will never end by itself.
-    pub(super) fn hang(&mut self) {
-        self.temper = Some(Temper::Hangs);
-    }
-
     /// A container starts again, in the same workspace.
     pub(super) fn restarted(&mut self, name: &str) {
         match name {
@@ -281,9 +276,12 @@ impl History {
 
     /// The agent commits, courier carries.
     fn labour(&mut self, process: &mut Process, attempt: &mut Attempt, left: u32) -> Option<Millis> {
+        if left == 0 && attempt.temper == Some(Temper::Hangs) {
+            return None;
+        }
         if left == 0 {
             attempt.stage = Stage::Ending;
-            return (attempt.temper != Some(Temper::Hangs)).then(|| self.dice.between(1, 2_000));
+            return Some(self.dice.between(1, 2_000));
         }
         self.commit(process, attempt);
         attempt.stage = Stage::Working(left - 1);
@@ -401,7 +399,11 @@ impl History {
     pub(super) fn last_words(&mut self, process: &mut Process) {
         let mut work = std::mem::replace(&mut process.work, Work::Landing(Box::new(super::Landing::none())));
         if let Work::Attempt(attempt) = &mut work {
-            let ended = Ended { stopped: true, ..Ended::default() };
+            // An agent that had ended before has ended as it did.
+            let ended = match attempt.stage {
+                Stage::Ending => ending(attempt),
+                _ => Ended { stopped: true, ..Ended::default() },
+            };
             let said = match attempt.stage {
                 Stage::Opening | Stage::Working(_) | Stage::Ending if attempt.tip.is_some() => {
                     self.settle_attempt(process, attempt, &ended)

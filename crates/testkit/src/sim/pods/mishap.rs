@@ -103,9 +103,6 @@ impl History {
             Mishap::Kill => self.kill(process, "OOMKilled", 137, ""),
             Mishap::Garble => self.kill(process, "Error", 1, "Segmentation fault {\"version\":1,"),
             Mishap::Hang => {
-                if let Work::Attempt(attempt) = &mut process.work {
-                    attempt.hang();
-                }
                 self.put_back(process);
                 false
             }
