@@ -11,8 +11,8 @@ build: ## gastown, the harness, the operator, the plugin
 	$(CARGO) build --locked --workspace --bins
 	@ln -sfn $(BIN)/gastown gastown
 
-demo: ## eight tasks slung, tested and landed on this machine (the first build takes about 4 minutes on two cores)
-	@test -x $(BIN)/gastown || echo "building; the first time takes about 4 minutes on two cores"
+demo: ## eight tasks slung, tested and landed on this machine (the first build takes about 3 minutes on two cores)
+	@test -x $(BIN)/gastown || echo "building; the first time takes about 3 minutes on two cores"
 	@$(CARGO) build --locked --quiet --workspace --bins
 	@ln -sfn $(BIN)/gastown gastown
 	@demo/run.sh $(BIN)/gastown
