@@ -1,7 +1,7 @@
 //! One look at the world, sorted the way decisions ask.
 
 use crate::key::{Key, Kind, RigKey, Uid};
-use crate::polecat::outcome::occupies;
+use crate::polecat::outcome::{DELETION_SLACK, occupies};
 use crate::row::{ConvoyRow, PodRole, PodRow, PolecatRow, RigRow};
 use crate::world::{World, counts, limit};
 use jiff::Timestamp;
@@ -15,6 +15,8 @@ pub(crate) struct Census<'w> {
     polecats: BTreeMap<&'w str, Vec<&'w PolecatRow>>,
     pods: HashMap<&'w Uid, Vec<&'w PodRow>>,
     strays: BTreeMap<&'w str, usize>,
+    /// When the first place becomes free that a leaving pod still fills, should its node never confirm the end.
+    leaving: BTreeMap<&'w str, Timestamp>,
     /// Convoys that limit their parallelism, by namespace and bead.
     limits: HashMap<(&'w str, &'w str), Vec<&'w ConvoyRow>>,
 }
@@ -28,6 +30,7 @@ impl<'w> Census<'w> {
             polecats: BTreeMap::new(),
             pods: HashMap::new(),
             strays: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             limits: HashMap::new(),
         };
         for convoy in world
@@ -50,12 +53,19 @@ impl<'w> Census<'w> {
             }
         }
         for pod in world.pods.values().filter(|p| p.role == PodRole::Polecat) {
+            if let Some(deleting) = pod.meta.deleting.filter(|_| occupies(pod, now)) {
+                let free = deleting + DELETION_SLACK;
+                census.leaving.entry(&pod.rig).and_modify(|at| *at = free.min(*at)).or_insert(free);
+            }
             match &pod.owner {
                 Some(owner) if known.contains(owner) => census.pods.entry(owner).or_default().push(pod),
                 // Its polecat is gone or cannot be read: left to owner collection, but its place is taken.
                 _ if occupies(pod, now) => *census.strays.entry(&pod.rig).or_default() += 1,
                 _ => {}
             }
+        }
+        for pod in world.pods_to_come().filter(|p| !known.contains(&p.common.owner.2)) {
+            *census.strays.entry(&pod.orders.subject.rig).or_default() += 1;
         }
         census
     }
@@ -89,9 +99,14 @@ impl<'w> Census<'w> {
         self.pods.get(&polecat.meta.uid).map_or(&[], Vec::as_slice)
     }
 
-    /// Live pods of a rig whose polecat nobody knows.
+    /// Live pods of a rig whose polecat nobody knows, and pods that are being made for one.
     pub(crate) fn strays(&self, rig: &str) -> usize {
         self.strays.get(rig).copied().unwrap_or_default()
+    }
+
+    /// When a place of a rig becomes free by time alone.
+    pub(crate) fn leaving(&self, rig: &str) -> Option<Timestamp> {
+        self.leaving.get(rig).copied()
     }
 
     /// The convoys that name a rig.

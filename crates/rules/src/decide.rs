@@ -23,6 +23,9 @@ pub fn decide(world: &World, dirty: &BTreeSet<RigKey>, now: Timestamp) -> Plan {
     let mut draft = Draft::new(world, now);
     for rig in &rigs {
         draft.begin(rig);
+        if let Some(at) = census.leaving(rig) {
+            draft.wake_at(rig, at);
+        }
         release(world, rig, &mut draft);
         for row in census.polecats(rig) {
             polecat::decide(&census, row, &admission, &mut draft);

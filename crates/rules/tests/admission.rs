@@ -145,6 +145,50 @@ fn a_pod_whose_polecat_is_gone_still_takes_its_place() {
 }
 
 #[test]
+fn who_waits_for_a_node_that_never_confirms_an_end_is_looked_at_in_time() {
+    let mut scene = scene();
+    scene.rig("parts", most(1));
+    scene.polecat("nux", |_| ());
+    scene.at_work("nux");
+    let (key, rev) = (scene.row("nux").meta.key.clone(), scene.rev());
+    scene.world.learn(gastown_rules::Fact::Vanished { key, rev });
+    scene.polecat("slit", |_| ());
+    let deleting = scene.now;
+    scene.pod("polecat-nux", |p| p.meta.deleting = Some(deleting));
+    scene.settle();
+    assert!(scene.working().is_empty());
+    // Nothing but the clock says anything any more.
+    while let Some(wake) = scene.plan().wakes.get("parts").copied() {
+        if wake > deleting + SignedDuration::from_mins(5) || !scene.working().is_empty() {
+            break;
+        }
+        scene.now = wake;
+        scene.settle();
+    }
+    assert_eq!(scene.working(), set(&["slit"]));
+}
+
+#[test]
+fn a_pod_on_its_way_takes_its_place_though_its_polecat_was_deleted() {
+    let mut scene = scene();
+    scene.rig("parts", most(1));
+    scene.polecat("nux", |_| ());
+    scene.settle();
+    scene.vanish("polecat-nux");
+    let create = scene.plan().actions.into_iter().find(|a| a.key().name == "polecat-nux").unwrap();
+    scene.world.learn(gastown_rules::Fact::Asked(create.clone()));
+    let (key, rev) = (scene.row("nux").meta.key.clone(), scene.rev());
+    scene.world.learn(gastown_rules::Fact::Vanished { key, rev });
+    scene.polecat("slit", |_| ());
+    scene.settle();
+    assert!(scene.working().is_empty(), "the pod may be there in a moment");
+    scene.answer(create, gastown_rules::Outcome::Gone);
+    scene.later(600);
+    scene.settle();
+    assert_eq!(scene.working(), set(&["slit"]));
+}
+
+#[test]
 fn a_paused_rig_starts_nothing_and_ends_nothing() {
     let mut scene = scene();
     scene.rig("parts", |_| ());

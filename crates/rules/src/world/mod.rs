@@ -3,6 +3,7 @@
 mod homes;
 mod learn;
 
+use crate::blueprint::{Blueprint, PolecatPod};
 use crate::key::{Key, Kind, Rev, RigKey};
 use crate::plan::{Action, Status};
 use crate::row::{BeadStoreRow, ConvoyRow, Meta, PodRow, PolecatRow, RefineryRow, RigRow, WitnessRow};
@@ -116,6 +117,17 @@ impl World {
     #[must_use]
     pub fn in_flight(&self, key: &Key) -> Option<&Action> {
         self.inflight.get(key)
+    }
+
+    /// Polecat pods whose creation is under way.
+    pub(crate) fn pods_to_come(&self) -> impl Iterator<Item = &PolecatPod> {
+        self.inflight.values().filter_map(|action| match action {
+            Action::Create { blueprint, .. } => match blueprint.as_ref() {
+                Blueprint::PolecatPod(pod) => Some(pod),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 
     /// A status that is on its way to the API server, or perhaps there already.
