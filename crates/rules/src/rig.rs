@@ -55,11 +55,14 @@ impl Children {
             Key::new(kind, &world.town.namespace, name)
         };
         let (witness, refinery) = (key(Kind::Witness, "witness"), key(Kind::Refinery, "refinery"));
-        let refusal = |key| world.refusal(key).and_then(|r| r.why.clone());
+        let witness_is_there = world.witnesses.contains_key(&witness) || world.malformed.contains_key(&witness);
+        let refinery_is_there = world.refineries.contains_key(&refinery) || world.malformed.contains_key(&refinery);
+        // What is there was created: another refusal is of a write to its status.
+        let refusal = |key, there: bool| world.refusal(key).filter(|_| !there).and_then(|r| r.why.clone());
         Self {
-            witness_is_there: world.witnesses.contains_key(&witness) || world.malformed.contains_key(&witness),
-            refinery_is_there: world.refineries.contains_key(&refinery) || world.malformed.contains_key(&refinery),
-            refused: refusal(&witness).or_else(|| refusal(&refinery)),
+            refused: refusal(&witness, witness_is_there).or_else(|| refusal(&refinery, refinery_is_there)),
+            witness_is_there,
+            refinery_is_there,
             witness,
             refinery,
         }

@@ -11,7 +11,7 @@ mod common;
 
 use common::*;
 use gastown_api::{ConvoyPhase, ConvoyStatus, DesiredState, PolecatPhase, RigPhase, WitnessPhase};
-use gastown_rules::{Action, Blueprint, Fact, Key, Kind, Seen};
+use gastown_rules::{Action, Blueprint, Fact, Key, Kind, Outcome, Seen};
 
 fn convoy_of<'a>(scene: &'a Scene, name: &str) -> &'a ConvoyStatus {
     &scene.world.convoys[&Key::new(Kind::Convoy, NS, name)].status
@@ -41,6 +41,27 @@ fn a_rig_has_a_witness_and_a_refinery_also_when_somebody_deletes_them() {
     scene.world.learn(Fact::Vanished { key: key.clone(), rev });
     quiet(&mut scene);
     assert!(scene.world.refineries.contains_key(&key));
+}
+
+#[test]
+fn a_refused_status_of_a_child_is_no_child_that_cannot_be_created() {
+    let mut scene = scene();
+    scene.rig("parts", |_| ());
+    let created = scene.plan().actions.into_iter().find(|a| a.key().kind == Kind::Witness).unwrap();
+    let denied = || Outcome::Denied { why: "quota".into() };
+    scene.answer(created, denied());
+    scene.settle();
+    assert_eq!(scene.world.rigs["parts"].status.phase, RigPhase::Degraded);
+    quiet(&mut scene);
+    assert_eq!(scene.world.rigs["parts"].status.phase, RigPhase::Ready);
+    scene.polecat("nux", |_| ());
+    scene.later(40);
+    let told = scene.plan().actions.into_iter().find(|a| a.key().kind == Kind::Witness).unwrap();
+    assert!(matches!(told, Action::Publish { .. }), "{told:?}");
+    scene.answer(told, denied());
+    scene.later(2);
+    scene.settle();
+    assert_eq!(scene.world.rigs["parts"].status.phase, RigPhase::Ready);
 }
 
 #[test]

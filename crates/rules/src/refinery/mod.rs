@@ -79,6 +79,9 @@ fn publish(row: &RefineryRow, word: Word, out: &mut Draft<'_>) {
 
 /// One step of one queue.
 fn lead(world: &World, lane: &Lane<'_>, now: Timestamp, out: &mut Draft<'_>) {
+    if let Some(at) = queue::passed_over(world, lane, now) {
+        out.wake_at(&lane.rig.meta.key.name, at);
+    }
     let row = lane.refinery;
     let (own, over): (Vec<&PodRow>, Vec<&PodRow>) = pods(world, row).partition(|pod| is_of_batch(pod, row));
     for pod in over {

@@ -53,6 +53,17 @@ pub(super) fn given_up(world: &World, polecat: &PolecatRow, now: Timestamp) -> b
         .is_some_and(|r| r.why.is_some() && r.count >= REFUSED_OFTEN && r.until > now)
 }
 
+/// When the first of those who are passed over is to be looked at again.
+pub(super) fn passed_over(world: &World, lane: &Lane<'_>, now: Timestamp) -> Option<Timestamp> {
+    world
+        .polecats
+        .values()
+        .filter(|p| p.spec.rig == lane.rig.meta.key.name && is_ready(p) && given_up(world, p, now))
+        .filter(|p| lane.serves(p))
+        .filter_map(|p| world.refusal(&p.meta.key).map(|r| r.until))
+        .min()
+}
+
 /// Pins a polecat to what is ready now.
 pub(super) fn pin(polecat: &PolecatRow) -> QueueMember {
     QueueMember {

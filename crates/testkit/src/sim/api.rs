@@ -205,6 +205,9 @@ impl History {
     /// An object goes; what it owned follows, in its own time.
     pub(super) fn remove(&mut self, key: &Key) {
         if let Some(uid) = self.store.remove(key) {
+            if key.kind == Kind::Refinery {
+                self.book.forgets();
+            }
             self.note(|| format!("gone    {key}"));
             self.put_between(50, 10_000, Event::Collect(uid));
             self.spread();

@@ -1,7 +1,9 @@
 //! Bad days: lost pods, moved branches, refusals, missing settings.
 
 use super::{Change, Town, ended};
+use crate::fact::{Answer, Fact, Outcome};
 use crate::key::{Key, Kind, RigKey};
+use crate::plan::{Action, Status};
 use crate::row::{ContainerRow, ContainerState, PodPhase, PodRole};
 use gastown_api::{self as api, conditions as kind};
 use gastown_wire::{CandidateOutcome, CandidateReport, LandOutcome, LandReport, Report, VERSION};
@@ -464,4 +466,33 @@ fn a_flaky_red_is_confirmed_and_the_innocent_lands() {
     town.run();
     assert!(town.merged("a").is_some());
     assert_eq!(town.queue().status.odds.as_ref().unwrap().flakes, 1);
+}
+
+#[test]
+fn whose_record_is_refused_is_passed_over_until_an_instant() {
+    let mut town = Town::new();
+    town.good(&["nux"]);
+    let row = town.polecat("nux").clone();
+    let (from, at) = (Status::Polecat(Box::new(row.status.clone())), town.now);
+    let action = Action::Publish {
+        key: row.meta.key.clone(),
+        uid: row.meta.uid.clone(),
+        rev: row.meta.rev,
+        from: from.clone(),
+        to: from,
+        notices: Vec::new(),
+        because: crate::reason::Reason::new("Any", ""),
+    };
+    for _ in 0..4 {
+        let outcome = Outcome::Denied { why: "quota".into() };
+        let answer = Answer { action: action.clone(), outcome, at };
+        town.world.learn(Fact::Answered(answer));
+    }
+    town.rest();
+    assert!(town.queue().status.members.is_empty(), "it is passed over");
+    let until = town.world.refusal(&row.meta.key).unwrap().until;
+    assert_eq!(town.plan().wakes.get(super::RIG), Some(&until));
+    town.now = until;
+    town.run();
+    assert!(town.merged("nux").is_some());
 }
