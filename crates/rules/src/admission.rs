@@ -81,7 +81,10 @@ fn holds(census: &Census<'_>, row: &PolecatRow) -> bool {
         Some(Status::Polecat(status)) => status.phase == PolecatPhase::Working,
         _ => false,
     };
-    pending || polecat::reserved(&row.status) || census.pods(row).iter().any(|pod| occupies(pod, census.now))
+    pending
+        || polecat::reserved(&row.status)
+        || census.is_coming(row)
+        || census.pods(row).iter().any(|pod| occupies(pod, census.now))
 }
 
 /// Places taken, by rig and by convoy.

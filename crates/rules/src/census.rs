@@ -5,7 +5,7 @@ use crate::polecat::outcome::{DELETION_SLACK, occupies};
 use crate::row::{ConvoyRow, PodRole, PodRow, PolecatRow, RigRow};
 use crate::world::{World, counts, limit};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The polecats of some rigs and all polecat pods by owner.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Census<'w> {
     polecats: BTreeMap<&'w str, Vec<&'w PolecatRow>>,
     pods: HashMap<&'w Uid, Vec<&'w PodRow>>,
     strays: BTreeMap<&'w str, usize>,
+    /// Whose pod is being created: it may be there already.
+    coming: HashSet<&'w Uid>,
     /// When the first place becomes free that a leaving pod still fills, should its node never confirm the end.
     leaving: BTreeMap<&'w str, Timestamp>,
     /// Convoys that limit their parallelism, by namespace and bead.
@@ -30,6 +32,7 @@ impl<'w> Census<'w> {
             polecats: BTreeMap::new(),
             pods: HashMap::new(),
             strays: BTreeMap::new(),
+            coming: world.pods_to_come().map(|p| &p.common.owner.2).collect(),
             leaving: BTreeMap::new(),
             limits: HashMap::new(),
         };
@@ -55,7 +58,11 @@ impl<'w> Census<'w> {
         for pod in world.pods.values().filter(|p| p.role == PodRole::Polecat) {
             if let Some(deleting) = pod.meta.deleting.filter(|_| occupies(pod, now)) {
                 let free = deleting + DELETION_SLACK;
-                census.leaving.entry(&pod.rig).and_modify(|at| *at = free.min(*at)).or_insert(free);
+                census
+                    .leaving
+                    .entry(&pod.rig)
+                    .and_modify(|at| *at = free.min(*at))
+                    .or_insert(free);
             }
             match &pod.owner {
                 Some(owner) if known.contains(owner) => census.pods.entry(owner).or_default().push(pod),
@@ -102,6 +109,11 @@ impl<'w> Census<'w> {
     /// Live pods of a rig whose polecat nobody knows, and pods that are being made for one.
     pub(crate) fn strays(&self, rig: &str) -> usize {
         self.strays.get(rig).copied().unwrap_or_default()
+    }
+
+    /// Whether a pod of it is being created. Until the answer it counts as there.
+    pub(crate) fn is_coming(&self, polecat: &PolecatRow) -> bool {
+        self.coming.contains(&polecat.meta.uid)
     }
 
     /// When a place of a rig becomes free by time alone.

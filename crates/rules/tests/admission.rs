@@ -175,7 +175,12 @@ fn a_pod_on_its_way_takes_its_place_though_its_polecat_was_deleted() {
     scene.polecat("nux", |_| ());
     scene.settle();
     scene.vanish("polecat-nux");
-    let create = scene.plan().actions.into_iter().find(|a| a.key().name == "polecat-nux").unwrap();
+    let create = scene
+        .plan()
+        .actions
+        .into_iter()
+        .find(|a| a.key().name == "polecat-nux")
+        .unwrap();
     scene.world.learn(gastown_rules::Fact::Asked(create.clone()));
     let (key, rev) = (scene.row("nux").meta.key.clone(), scene.rev());
     scene.world.learn(gastown_rules::Fact::Vanished { key, rev });
@@ -223,4 +228,35 @@ fn whose_writes_are_refused_keeps_nobody_out() {
     scene.answer(publish, gastown_rules::Outcome::Denied { why: "no".into() });
     scene.settle();
     assert_eq!(scene.working(), set(&["slit"]));
+}
+
+#[test]
+fn nobody_leaves_the_place_of_a_pod_that_is_on_its_way() {
+    for wanted in [DesiredState::Terminated, DesiredState::Idle] {
+        let mut scene = scene();
+        scene.rig("parts", most(1));
+        scene.polecat("nux", |_| ());
+        scene.later(1);
+        scene.polecat("slit", |_| ());
+        scene.settle();
+        scene.vanish("polecat-nux");
+        let create = scene
+            .plan()
+            .actions
+            .into_iter()
+            .find(|a| a.key().name == "polecat-nux")
+            .unwrap();
+        scene.world.learn(gastown_rules::Fact::Asked(create.clone()));
+        scene.edit("nux", |p| p.spec.desired_state = wanted);
+        scene.settle();
+        assert_eq!(
+            scene.working(),
+            set(&["nux"]),
+            "{wanted:?}: the pod may be there in a moment"
+        );
+        let (rev, uid) = (scene.rev(), gastown_rules::Uid("uid-late".into()));
+        scene.answer(create, gastown_rules::Outcome::Done { rev, uid });
+        scene.settle();
+        assert_eq!(scene.working(), set(&["slit"]), "{wanted:?}");
+    }
 }

@@ -231,9 +231,10 @@ fn a_lost_create_is_asked_again_and_found() {
         },
     );
     assert!(
-        scene.plan().actions.iter().all(|a| !matches!(a, Action::Create { .. })),
-        "ours: the watch will bring it"
+        scene.plan().actions.is_empty(),
+        "ours: it counts at once, and no refusal is told"
     );
+    assert_eq!(scene.pods(), ["polecat-nux"]);
     let Action::Create { blueprint, .. } = create else {
         panic!()
     };

@@ -49,10 +49,17 @@ pub fn rig(name: &str) -> Rig {
         beads_prefix: "mp".to_owned(),
         test_command: Some("make test".to_owned()),
         agent: Some(api::AgentKind::Custom),
-        agent_config: Some(api::AgentConfig { command: vec!["./agent.sh".to_owned()], ..Default::default() }),
+        agent_config: Some(api::AgentConfig {
+            command: vec!["./agent.sh".to_owned()],
+            ..Default::default()
+        }),
         ..Default::default()
     };
-    Rig(Row { meta: meta(Kind::Rig, "", name), spec, status: Default::default() })
+    Rig(Row {
+        meta: meta(Kind::Rig, "", name),
+        spec,
+        status: Default::default(),
+    })
 }
 
 /// A polecat of rig `parts` that wants to work.
@@ -64,14 +71,25 @@ pub fn polecat(name: &str) -> Polecat {
         task_description: Some(format!("mend what {name} finds")),
         ..Default::default()
     };
-    Polecat(Row { meta: meta(Kind::Polecat, NAMESPACE, name), spec, status: Default::default() })
+    Polecat(Row {
+        meta: meta(Kind::Polecat, NAMESPACE, name),
+        spec,
+        status: Default::default(),
+    })
 }
 
 /// A convoy that tracks nothing yet and names no rig.
 #[must_use]
 pub fn convoy(name: &str) -> Convoy {
-    let spec = api::ConvoySpec { description: "a batch".to_owned(), ..Default::default() };
-    Convoy(Row { meta: meta(Kind::Convoy, NAMESPACE, name), spec, status: Default::default() })
+    let spec = api::ConvoySpec {
+        description: "a batch".to_owned(),
+        ..Default::default()
+    };
+    Convoy(Row {
+        meta: meta(Kind::Convoy, NAMESPACE, name),
+        spec,
+        status: Default::default(),
+    })
 }
 
 impl Rig {
@@ -128,7 +146,10 @@ impl Polecat {
     /// Failures are tried again so often, without much waiting.
     #[must_use]
     pub fn tried_again(mut self, times: i32) -> Self {
-        self.0.spec.retry = Some(api::Retry { limit: Some(times), backoff_seconds: Some(1) });
+        self.0.spec.retry = Some(api::Retry {
+            limit: Some(times),
+            backoff_seconds: Some(1),
+        });
         self
     }
 

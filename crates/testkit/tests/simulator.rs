@@ -1,5 +1,11 @@
 //! Random histories. `GASTOWN_SIM_SEEDS=5000` runs more of them, `GASTOWN_SIM_SEED=17` one of them, told in full.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use gastown_testkit::sim::{Counts, History, Violation};
 use std::time::Instant;
@@ -20,7 +26,9 @@ fn live(history: &mut History) -> Result<(), Violation> {
 /// Lives one history; where a promise is broken, lives it again and tells what happened.
 fn history(seed: u64, lines: usize) -> Counts {
     let mut first = History::random(seed);
-    let Err(violation) = live(&mut first) else { return first.counts };
+    let Err(violation) = live(&mut first) else {
+        return first.counts;
+    };
     let mut again = History::random(seed).traced();
     let repeated = live(&mut again);
     let told: Vec<&str> = again.told().collect();
@@ -29,7 +37,9 @@ fn history(seed: u64, lines: usize) -> Counts {
         println!("{line}");
     }
     assert_eq!(repeated.as_ref(), Err(&violation), "seed {seed} does not repeat itself");
-    panic!("seed {seed}: {violation}\nagain, in full: GASTOWN_SIM_SEED={seed} cargo test -p gastown-testkit --test simulator");
+    panic!(
+        "seed {seed}: {violation}\nagain, in full: GASTOWN_SIM_SEED={seed} cargo test -p gastown-testkit --test simulator"
+    );
 }
 
 #[test]
@@ -46,6 +56,20 @@ fn random_histories_keep_every_promise() {
         sum += history(seed, 250);
     }
     let seconds = started.elapsed().as_secs_f64();
-    println!("{seeds} histories in {seconds:.1} s, {:.1} a second", seeds as f64 / seconds);
+    println!(
+        "{seeds} histories in {seconds:.1} s, {:.1} a second",
+        seeds as f64 / seconds
+    );
     println!("{sum:#?}");
+}
+
+#[test]
+fn a_seed_is_a_history() {
+    let lived = |seed| {
+        let mut history = History::random(seed);
+        live(&mut history).unwrap();
+        history.counts
+    };
+    assert_eq!(lived(3), lived(3));
+    assert_ne!(lived(3), lived(4));
 }

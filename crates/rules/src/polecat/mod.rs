@@ -135,9 +135,12 @@ impl<'a, 'w> Case<'a, 'w> {
     /// Whether a pod of it still runs, or one is there that our row of it does not know of yet.
     fn crowded(&self) -> bool {
         let attempt = self.attempt();
-        self.pods
-            .iter()
-            .any(|p| outcome::occupies(p, self.census.now) || p.attempt > attempt)
+        self.is_housed() || self.pods.iter().any(|p| p.attempt > attempt)
+    }
+
+    /// Whether a pod of it runs, or may run in a moment.
+    fn is_housed(&self) -> bool {
+        self.census.is_coming(self.row) || self.pods.iter().any(|p| outcome::occupies(p, self.census.now))
     }
 
     fn wake(&self, at: Timestamp, out: &mut Draft<'_>) {
@@ -180,7 +183,7 @@ enum Tone {
 
 impl Case<'_, '_> {
     fn terminate(&self, out: &mut Draft<'_>) {
-        if self.pods.iter().any(|p| outcome::occupies(p, self.census.now)) {
+        if self.is_housed() {
             self.wake_when_left(out);
             return;
         }
@@ -200,7 +203,7 @@ impl Case<'_, '_> {
         {
             return self.finish(&work, out);
         }
-        if self.pods.iter().any(|p| outcome::occupies(p, self.census.now)) {
+        if self.is_housed() {
             self.wake_when_left(out);
             return;
         }

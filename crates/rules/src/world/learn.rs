@@ -176,7 +176,7 @@ impl World {
                 self.perhaps.remove(&key);
                 self.done(action, rev, uid, at);
             }
-            Outcome::Exists { owner, .. } => self.exists(&action, owner.as_ref(), at),
+            Outcome::Exists { owner, uid, rev } => self.exists(&action, owner.as_ref(), (uid, rev), at),
             Outcome::Stale => self.must_see_newer(&action),
             Outcome::Gone => self.gone(&action, at),
             Outcome::Denied { why } => self.refuse(&key, at, None, Some(why)),
@@ -267,6 +267,12 @@ impl World {
         if self.rev_of(&key).is_some() || horizon >= rev {
             return;
         }
+        self.believe(blueprint, rev, uid, at);
+    }
+
+    /// Takes what was to be created for there.
+    fn believe(&mut self, blueprint: Blueprint, rev: Rev, uid: Uid, at: Timestamp) {
+        let key = blueprint.key().clone();
         let meta = new_meta(&blueprint, rev, uid, at);
         match blueprint {
             Blueprint::PolecatPod(p) => {
@@ -319,7 +325,7 @@ impl World {
         }
     }
 
-    fn exists(&mut self, action: &Action, owner: Option<&Uid>, at: Timestamp) {
+    fn exists(&mut self, action: &Action, owner: Option<&Uid>, found: (Uid, Rev), at: Timestamp) {
         let key = action.key().clone();
         let Action::Create { blueprint, .. } = action else {
             return;
@@ -337,8 +343,16 @@ impl World {
         } else if key.kind == Kind::ConfigMap {
             self.texts.insert(key);
         } else if self.rev_of(&key).is_none() {
-            // Ours, from before: the watch will bring it. If it does not, because the object lacks our label or
-            // is gone again, the create is tried once more: paced, and never in silence.
+            let (uid, rev) = found;
+            let horizon = self.horizon.get(&key.kind).copied().unwrap_or_default();
+            if key.kind == Kind::Pod && horizon < rev {
+                // Ours, from a create whose answer was lost, and the watch has not come so far: it takes its place
+                // from now on. Whatever the watch brings of it is newer.
+                let before = Rev(rev.0.saturating_sub(1));
+                return self.believe(blueprint.as_ref().clone(), before, uid, at);
+            }
+            // The watch should have brought it. If the object lacks our label or is gone again, the create is
+            // tried once more: paced, and never in silence.
             let why = format!("{} exists already and is not visible to this operator", key.name);
             self.refuse(&key, at, None, Some(why));
         }

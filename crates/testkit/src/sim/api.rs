@@ -51,7 +51,14 @@ impl History {
         self.next_request += 1;
         let sent = Sent::of(&action, &self.operator.world);
         let epoch = self.operator.epoch;
-        let mut request = Request { action, epoch, sent, refused: None, answer: None, answered: false };
+        let mut request = Request {
+            action,
+            epoch,
+            sent,
+            refused: None,
+            answer: None,
+            answered: false,
+        };
         if !self.dice.chance(self.weather.api) {
             self.put_between(1, 40, Event::Arrive(id));
         } else {
@@ -74,7 +81,9 @@ impl History {
                     self.put_between(1, 40, Event::Arrive(id));
                 }
                 4 => {
-                    request.refused = Some(Outcome::Denied { why: "admission webhook says no".to_owned() });
+                    request.refused = Some(Outcome::Denied {
+                        why: "admission webhook says no".to_owned(),
+                    });
                     self.put_between(1, 40, Event::Arrive(id));
                 }
                 // Slow.
@@ -92,7 +101,9 @@ impl History {
     }
 
     pub(super) fn arrive(&mut self, id: u64) {
-        let Some(mut request) = self.requests.remove(&id) else { return };
+        let Some(mut request) = self.requests.remove(&id) else {
+            return;
+        };
         // A leader that was deposed, or a write that was given up: its successor could not know of it.
         let fresh = request.epoch == self.operator.epoch && !(request.answered && request.answer.is_none());
         let outcome = match request.refused.take() {
@@ -117,7 +128,9 @@ impl History {
     }
 
     pub(super) fn answer(&mut self, id: u64) {
-        let Some(request) = self.requests.get_mut(&id) else { return };
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
         let Some(outcome) = request.answer.take() else { return };
         let (action, epoch, lost) = (request.action.clone(), request.epoch, request.answered);
         request.answered = true;
@@ -140,7 +153,10 @@ impl History {
             Action::Delete { key, uid, .. } => match self.store.get(key).map(|o| o.meta().uid.clone()) {
                 Some(held) if held == *uid => {
                     self.delete(key);
-                    Outcome::Done { rev: Rev::default(), uid: uid.clone() }
+                    Outcome::Done {
+                        rev: Rev::default(),
+                        uid: uid.clone(),
+                    }
                 }
                 _ => Outcome::Gone,
             },
@@ -150,7 +166,9 @@ impl History {
     }
 
     fn publish(&mut self, key: &Key, rev: Rev, to: &Status, sent: &Sent, fresh: bool) -> Outcome {
-        let Some(held) = self.store.get(key) else { return Outcome::Gone };
+        let Some(held) = self.store.get(key) else {
+            return Outcome::Gone;
+        };
         if held.meta().rev != rev {
             return Outcome::Stale;
         }
@@ -171,13 +189,19 @@ impl History {
     }
 
     fn release(&mut self, key: &Key, rev: Rev, keep: &[String]) -> Outcome {
-        let Some(held) = self.store.get(key) else { return Outcome::Gone };
+        let Some(held) = self.store.get(key) else {
+            return Outcome::Gone;
+        };
         if held.meta().rev != rev {
             return Outcome::Stale;
         }
         let uid = held.meta().uid.clone();
         let rev = self.store.update(key, |o| o.meta_mut().finalizers = keep.to_vec());
-        if self.store.get(key).is_some_and(|o| o.meta().deleting.is_some() && o.meta().finalizers.is_empty()) {
+        if self
+            .store
+            .get(key)
+            .is_some_and(|o| o.meta().deleting.is_some() && o.meta().finalizers.is_empty())
+        {
             self.remove(key);
         }
         rev.map_or(Outcome::Gone, |rev| Outcome::Done { rev, uid })
@@ -230,7 +254,11 @@ impl History {
         let key = object.meta().key.clone();
         let now = self.time();
         match self.store.create(object, owner.clone(), now) {
-            Err(taken) => Outcome::Exists { owner: taken.owner, uid: taken.uid, rev: taken.rev },
+            Err(taken) => Outcome::Exists {
+                owner: taken.owner,
+                uid: taken.uid,
+                rev: taken.rev,
+            },
             Ok((rev, uid)) => {
                 if let Some(owner) = owner.filter(|o| !self.store.has_uid(o)) {
                     self.put_between(50, 10_000, Event::Collect(owner));
@@ -253,29 +281,47 @@ impl History {
 
 /// A status as it comes back: through JSON, where instants are whole seconds.
 fn stored<T: Serialize + DeserializeOwned + Clone>(status: &T) -> T {
-    serde_json::to_value(status).and_then(serde_json::from_value).unwrap_or_else(|_| status.clone())
+    serde_json::to_value(status)
+        .and_then(serde_json::from_value)
+        .unwrap_or_else(|_| status.clone())
 }
 
 /// A blueprint as an object, and who owns it.
 fn made(blueprint: &Blueprint) -> (Object, Option<Uid>) {
-    let pod = |role, common: &PodCommon| {
-        (Object::Pod(pod_row(role, common)), Some(common.owner.2.clone()))
-    };
+    let pod = |role, common: &PodCommon| (Object::Pod(pod_row(role, common)), Some(common.owner.2.clone()));
     match blueprint {
         Blueprint::PolecatPod(p) => pod(PodRole::Polecat, &p.common),
         Blueprint::TestPod(p) => pod(PodRole::Test, &p.common),
         Blueprint::LandPod(p) => pod(PodRole::Land, &p.common),
         Blueprint::Witness { key, owner, spec } => {
-            let row = Row { meta: bare(key), spec: spec.clone(), status: Default::default() };
+            let row = Row {
+                meta: bare(key),
+                spec: spec.clone(),
+                status: Default::default(),
+            };
             (Object::Witness(row), Some(owner.1.clone()))
         }
         Blueprint::Refinery { key, owner, spec } => {
-            let row = Row { meta: bare(key), spec: spec.clone(), status: Default::default() };
+            let row = Row {
+                meta: bare(key),
+                spec: spec.clone(),
+                status: Default::default(),
+            };
             (Object::Refinery(row), Some(owner.1.clone()))
         }
         Blueprint::Polecat(p) => {
-            let meta = Meta { labels: p.labels.clone(), ..bare(&p.key) };
-            (Object::Polecat(Row { meta, spec: p.spec.clone(), status: Default::default() }), None)
+            let meta = Meta {
+                labels: p.labels.clone(),
+                ..bare(&p.key)
+            };
+            (
+                Object::Polecat(Row {
+                    meta,
+                    spec: p.spec.clone(),
+                    status: Default::default(),
+                }),
+                None,
+            )
         }
         Blueprint::Texts(t) => (Object::Texts(bare(&t.key)), Some(t.owner.1.clone())),
     }
@@ -299,10 +345,22 @@ pub(super) fn bare(key: &Key) -> Meta {
 /// A pod as the operator will read it: from labels and annotations, nothing else.
 fn pod_row(role: PodRole, common: &PodCommon) -> PodRow {
     let ours = |all: &BTreeMap<String, String>| -> BTreeMap<String, String> {
-        all.iter().filter(|(k, _)| k.starts_with("gastown.io/")).map(|(k, v)| (k.clone(), v.clone())).collect()
+        all.iter()
+            .filter(|(k, _)| k.starts_with("gastown.io/"))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     };
-    let meta = Meta { labels: ours(&common.labels), annotations: ours(&common.annotations), ..bare(&common.key) };
-    let number = |name: &str| meta.annotations.get(name).and_then(|v| v.parse().ok()).unwrap_or_default();
+    let meta = Meta {
+        labels: ours(&common.labels),
+        annotations: ours(&common.annotations),
+        ..bare(&common.key)
+    };
+    let number = |name: &str| {
+        meta.annotations
+            .get(name)
+            .and_then(|v| v.parse().ok())
+            .unwrap_or_default()
+    };
     let orders = meta.annotations.get(labels::ORDERS);
     PodRow {
         role,
@@ -310,8 +368,12 @@ fn pod_row(role: PodRole, common: &PodCommon) -> PodRow {
         owner: Some(common.owner.2.clone()),
         attempt: number(labels::ATTEMPT),
         round: number(labels::ROUND),
-        test: orders.filter(|_| role == PodRole::Test).and_then(|t| serde_json::from_str(t).ok()),
-        land: orders.filter(|_| role == PodRole::Land).and_then(|t| serde_json::from_str(t).ok()),
+        test: orders
+            .filter(|_| role == PodRole::Test)
+            .and_then(|t| serde_json::from_str(t).ok()),
+        land: orders
+            .filter(|_| role == PodRole::Land)
+            .and_then(|t| serde_json::from_str(t).ok()),
         node: None,
         phase: PodPhase::Pending,
         reason: String::new(),

@@ -1,12 +1,9 @@
 //! What was promised (DESIGN §8), checked at every write, push and start, and once more at rest.
 
-use super::operator::said;
 use super::pods::Process;
 use super::{History, Oid};
 use gastown_api::{self as api, DesiredState, PolecatPhase, conditions};
-use gastown_rules::{
-    Action, Key, PodRole, PodRow, PolecatRow, Status, Uid, World, counts, decide, limit,
-};
+use gastown_rules::{Action, PodRole, PodRow, PolecatRow, Status, Uid, World, counts, limit};
 use gastown_wire::{LandOrders, PolecatOrders, record_ref};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +20,10 @@ pub struct Violation {
 
 impl Violation {
     pub(super) fn new(invariant: u8, what: impl Into<String>) -> Self {
-        Self { invariant, what: what.into() }
+        Self {
+            invariant,
+            what: what.into(),
+        }
     }
 }
 
@@ -42,10 +42,21 @@ pub(super) struct Sent {
 
 impl Sent {
     pub(super) fn of(action: &Action, world: &World) -> Self {
-        let Action::Publish { key, to: Status::Polecat(_), .. } = action else { return Self::default() };
-        let Some(row) = world.polecats.get(key) else { return Self::default() };
+        let Action::Publish {
+            key,
+            to: Status::Polecat(_),
+            ..
+        } = action
+        else {
+            return Self::default();
+        };
+        let Some(row) = world.polecats.get(key) else {
+            return Self::default();
+        };
         let known = world.convoys.values().filter(|c| limit(c).is_some() && counts(c, row));
-        Self { convoys: known.map(|c| c.meta.uid.clone()).collect() }
+        Self {
+            convoys: known.map(|c| c.meta.uid.clone()).collect(),
+        }
     }
 }
 
@@ -72,12 +83,12 @@ pub(super) struct Book {
     /// Commits published as ready.
     ready: BTreeSet<(Uid, String)>,
     /// Every tip a remote took, by URL.
-    tips: BTreeSet<(String, Oid)>,
+    pub(super) tips: BTreeSet<(String, Oid)>,
     green: BTreeSet<(String, Oid)>,
     /// Polecats and commits that landed.
-    landed: Vec<(Uid, String)>,
+    pub(super) landed: Vec<(Uid, String)>,
     /// A queue was deleted, and with it what it remembered of landings under way.
-    forgot: bool,
+    pub(super) forgot: bool,
     /// Who ever wanted a branch.
     branches: BTreeMap<(String, String), BTreeSet<Uid>>,
 }
@@ -86,12 +97,17 @@ impl Book {
     /// Somebody wants a branch of a remote.
     pub(super) fn wants(&mut self, url: &str, orders: &PolecatOrders) {
         let branch = (url.to_owned(), orders.work_branch.clone());
-        self.branches.entry(branch).or_default().insert(Uid(orders.subject.uid.clone()));
+        self.branches
+            .entry(branch)
+            .or_default()
+            .insert(Uid(orders.subject.uid.clone()));
     }
 
     /// Whether others wanted the same branch: then only one can have it.
     pub(super) fn is_contested(&self, polecat: &Uid) -> bool {
-        self.branches.values().any(|uids| uids.len() > 1 && uids.contains(polecat))
+        self.branches
+            .values()
+            .any(|uids| uids.len() > 1 && uids.contains(polecat))
     }
 
     /// A queue is gone.
@@ -120,10 +136,16 @@ impl History {
         let round = |s: &api::PolecatStatus| s.round.unwrap_or(1);
         let merged = |s: &api::PolecatStatus| conditions::is_true(&s.conditions, conditions::MERGED);
         if merged(held) && (!merged(after) || held.merged_commit != after.merged_commit) {
-            self.break_promise(3, format!("{key} was merged as {:?}, and is no more", held.merged_commit));
+            self.break_promise(
+                3,
+                format!("{key} was merged as {:?}, and is no more", held.merged_commit),
+            );
         }
         if attempt(after) < attempt(held) || attempt(after) > attempt(held) + 1 {
-            self.break_promise(1, format!("{key} goes from attempt {} to {}", attempt(held), attempt(after)));
+            self.break_promise(
+                1,
+                format!("{key} goes from attempt {} to {}", attempt(held), attempt(after)),
+            );
         }
         if round(after) < round(held) || round(after) > round(held) + 1 {
             self.break_promise(3, format!("{key} goes from round {} to {}", round(held), round(after)));
@@ -131,17 +153,26 @@ impl History {
         let unwanted = before.spec.desired_state == DesiredState::Terminated;
         let left = held.phase == PolecatPhase::Done && after.phase != PolecatPhase::Done;
         if left && round(after) == round(held) && !unwanted && after.phase != PolecatPhase::Terminated {
-            self.break_promise(3, format!("{key} was done in round {}, and goes to {:?}", round(held), after.phase));
+            self.break_promise(
+                3,
+                format!("{key} was done in round {}, and goes to {:?}", round(held), after.phase),
+            );
         }
         if round(after) > round(held) {
             self.counts.handed_back += 1;
             if !self.book.done.contains(&(uid.clone(), round(held))) && !unwanted {
-                self.break_promise(3, format!("{key} is handed back from round {}, which was not done", round(held)));
+                self.break_promise(
+                    3,
+                    format!("{key} is handed back from round {}, which was not done", round(held)),
+                );
             }
         }
         if attempt(after) > attempt(held) {
             let number = u32::try_from(attempt(after)).unwrap_or(0);
-            let reservation = Reservation { fresh, convoys: sent.convoys.clone() };
+            let reservation = Reservation {
+                fresh,
+                convoys: sent.convoys.clone(),
+            };
             self.book.reservations.insert((uid.clone(), number), reservation);
         }
         if conditions::is_true(&after.conditions, conditions::AVAILABLE) {
@@ -156,9 +187,14 @@ impl History {
         let commit = after.commit.clone().unwrap_or_default();
         let there = Oid::parse(&commit).is_some_and(|id| self.remotes.values().any(|r| r.reachable(id)));
         if !there {
-            self.break_promise(2, format!("{} is done as {commit:?}, which is on no remote", before.meta.key));
+            self.break_promise(
+                2,
+                format!("{} is done as {commit:?}, which is on no remote", before.meta.key),
+            );
         }
-        self.book.done.insert((before.meta.uid.clone(), after.round.unwrap_or(1)));
+        self.book
+            .done
+            .insert((before.meta.uid.clone(), after.round.unwrap_or(1)));
         self.book.ready.insert((before.meta.uid.clone(), commit));
     }
 
@@ -166,10 +202,15 @@ impl History {
         self.counts.merged += 1;
         let commit = after.merged_commit.clone().unwrap_or_default();
         let landed = Oid::parse(&commit).is_some_and(|id| {
-            self.remotes.values().any(|r| r.main().is_some_and(|main| r.is_ancestor(id, main)))
+            self.remotes
+                .values()
+                .any(|r| r.main().is_some_and(|main| r.is_ancestor(id, main)))
         });
         if !landed {
-            self.break_promise(4, format!("{} is merged as {commit:?}, which is on no main", before.meta.key));
+            self.break_promise(
+                4,
+                format!("{} is merged as {commit:?}, which is on no main", before.meta.key),
+            );
         }
     }
 
@@ -178,16 +219,26 @@ impl History {
         if pod.role != PodRole::Polecat || self.store.get(&pod.meta.key).is_some() {
             return;
         }
-        let owner = self.store.polecats().find(|p| Some(&p.meta.uid) == pod.owner.as_ref()).cloned();
+        let owner = self
+            .store
+            .polecats()
+            .find(|p| Some(&p.meta.uid) == pod.owner.as_ref())
+            .cloned();
         let Some(owner) = owner else { return };
         let reserved = owner.status.attempt.unwrap_or(0);
         if i64::from(pod.attempt) > reserved {
-            let what = format!("{} is attempt {}, and {reserved} is published", pod.meta.key, pod.attempt);
+            let what = format!(
+                "{} is attempt {}, and {reserved} is published",
+                pod.meta.key, pod.attempt
+            );
             self.break_promise(1, what);
         }
         let done = self.book.done.contains(&(owner.meta.uid.clone(), i64::from(pod.round)));
         if fresh && done {
-            let what = format!("{} is made for round {} of {}, which was done", pod.meta.key, pod.round, owner.meta.key);
+            let what = format!(
+                "{} is made for round {} of {}, which was done",
+                pod.meta.key, pod.round, owner.meta.key
+            );
             self.break_promise(3, what);
         }
     }
@@ -196,7 +247,10 @@ impl History {
     pub(super) fn watch_agent(&mut self, orders: &PolecatOrders) {
         let round = (Uid(orders.subject.uid.clone()), orders.round);
         if self.book.recorded.contains(&round) {
-            let what = format!("an agent starts in round {} of {}, which is done", orders.round, orders.subject.name);
+            let what = format!(
+                "an agent starts in round {} of {}, which is done",
+                orders.round, orders.subject.name
+            );
             self.break_promise(3, what);
         }
     }
@@ -246,14 +300,23 @@ impl History {
             .filter_map(|m| Oid::parse(&m.commit))
             .flat_map(|c| remote.tree(c).into_values())
             .collect();
-        let foreign = new.iter().any(|(path, value)| old.get(path) != Some(value) && !values.contains(value));
+        let foreign = new
+            .iter()
+            .any(|(path, value)| old.get(path) != Some(value) && !values.contains(value));
         let member = |m: &gastown_wire::Member| (Uid(m.uid.clone()), m.commit.clone());
-        let unready = orders.members.iter().find(|m| !self.book.ready.contains(&member(m))).cloned();
+        let unready = orders
+            .members
+            .iter()
+            .find(|m| !self.book.ready.contains(&member(m)))
+            .cloned();
         if !self.book.green.contains(&(url.to_owned(), candidate)) {
             self.break_promise(4, format!("{candidate} lands and was never green"));
         }
         if !forward {
-            self.break_promise(4, format!("main goes from {base} to {candidate}, which does not contain it"));
+            self.break_promise(
+                4,
+                format!("main goes from {base} to {candidate}, which does not contain it"),
+            );
         }
         if red {
             self.break_promise(4, format!("{candidate} lands and is red"));
@@ -262,7 +325,10 @@ impl History {
             self.break_promise(4, format!("{candidate} holds a change of nobody who lands"));
         }
         if let Some(unready) = unready {
-            self.break_promise(4, format!("{} lands at {} and was not ready", unready.polecat, unready.commit));
+            self.break_promise(
+                4,
+                format!("{} lands at {} and was not ready", unready.polecat, unready.commit),
+            );
         }
         self.book.landed.extend(orders.members.iter().map(member));
     }
@@ -283,7 +349,9 @@ impl History {
         };
         let mut broken = None;
         for rig in self.store.rigs() {
-            let Some(most) = rig.spec.settings.as_ref().and_then(|s| s.max_polecats) else { continue };
+            let Some(most) = rig.spec.settings.as_ref().and_then(|s| s.max_polecats) else {
+                continue;
+            };
             let name = &rig.meta.key.name;
             let count = self
                 .store
@@ -299,163 +367,20 @@ impl History {
             let Some(most) = limit(convoy) else { continue };
             let known = |p: &PodRow| reservation(p).is_some_and(|r| r.fresh && r.convoys.contains(&convoy.meta.uid));
             let of_it = |p: &PodRow| {
-                self.store.polecats().any(|row| Some(&row.meta.uid) == p.owner.as_ref() && counts(convoy, row))
+                self.store
+                    .polecats()
+                    .any(|row| Some(&row.meta.uid) == p.owner.as_ref() && counts(convoy, row))
             };
             let count = self.store.pods().filter(lives).filter(|p| known(p) && of_it(p)).count();
             if count > most {
-                broken = Some(format!("{count} pods of {} live, and parallelism is {most}", convoy.meta.key));
+                broken = Some(format!(
+                    "{count} pods of {} live, and parallelism is {most}",
+                    convoy.meta.key
+                ));
             }
         }
         if let Some(what) = broken {
             self.break_promise(6, what);
-        }
-    }
-}
-
-// At rest.
-
-impl History {
-    /// Whether all is well where nothing will happen any more: everybody landed, or somebody is needed and it is
-    /// said; nothing is left over; and a new operator finds nothing to write.
-    ///
-    /// # Errors
-    /// The first promise that is broken.
-    pub fn check_rest(&mut self) -> Result<(), Violation> {
-        let rest: Vec<PolecatRow> = self.store.polecats().cloned().collect();
-        for row in &rest {
-            self.rests(row)?;
-        }
-        self.nothing_is_left()?;
-        self.all_is_recorded()?;
-        self.convoys_count()?;
-        self.nothing_is_lost()?;
-        let now = self.clock();
-        let plan = decide(&self.operator.world, &self.operator.world.all(), now);
-        if let Some(action) = plan.actions.first() {
-            return Err(Violation::new(7, format!("at rest, and yet: {}", said(action))));
-        }
-        let sent = self.counts.sent;
-        self.crash();
-        self.settle()?;
-        if self.counts.sent != sent {
-            return Err(Violation::new(7, format!("a new operator writes {} times at rest", self.counts.sent - sent)));
-        }
-        Ok(())
-    }
-
-    fn rests(&mut self, row: &PolecatRow) -> Result<(), Violation> {
-        let (key, status) = (&row.meta.key, &row.status);
-        let say = |n: u8, what: &str| {
-            let message = status.message.clone().unwrap_or_default();
-            Err(Violation::new(n, format!("{key} ({:?} in round {:?}, {message}) {what}", status.phase, status.round)))
-        };
-        if row.meta.deleting.is_some() {
-            return say(10, "is deleted and does not go");
-        }
-        if conditions::is_true(&status.conditions, conditions::MERGED) {
-            return Ok(());
-        }
-        let excused = self.is_hopeless(&key.name) || self.book.is_contested(&row.meta.uid);
-        match (row.spec.desired_state, status.phase) {
-            (DesiredState::Terminated, PolecatPhase::Terminated) => Ok(()),
-            (DesiredState::Terminated, _) => say(5, "is not terminated"),
-            (_, PolecatPhase::Stuck) if excused => {
-                self.counts.stuck += 1;
-                Ok(())
-            }
-            (DesiredState::Idle, PolecatPhase::Idle | PolecatPhase::Stuck) => Ok(()),
-            (DesiredState::Working, PolecatPhase::Stuck) => say(5, "is stuck though its work is good"),
-            (_, PolecatPhase::Done) => say(5, "is done and does not land"),
-            _ => say(5, "waits for nothing"),
-        }
-    }
-
-    fn nothing_is_left(&self) -> Result<(), Violation> {
-        for pod in self.store.pods() {
-            let owned = pod.owner.as_ref().is_some_and(|o| self.store.has_uid(o));
-            let (key, orphan) = (&pod.meta.key, if owned { "" } else { ", an orphan" });
-            return Err(Violation::new(10, format!("{key} is left over{orphan} ({:?})", pod.phase)));
-        }
-        for object in self.store.all() {
-            if let super::Object::Refinery(r) = object
-                && !r.status.members.is_empty()
-            {
-                return Err(Violation::new(5, format!("{} rests with a batch: {:?}", r.meta.key, r.status.message)));
-            }
-            if object.meta().deleting.is_some() {
-                return Err(Violation::new(10, format!("{} is deleted and does not go", object.meta().key)));
-            }
-        }
-        Ok(())
-    }
-
-    fn all_is_recorded(&self) -> Result<(), Violation> {
-        for (uid, commit) in &self.book.landed {
-            let Some(row) = self.store.polecats().find(|p| p.meta.uid == *uid) else { continue };
-            // Whoever is wanted goes through the next queue and is found on the branch; nobody asks for the others.
-            if self.book.forgot && row.spec.desired_state == DesiredState::Terminated {
-                continue;
-            }
-            if !conditions::is_true(&row.status.conditions, conditions::MERGED) {
-                let phase = row.status.phase;
-                return Err(Violation::new(4, format!("{} landed at {commit} and is {phase:?}", row.meta.key)));
-            }
-        }
-        Ok(())
-    }
-
-    fn convoys_count(&self) -> Result<(), Violation> {
-        for convoy in self.store.convoys() {
-            let landed = |bead: &String| {
-                self.store.polecats().any(|p| {
-                    counts(convoy, p)
-                        && p.spec.bead_id.as_ref() == Some(bead)
-                        && conditions::is_true(&p.status.conditions, conditions::MERGED)
-                })
-            };
-            let status = &convoy.status;
-            let uncounted =
-                convoy.spec.tracked_beads.iter().find(|b| landed(b) && !status.completed_beads.contains(b));
-            if let Some(bead) = uncounted {
-                return Err(Violation::new(5, format!("{} does not count {bead}, which landed", convoy.meta.key)));
-            }
-            let all = convoy.spec.tracked_beads.iter().all(|b| status.completed_beads.contains(b));
-            if all != (status.phase == api::ConvoyPhase::Complete) {
-                return Err(Violation::new(5, format!("{} is {:?}", convoy.meta.key, status.phase)));
-            }
-        }
-        Ok(())
-    }
-
-    fn nothing_is_lost(&self) -> Result<(), Violation> {
-        for (url, tip) in &self.book.tips {
-            if !self.remotes.get(url).is_some_and(|r| r.reachable(*tip)) {
-                return Err(Violation::new(2, format!("{tip} was on {url} and is lost")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Why the town is still busy, for people.
-    pub(super) fn unrest(&self) -> String {
-        let phases: Vec<String> = self
-            .store
-            .polecats()
-            .map(|p| {
-                let message = p.status.message.clone().unwrap_or_default();
-                format!("{} {:?} ({message})", p.meta.key.name, p.status.phase)
-            })
-            .collect();
-        let pods: Vec<String> = self.store.pods().map(|p| p.meta.key.name.clone()).collect();
-        format!("{}; pods {}", phases.join(", "), pods.join(", "))
-    }
-
-    /// A polecat by name.
-    #[must_use]
-    pub fn polecat(&self, name: &str) -> Option<&PolecatRow> {
-        match self.store.get(&Key::new(gastown_rules::Kind::Polecat, crate::build::NAMESPACE, name)) {
-            Some(super::Object::Polecat(row)) => Some(row),
-            _ => None,
         }
     }
 }

@@ -17,7 +17,12 @@ impl History {
         self.calm = true;
         self.held.clear();
         self.planned.clear();
-        let cut: Vec<_> = self.processes.values().filter(|p| p.is_cut()).map(|p| p.uid.clone()).collect();
+        let cut: Vec<_> = self
+            .processes
+            .values()
+            .filter(|p| p.is_cut())
+            .map(|p| p.uid.clone())
+            .collect();
         for uid in cut {
             self.put_between(1_000, 60_000, Event::Return(uid));
         }

@@ -17,6 +17,7 @@ mod operator;
 mod pods;
 mod queue;
 mod remote;
+mod rest;
 mod store;
 mod trace;
 mod users;
@@ -268,7 +269,9 @@ impl History {
         let first = self.counts.events;
         let by = self.now + LONGEST;
         while !until(self) {
-            let Some((at, event)) = self.agenda.pop() else { return Ok(()) };
+            let Some((at, event)) = self.agenda.pop() else {
+                return Ok(());
+            };
             self.now = self.now.max(at);
             self.counts.events += 1;
             self.happen(event);
@@ -276,7 +279,10 @@ impl History {
                 return Err(violation);
             }
             if self.now > by || self.counts.events - first > MOST_EVENTS {
-                return Err(Violation::new(5, format!("the town does not come to rest: {}", self.unrest())));
+                return Err(Violation::new(
+                    5,
+                    format!("the town does not come to rest: {}", self.unrest()),
+                ));
             }
         }
         Ok(())

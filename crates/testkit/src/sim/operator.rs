@@ -86,7 +86,12 @@ impl History {
             self.operator.dirty = self.operator.world.all();
         }
         let now = self.clock();
-        let due = self.operator.wakes.iter().filter(|(_, at)| **at <= now).map(|(rig, _)| rig.clone());
+        let due = self
+            .operator
+            .wakes
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(rig, _)| rig.clone());
         let due: Vec<RigKey> = due.collect();
         self.operator.dirty.extend(due);
         if self.operator.dirty.is_empty() {
@@ -163,7 +168,10 @@ impl History {
         for action in &all.actions {
             if !plan.actions.contains(action) {
                 let said = said(action);
-                self.break_promise(8, format!("nobody looks: {said} is due, and only {dirty:?} were looked at"));
+                self.break_promise(
+                    8,
+                    format!("nobody looks: {said} is due, and only {dirty:?} were looked at"),
+                );
                 return;
             }
         }
@@ -177,7 +185,11 @@ impl History {
             let waits = p.meta.deleting.is_none()
                 && p.status.phase == gastown_api::PolecatPhase::Working
                 && p.status.attempt.is_some();
-            let pod = p.status.pod_name.as_ref().map(|n| gastown_rules::Key::new(Kind::Pod, &p.meta.key.namespace, n));
+            let pod = p
+                .status
+                .pod_name
+                .as_ref()
+                .map(|n| gastown_rules::Key::new(Kind::Pod, &p.meta.key.namespace, n));
             let under_way = |key: &gastown_rules::Key| {
                 world.in_flight(key).is_some() || plan.actions.iter().any(|a| a.key() == key)
             };

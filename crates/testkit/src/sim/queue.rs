@@ -14,7 +14,10 @@ pub(crate) struct Agenda<E> {
 
 impl<E> Agenda<E> {
     pub(crate) fn new() -> Self {
-        Self { events: BTreeMap::new(), next: 0 }
+        Self {
+            events: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     pub(crate) fn put(&mut self, at: Millis, event: E) {

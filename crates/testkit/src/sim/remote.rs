@@ -89,8 +89,12 @@ pub(super) const MAIN: &str = "refs/heads/main";
 
 impl Default for Remote {
     fn default() -> Self {
-        let mut remote =
-            Self { commits: BTreeMap::new(), refs: BTreeMap::new(), quality: BTreeMap::new(), fresh: 0 };
+        let mut remote = Self {
+            commits: BTreeMap::new(),
+            refs: BTreeMap::new(),
+            quality: BTreeMap::new(),
+            fresh: 0,
+        };
         let root = remote.commit(&[], Tree::new());
         remote.refs.insert(MAIN.to_owned(), root);
         remote
@@ -116,7 +120,15 @@ impl Remote {
 
     fn put(&mut self, id: Oid, parents: &[Oid], tree: Tree, record: Option<Record>) {
         let height = parents.iter().map(|p| self.height(*p)).max().map_or(0, |h| h + 1);
-        self.commits.insert(id, Commit { parents: parents.to_vec(), tree, record, height });
+        self.commits.insert(
+            id,
+            Commit {
+                parents: parents.to_vec(),
+                tree,
+                record,
+                height,
+            },
+        );
     }
 
     /// A new value with its quality.
@@ -170,7 +182,9 @@ impl Remote {
             if id == old {
                 return true;
             }
-            let Some(commit) = self.commits.get(&id).filter(|c| c.height > low) else { continue };
+            let Some(commit) = self.commits.get(&id).filter(|c| c.height > low) else {
+                continue;
+            };
             left.extend(commit.parents.iter().copied().filter(|p| seen.insert(*p)));
         }
         false
@@ -235,7 +249,9 @@ impl Remote {
         if self.is_ancestor(change, onto) {
             return Joined::Empty;
         }
-        let Some(fork) = self.fork(onto, change) else { return Joined::Conflict(Vec::new()) };
+        let Some(fork) = self.fork(onto, change) else {
+            return Joined::Conflict(Vec::new());
+        };
         let (old, new, mut tree) = (self.tree(fork), self.tree(change), self.tree(onto));
         let touched: BTreeSet<u32> = old.keys().chain(new.keys()).copied().collect();
         let (mut moved, mut conflicts) = (false, Vec::new());
@@ -266,9 +282,9 @@ impl Remote {
     #[must_use]
     pub fn is_red(&self, tree: &Tree) -> bool {
         let mut groups = BTreeSet::new();
-        tree.values().filter_map(|v| self.quality.get(v)).any(|q| {
-            q.bad || q.clash.is_some_and(|group| !groups.insert(group))
-        })
+        tree.values()
+            .filter_map(|v| self.quality.get(v))
+            .any(|q| q.bad || q.clash.is_some_and(|group| !groups.insert(group)))
     }
 }
 

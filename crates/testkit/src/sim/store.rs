@@ -1,8 +1,6 @@
 //! An API server's store: one revision counter, optimistic concurrency, UID preconditions, a history a kind.
 
-use gastown_rules::{
-    ConvoyRow, Key, Kind, Meta, PodRow, PolecatRow, RefineryRow, Rev, RigRow, Seen, Uid, WitnessRow,
-};
+use gastown_rules::{ConvoyRow, Key, Kind, Meta, PodRow, PolecatRow, RefineryRow, Rev, RigRow, Seen, Uid, WitnessRow};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -170,7 +168,11 @@ impl Store {
     /// Keys of the objects an owner controls.
     #[must_use]
     pub fn owned_by(&self, owner: &Uid) -> Vec<Key> {
-        self.objects.iter().filter(|(_, h)| h.owner.as_ref() == Some(owner)).map(|(k, _)| k.clone()).collect()
+        self.objects
+            .iter()
+            .filter(|(_, h)| h.owner.as_ref() == Some(owner))
+            .map(|(k, _)| k.clone())
+            .collect()
     }
 
     /// Whether an object of that UID exists.
@@ -199,7 +201,11 @@ impl Store {
         let key = object.meta().key.clone();
         if let Some(held) = self.objects.get(&key) {
             let meta = held.object.meta();
-            return Err(Taken { owner: held.owner.clone(), uid: meta.uid.clone(), rev: meta.rev });
+            return Err(Taken {
+                owner: held.owner.clone(),
+                uid: meta.uid.clone(),
+                rev: meta.rev,
+            });
         }
         self.uids += 1;
         let (rev, uid) = (self.next(), Uid(format!("u{}-{}", self.uids, key.name)));
@@ -251,7 +257,10 @@ impl Store {
         let held = self.objects.remove(key)?;
         let rev = self.next();
         if key.kind != Kind::ConfigMap {
-            self.history.entry(key.kind).or_default().push(Change::Gone(key.clone(), rev));
+            self.history
+                .entry(key.kind)
+                .or_default()
+                .push(Change::Gone(key.clone(), rev));
         }
         Some(held.object.meta().uid.clone())
     }

@@ -178,8 +178,7 @@ impl History {
             }
             Act::DeleteChild => {
                 let child = |k: &Key| matches!(k.kind, Kind::Refinery | Kind::Witness);
-                let keys: Vec<Key> =
-                    self.store.all().map(|o| o.meta().key.clone()).filter(child).collect();
+                let keys: Vec<Key> = self.store.all().map(|o| o.meta().key.clone()).filter(child).collect();
                 if let Some(key) = self.dice.pick(&keys).cloned() {
                     self.erase(&key);
                 }

@@ -9,7 +9,9 @@ impl History {
     /// Something was written: every watch that lags gets its delivery set down.
     pub(super) fn spread(&mut self) {
         for kind in kinds() {
-            let Some(cursor) = self.operator.cursors.get(&kind).copied() else { continue };
+            let Some(cursor) = self.operator.cursors.get(&kind).copied() else {
+                continue;
+            };
             if cursor < self.store.length(kind) && self.operator.due.insert(kind) {
                 let lag = self.lag();
                 let epoch = self.operator.epoch;
@@ -51,7 +53,12 @@ impl History {
 
     fn list(&mut self, kind: Kind) {
         self.note(|| format!("list    {kind:?}"));
-        let objects: Vec<_> = self.store.all().filter(|o| o.meta().key.kind == kind).cloned().collect();
+        let objects: Vec<_> = self
+            .store
+            .all()
+            .filter(|o| o.meta().key.kind == kind)
+            .cloned()
+            .collect();
         let mut keys = BTreeSet::new();
         for object in objects {
             keys.insert(object.meta().key.clone());

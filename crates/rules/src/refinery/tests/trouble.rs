@@ -485,7 +485,11 @@ fn whose_record_is_refused_is_passed_over_until_an_instant() {
     };
     for _ in 0..4 {
         let outcome = Outcome::Denied { why: "quota".into() };
-        let answer = Answer { action: action.clone(), outcome, at };
+        let answer = Answer {
+            action: action.clone(),
+            outcome,
+            at,
+        };
         town.world.learn(Fact::Answered(answer));
     }
     town.rest();

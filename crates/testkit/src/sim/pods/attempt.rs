@@ -1,29 +1,16 @@
 //! A polecat's pod: clone, agent, courier. What the record allows and how an end is judged is the harness's own code.
 
+use super::agent::{Temper, ending, forgery};
 use super::carry::{Carried, Heads};
 use super::mishap::Moment;
 use super::{History, Process, Work};
-use crate::sim::{Millis, Oid, Quality};
+use crate::sim::{Millis, Oid};
 use gastown_harness::courier::verdict::{Proof, judge, word};
 use gastown_harness::link::Ended;
 use gastown_harness::record::{Claim, DONE, Record, Standing, WORKING, weigh};
-use gastown_rules::Uid;
 use gastown_wire::{
-    CloneOutcome, CloneReport, CourierOutcome, CourierReport, EvidenceKind, PolecatOrders, Report as _, VERSION, exit,
+    CloneOutcome, CloneReport, CourierOutcome, CourierReport, PolecatOrders, Report as _, VERSION, exit,
 };
-
-/// How an agent will end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Temper {
-    Works,
-    Fails,
-    Idles,
-    LeavesDirt,
-    Strays,
-    Missing,
-    Forges,
-    Hangs,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -52,8 +39,8 @@ pub(super) struct Attempt {
     pub(super) tip: Option<Oid>,
     /// Somebody else moved the branch: it takes nothing of ours.
     pub(super) refused: Option<String>,
-    temper: Option<Temper>,
-    value: Option<u64>,
+    pub(super) temper: Option<Temper>,
+    pub(super) value: Option<u64>,
     outcome: Option<CourierOutcome>,
 }
 
@@ -99,7 +86,7 @@ impl Attempt {
         }
     }
 
-    fn report(&self, outcome: CourierOutcome) -> CourierReport {
+    pub(super) fn report(&self, outcome: CourierOutcome) -> CourierReport {
         CourierReport {
             version: VERSION,
             round: self.orders.round,
@@ -171,7 +158,11 @@ impl History {
             (None, _) => true,
         };
         let (round, number) = (attempt.orders.round, attempt.orders.attempt);
-        let us = Claim { round, attempt: number, pod_uid: &process.uid.0 };
+        let us = Claim {
+            round,
+            attempt: number,
+            pod_uid: &process.uid.0,
+        };
         let branch = heads.work.map(|b| b.to_string());
         let standing = weigh(record.as_ref(), us, branch.as_deref(), holds);
         let record = record.unwrap_or_default();
@@ -206,7 +197,13 @@ impl History {
             }
         }
         let now = self.time();
-        let ready = clone_report(attempt, CloneOutcome::Ready { commits: attempt.record.commits, dirty: 0 });
+        let ready = clone_report(
+            attempt,
+            CloneOutcome::Ready {
+                commits: attempt.record.commits,
+                dirty: 0,
+            },
+        );
         process.shown.ends("clone", 0, "Completed", &ready, now);
         process.shown.container_runs(attempt.container(), now);
         process.shown.container_runs("courier", now);
@@ -219,7 +216,13 @@ impl History {
     }
 
     /// Clone ends for good.
-    fn decline(&mut self, process: &mut Process, attempt: &mut Attempt, code: i32, what: CloneOutcome) -> Option<Millis> {
+    fn decline(
+        &mut self,
+        process: &mut Process,
+        attempt: &mut Attempt,
+        code: i32,
+        what: CloneOutcome,
+    ) -> Option<Millis> {
         let report = clone_report(attempt, what);
         let now = self.time();
         process.shown.ends("clone", code, "Error", &report, now);
@@ -232,7 +235,11 @@ impl History {
     fn open(&mut self, process: &mut Process, attempt: &mut Attempt) -> Option<Millis> {
         let heads = self.heads(process, attempt);
         let remote = self.remote(&process.url);
-        let record = heads.record.and_then(|id| remote.record(id)).cloned().unwrap_or_default();
+        let record = heads
+            .record
+            .and_then(|id| remote.record(id))
+            .cloned()
+            .unwrap_or_default();
         if !record.is_held_by(attempt.orders.attempt, &process.uid.0) {
             return self.fenced(attempt);
         }
@@ -257,23 +264,6 @@ impl History {
         Some(self.dice.between(500, 60_000))
     }
 
-    fn temper(&mut self) -> Temper {
-        if !self.dice.chance(self.weather.agents) {
-            return Temper::Works;
-        }
-        let all = [
-            Temper::Fails,
-            Temper::Fails,
-            Temper::Idles,
-            Temper::LeavesDirt,
-            Temper::Strays,
-            Temper::Missing,
-            Temper::Forges,
-            Temper::Hangs,
-        ];
-        self.dice.pick(&all).copied().unwrap_or(Temper::Works)
-    }
-
     /// The agent commits, courier carries.
     fn labour(&mut self, process: &mut Process, attempt: &mut Attempt, left: u32) -> Option<Millis> {
         if left == 0 && attempt.temper == Some(Temper::Hangs) {
@@ -289,36 +279,6 @@ impl History {
             Carried::Level | Carried::Later => Some(self.dice.between(500, 120_000)),
             Carried::Fenced => self.fenced(attempt),
         }
-    }
-
-    /// One commit: the task's file gets this attempt's value; after a conflict, on top of the target branch.
-    fn commit(&mut self, process: &Process, attempt: &mut Attempt) {
-        let subject = &attempt.orders.subject;
-        let task = self.task(&Uid(subject.uid.clone()), &subject.name);
-        let quality = self.quality(attempt, task.hopeless);
-        let remote = self.remote(&process.url);
-        let Some(main) = attempt.known.target.or(remote.main()) else { return };
-        let value = *attempt.value.get_or_insert_with(|| remote.value(quality));
-        let conflict = attempt.orders.evidence.as_ref().is_some_and(|e| e.kind == EvidenceKind::Conflict);
-        let from = attempt.tip.unwrap_or(main);
-        let mends = conflict && !remote.is_ancestor(main, from);
-        let (parents, mut tree) = match mends {
-            true => (vec![from, main], remote.tree(main)),
-            false => (vec![from], remote.tree(from)),
-        };
-        tree.insert(task.path, value);
-        attempt.tip = Some(remote.commit(&parents, tree));
-    }
-
-    fn quality(&mut self, attempt: &Attempt, hopeless: bool) -> Quality {
-        if hopeless {
-            return Quality { bad: true, clash: None };
-        }
-        let first = attempt.orders.round <= 1;
-        let bad = self.dice.chance(if first { self.weather.bad } else { self.weather.bad / 3.0 });
-        let clash = first && self.dice.chance(self.weather.clash);
-        let group = u32::try_from(self.dice.below(2)).unwrap_or(0);
-        Quality { bad, clash: clash.then_some(group) }
     }
 
     /// The agent has ended: the last push says how.
@@ -367,7 +327,11 @@ impl History {
                 elsewhere: strays,
                 handed_back,
             },
-            _ => Proof { handed_back, elsewhere: strays, ..Proof::default() },
+            _ => Proof {
+                handed_back,
+                elsewhere: strays,
+                ..Proof::default()
+            },
         }
     }
 
@@ -380,15 +344,23 @@ impl History {
 
     fn report(&mut self, process: &mut Process, attempt: &mut Attempt) -> Option<Millis> {
         attempt.stage = Stage::Over;
-        let Some(outcome) = attempt.outcome.clone() else { return None };
+        let outcome = attempt.outcome.clone()?;
         let now = self.time();
         let forged = forgery(attempt);
         let good = outcome == CourierOutcome::Done;
         let report = attempt.report(outcome).encode();
-        process.shown.ends("courier", i32::from(!good), if good { "Completed" } else { "Error" }, &report, now);
+        process.shown.ends(
+            "courier",
+            i32::from(!good),
+            if good { "Completed" } else { "Error" },
+            &report,
+            now,
+        );
         // A container that never ends keeps the pod running; the report counts all the same.
         if self.dice.chance(0.8) {
-            process.shown.ends(attempt.container(), i32::from(!good), "Completed", &forged, now);
+            process
+                .shown
+                .ends(attempt.container(), i32::from(!good), "Completed", &forged, now);
             process.shown.over(good);
         }
         self.show(process);
@@ -402,7 +374,10 @@ impl History {
             // An agent that had ended before has ended as it did.
             let ended = match attempt.stage {
                 Stage::Ending => ending(attempt),
-                _ => Ended { stopped: true, ..Ended::default() },
+                _ => Ended {
+                    stopped: true,
+                    ..Ended::default()
+                },
             };
             let said = match attempt.stage {
                 Stage::Opening | Stage::Working(_) | Stage::Ending if attempt.tip.is_some() => {
@@ -427,34 +402,15 @@ impl History {
     }
 }
 
-fn ending(attempt: &Attempt) -> Ended {
-    let mut ended = Ended { exit: Some(0), branch: attempt.orders.work_branch.clone(), ..Ended::default() };
-    match attempt.temper {
-        Some(Temper::Fails | Temper::Forges) => ended.exit = Some(1),
-        Some(Temper::LeavesDirt) => ended.dirty = 2,
-        Some(Temper::Strays) => ended.branch = "elsewhere".to_owned(),
-        Some(Temper::Missing) => {
-            ended.exit = None;
-            ended.missing = Some("./agent.sh".to_owned());
-        }
-        _ => {}
-    }
-    ended
-}
-
-/// What a hostile agent leaves where only courier is believed.
-fn forgery(attempt: &Attempt) -> String {
-    if attempt.temper != Some(Temper::Forges) {
-        return String::new();
-    }
-    let mut report = attempt.report(CourierOutcome::Done);
-    report.commit = "f".repeat(40);
-    report.encode()
-}
-
 fn clone_report(attempt: &Attempt, outcome: CloneOutcome) -> String {
     let attempt = attempt.orders.attempt;
-    CloneReport { version: VERSION, attempt, outcome, detail: String::new() }.encode()
+    CloneReport {
+        version: VERSION,
+        attempt,
+        outcome,
+        detail: String::new(),
+    }
+    .encode()
 }
 
 /// The record's word for finished work, for those who look at records.

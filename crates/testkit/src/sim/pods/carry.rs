@@ -41,7 +41,11 @@ impl History {
 
     /// A branch that is not where our record says was moved by somebody else: it is not ours to move again.
     pub(super) fn mind_strangers(&mut self, attempt: &mut Attempt) {
-        if attempt.known.work.is_some_and(|there| there.to_string() != attempt.record.commit) {
+        if attempt
+            .known
+            .work
+            .is_some_and(|there| there.to_string() != attempt.record.commit)
+        {
             attempt.refused = Some("somebody else moved the branch".to_owned());
         }
     }
@@ -60,7 +64,11 @@ impl History {
             }
             let heads = self.heads(process, attempt);
             let remote = self.remote(&process.url);
-            let record = heads.record.and_then(|id| remote.record(id)).cloned().unwrap_or_default();
+            let record = heads
+                .record
+                .and_then(|id| remote.record(id))
+                .cloned()
+                .unwrap_or_default();
             if !record.is_held_by(attempt.orders.attempt, &process.uid.0) {
                 return Carried::Fenced;
             }
@@ -74,7 +82,11 @@ impl History {
     /// One atomic push. False: a lease did not hold, or the answer was lost, which looks the same.
     pub(super) fn push_record(&mut self, process: &Process, attempt: &mut Attempt, word: &str) -> bool {
         let mut next: Record = attempt.record.clone();
-        let word = if attempt.refused.is_some() && word == super::attempt::done() { "pushRejected" } else { word };
+        let word = if attempt.refused.is_some() && word == super::attempt::done() {
+            "pushRejected"
+        } else {
+            word
+        };
         word.clone_into(&mut next.outcome);
         next.version = gastown_wire::VERSION;
         next.branch.clone_from(&attempt.orders.work_branch);
@@ -91,9 +103,17 @@ impl History {
         let parents: Vec<Oid> = known.record.into_iter().chain(tip).collect();
         let link = remote.record_commit(&parents, next.clone());
         let record = record_ref(&attempt.orders.subject.uid);
-        let mut moves = vec![Move { name: record, to: Some(link), lease: Lease::Is(known.record) }];
+        let mut moves = vec![Move {
+            name: record,
+            to: Some(link),
+            lease: Lease::Is(known.record),
+        }];
         if behind {
-            moves.push(Move { name, to: tip, lease: Lease::Is(known.work) });
+            moves.push(Move {
+                name,
+                to: tip,
+                lease: Lease::Is(known.work),
+            });
         }
         if !remote.push(&moves) {
             self.note(|| format!("git     {} is refused ({word}): a lease did not hold", process.uid.0));
@@ -101,7 +121,10 @@ impl History {
         }
         self.note(|| {
             let tip = tip.map(Oid::short).unwrap_or_default();
-            format!("git     {} pushes {word} {tip} for attempt {}", process.uid.0, attempt.orders.attempt)
+            format!(
+                "git     {} pushes {word} {tip} for attempt {}",
+                process.uid.0, attempt.orders.attempt
+            )
         });
         self.watch_push(process, &attempt.orders, tip.filter(|_| behind));
         if self.dice.chance(self.weather.git / 2.0) {

@@ -25,12 +25,18 @@ pub(super) struct Landing {
 
 impl Landing {
     pub(super) fn new(orders: &LandOrders) -> Self {
-        Self { orders: orders.clone(), stage: Stage::Pending }
+        Self {
+            orders: orders.clone(),
+            stage: Stage::Pending,
+        }
     }
 
     /// No landing: stands in while a process is being stepped.
     pub(super) fn none() -> Self {
-        Self { orders: LandOrders::default(), stage: Stage::Over }
+        Self {
+            orders: LandOrders::default(),
+            stage: Stage::Over,
+        }
     }
 
     pub(super) fn moment(&self) -> Moment {
@@ -80,7 +86,9 @@ impl History {
     fn view(&mut self, process: &Process, orders: &LandOrders) -> Stage {
         if self.dice.chance(self.weather.git) {
             let outcome = match self.dice.below(3) {
-                0 => LandOutcome::Refused { why: "protected branch".to_owned() },
+                0 => LandOutcome::Refused {
+                    why: "protected branch".to_owned(),
+                },
                 _ => LandOutcome::Transient,
             };
             return Stage::Reporting(outcome);
@@ -89,7 +97,9 @@ impl History {
         let (Some(tip), Some(base), Some(candidate)) =
             (remote.main(), Oid::parse(&orders.base), Oid::parse(&orders.candidate))
         else {
-            return Stage::Reporting(LandOutcome::Config { reason: "BadOrders".to_owned() });
+            return Stage::Reporting(LandOutcome::Config {
+                reason: "BadOrders".to_owned(),
+            });
         };
         if remote.get(candidate).is_some() && remote.is_ancestor(candidate, tip) {
             return Stage::Reporting(LandOutcome::Landed);
@@ -109,10 +119,16 @@ impl History {
         let lost = self.dice.chance(self.weather.git / 2.0);
         let remote = self.remote(&process.url);
         let Some(candidate) = Oid::parse(&orders.candidate) else {
-            return LandOutcome::Config { reason: "BadOrders".to_owned() };
+            return LandOutcome::Config {
+                reason: "BadOrders".to_owned(),
+            };
         };
         let moves = [
-            Move { name: MAIN.to_owned(), to: Some(candidate), lease: Lease::Is(Some(base)) },
+            Move {
+                name: MAIN.to_owned(),
+                to: Some(candidate),
+                lease: Lease::Is(Some(base)),
+            },
             Move {
                 name: format!("{}{candidate}", landed_prefix(&orders.rig)),
                 to: Some(candidate),
@@ -142,8 +158,17 @@ impl History {
             LandOutcome::Transient => exit::TRANSIENT,
             _ => 1,
         };
-        let commit = if landed { orders.candidate.clone() } else { String::new() };
-        let report = LandReport { version: VERSION, outcome, commit, detail: String::new() };
+        let commit = if landed {
+            orders.candidate.clone()
+        } else {
+            String::new()
+        };
+        let report = LandReport {
+            version: VERSION,
+            outcome,
+            commit,
+            detail: String::new(),
+        };
         let now = self.time();
         process.shown.ends("land", code, "Completed", &report.encode(), now);
         process.shown.over(landed);
@@ -155,8 +180,12 @@ impl History {
         let prefix = candidates_prefix(&orders.rig);
         let remote = self.remote(&process.url);
         let batch = |name: &str| name.strip_prefix(&prefix)?.split('-').next()?.parse::<u64>().ok();
-        let old: Vec<String> =
-            remote.refs.keys().filter(|n| batch(n).is_some_and(|b| b <= orders.batch)).cloned().collect();
+        let old: Vec<String> = remote
+            .refs
+            .keys()
+            .filter(|n| batch(n).is_some_and(|b| b <= orders.batch))
+            .cloned()
+            .collect();
         for name in old {
             remote.refs.remove(&name);
         }

@@ -1,6 +1,7 @@
 //! A kubelet and what runs in pods. A process and what the API shows of it are two things: a node that is cut off
 //! runs on, and a pod that the API has forgotten may come back from the dead.
 
+mod agent;
 mod attempt;
 mod carry;
 mod landing;
@@ -53,13 +54,21 @@ impl Process {
     /// The process of a pod that was just created.
     pub(super) fn of(blueprint: &Blueprint, pod: &PodRow) -> Option<Self> {
         let (common, url, work) = match blueprint {
-            Blueprint::PolecatPod(p) => {
-                (&p.common, &p.orders.remote.url, Work::Attempt(Box::new(Attempt::new(&p.orders, &p.container))))
-            }
-            Blueprint::TestPod(p) => (&p.common, &p.orders.remote.url, Work::Trial(Box::new(Trial::new(&p.orders)))),
-            Blueprint::LandPod(p) => {
-                (&p.common, &p.orders.remote.url, Work::Landing(Box::new(Landing::new(&p.orders))))
-            }
+            Blueprint::PolecatPod(p) => (
+                &p.common,
+                &p.orders.remote.url,
+                Work::Attempt(Box::new(Attempt::new(&p.orders, &p.container))),
+            ),
+            Blueprint::TestPod(p) => (
+                &p.common,
+                &p.orders.remote.url,
+                Work::Trial(Box::new(Trial::new(&p.orders))),
+            ),
+            Blueprint::LandPod(p) => (
+                &p.common,
+                &p.orders.remote.url,
+                Work::Landing(Box::new(Landing::new(&p.orders))),
+            ),
             _ => return None,
         };
         Some(Self {
@@ -94,11 +103,18 @@ impl Process {
 impl History {
     /// One step of a pod's process.
     pub(super) fn step(&mut self, uid: &Uid) {
-        let Some(mut process) = self.processes.remove(uid) else { return };
+        let Some(mut process) = self.processes.remove(uid) else {
+            return;
+        };
         if let Some(mishap) = self.mishap(&process) {
             self.counts.mishaps += 1;
             let moment = process.moment();
-            self.note(|| format!("MISHAP  {mishap:?} at {moment:?} for {} ({})", process.key.name, process.uid.0));
+            self.note(|| {
+                format!(
+                    "MISHAP  {mishap:?} at {moment:?} for {} ({})",
+                    process.key.name, process.uid.0
+                )
+            });
             if !self.befall(&mut process, mishap) {
                 return;
             }
@@ -155,7 +171,11 @@ impl History {
     }
 
     pub(super) fn reap(&mut self, uid: &Uid) {
-        let key = self.store.pods().find(|p| p.meta.uid == *uid).map(|p| p.meta.key.clone());
+        let key = self
+            .store
+            .pods()
+            .find(|p| p.meta.uid == *uid)
+            .map(|p| p.meta.key.clone());
         if let Some(key) = key {
             self.remove(&key);
         }
@@ -163,7 +183,9 @@ impl History {
 
     /// The kubelet ends what runs too long.
     pub(super) fn deadline(&mut self, uid: &Uid) {
-        let Some(mut process) = self.processes.remove(uid) else { return };
+        let Some(mut process) = self.processes.remove(uid) else {
+            return;
+        };
         let over = self.store.pod(&process.key, uid).is_none_or(|p| !p.live());
         if process.cut || over {
             self.processes.insert(uid.clone(), process);
@@ -173,13 +195,18 @@ impl History {
         if self.dice.chance(0.7) {
             self.last_words(&mut process);
         }
-        process.shown.failed("DeadlineExceeded", "Pod was active on the node longer than the specified deadline");
+        process.shown.failed(
+            "DeadlineExceeded",
+            "Pod was active on the node longer than the specified deadline",
+        );
         self.show(&process);
     }
 
     /// The control plane gives up a node that does not answer.
     pub(super) fn forsake(&mut self, uid: &Uid) {
-        let Some(process) = self.processes.get(uid).filter(|p| p.cut) else { return };
+        let Some(process) = self.processes.get(uid).filter(|p| p.cut) else {
+            return;
+        };
         let key = process.key.clone();
         let Some(pod) = self.store.pod(&key, uid) else { return };
         if pod.reason.is_empty() && self.dice.chance(0.5) {
@@ -199,7 +226,9 @@ impl History {
 
     /// A node answers again, or never: then the API forgets the pod, and the process runs on.
     pub(super) fn back(&mut self, uid: &Uid) {
-        let Some(mut process) = self.processes.remove(uid) else { return };
+        let Some(mut process) = self.processes.remove(uid) else {
+            return;
+        };
         let key = process.key.clone();
         let Some(pod) = self.store.pod(&key, uid).cloned() else {
             // Nobody knows it any more: a node that comes back ends it.
@@ -222,7 +251,10 @@ impl History {
             self.put_between(10, 1_000, Event::Stop(uid.clone()));
         } else {
             self.show(&process);
-            let end = process.began.zip(process.limit).map(|(began, limit)| began + limit.saturating_mul(1000));
+            let end = process
+                .began
+                .zip(process.limit)
+                .map(|(began, limit)| began + limit.saturating_mul(1000));
             if let Some(end) = end {
                 self.put_in((end - self.now).max(1_000), Event::Deadline(uid.clone()));
             }
@@ -240,7 +272,10 @@ impl History {
         } else {
             u32::try_from(self.tasks.len()).unwrap_or(0).saturating_add(1000)
         };
-        let task = Task { path, hopeless: self.hopeless.contains(name) };
+        let task = Task {
+            path,
+            hopeless: self.hopeless.contains(name),
+        };
         self.tasks.insert(polecat.clone(), task);
         task
     }
@@ -252,6 +287,11 @@ impl History {
 
     /// A pod by hand of a user, or of owner collection.
     pub(super) fn pod_keys(&self) -> Vec<Key> {
-        self.store.all().map(|o| &o.meta().key).filter(|k| k.kind == Kind::Pod).cloned().collect()
+        self.store
+            .all()
+            .map(|o| &o.meta().key)
+            .filter(|k| k.kind == Kind::Pod)
+            .cloned()
+            .collect()
     }
 }

@@ -58,7 +58,10 @@ impl Shown {
             self.containers.push(ContainerRow {
                 name: name.to_owned(),
                 init,
-                state: ContainerState::Waiting { reason: "PodInitializing".to_owned(), message: String::new() },
+                state: ContainerState::Waiting {
+                    reason: "PodInitializing".to_owned(),
+                    message: String::new(),
+                },
                 last: None,
                 restarts: 0,
                 ready: false,
@@ -70,7 +73,10 @@ impl Shown {
     /// A container waits, and why.
     pub(super) fn waits(&mut self, name: &str, reason: &str, message: &str) {
         if let Some(c) = self.container(name) {
-            c.state = ContainerState::Waiting { reason: reason.to_owned(), message: message.to_owned() };
+            c.state = ContainerState::Waiting {
+                reason: reason.to_owned(),
+                message: message.to_owned(),
+            };
             c.ready = false;
         }
     }
@@ -105,7 +111,10 @@ impl Shown {
             }
             c.restarts += 1;
             c.state = match c.init {
-                true => ContainerState::Waiting { reason: "CrashLoopBackOff".to_owned(), message: String::new() },
+                true => ContainerState::Waiting {
+                    reason: "CrashLoopBackOff".to_owned(),
+                    message: String::new(),
+                },
                 false => ContainerState::Running { since: Some(now) },
             };
         }
@@ -123,7 +132,12 @@ impl Shown {
             if !matches!(c.state, ContainerState::Ended(_)) {
                 killed = true;
                 let reason = "Error".to_owned();
-                c.state = ContainerState::Ended(Ended { exit: 137, reason, message: String::new(), at: None });
+                c.state = ContainerState::Ended(Ended {
+                    exit: 137,
+                    reason,
+                    message: String::new(),
+                    at: None,
+                });
             }
         }
         if !self.is_over() {

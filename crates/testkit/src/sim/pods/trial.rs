@@ -3,9 +3,7 @@
 use super::mishap::Moment;
 use super::{History, Process};
 use crate::sim::{Joined, Lease, Millis, Move, Oid};
-use gastown_wire::{
-    CandidateOutcome, CandidateReport, Conflict, Included, Report as _, TestOrders, VERSION, exit,
-};
+use gastown_wire::{CandidateOutcome, CandidateReport, Conflict, Included, Report as _, TestOrders, VERSION, exit};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -24,7 +22,10 @@ pub(super) struct Trial {
 
 impl Trial {
     pub(super) fn new(orders: &TestOrders) -> Self {
-        Self { orders: orders.clone(), stage: Stage::Pending }
+        Self {
+            orders: orders.clone(),
+            stage: Stage::Pending,
+        }
     }
 
     pub(super) fn moment(&self) -> Moment {
@@ -80,7 +81,9 @@ impl History {
             CandidateOutcome::Transient => exit::TRANSIENT,
             _ => 1,
         };
-        process.shown.ends("candidate", code, "Completed", &report.encode(), now);
+        process
+            .shown
+            .ends("candidate", code, "Completed", &report.encode(), now);
         let next = match commit {
             Some(commit) => {
                 trial.stage = Stage::Testing(commit);
@@ -140,9 +143,16 @@ impl History {
         }
         let there = remote.at(&orders.candidate_ref);
         let lease = Lease::Is(there);
-        remote.push(&[Move { name: orders.candidate_ref.clone(), to: Some(tip), lease }]);
+        remote.push(&[Move {
+            name: orders.candidate_ref.clone(),
+            to: Some(tip),
+            lease,
+        }]);
         // A tree is named by its content; the model's commits are too.
-        report.outcome = CandidateOutcome::Built { commit: tip.to_string(), tree: tip.to_string() };
+        report.outcome = CandidateOutcome::Built {
+            commit: tip.to_string(),
+            tree: tip.to_string(),
+        };
         report
     }
 
@@ -160,7 +170,13 @@ impl History {
         }
         let now = self.time();
         let output = if red { "not ok 7 - parts fit" } else { "" };
-        process.shown.ends("test", i32::from(red), if red { "Error" } else { "Completed" }, output, now);
+        process.shown.ends(
+            "test",
+            i32::from(red),
+            if red { "Error" } else { "Completed" },
+            output,
+            now,
+        );
         process.shown.over(!red);
         self.show(process);
         None
