@@ -77,11 +77,8 @@ fn asks(census: &Census<'_>, row: &PolecatRow) -> bool {
 
 /// Whether a polecat has its place: reserved, being reserved, or still filled by a pod.
 fn holds(census: &Census<'_>, row: &PolecatRow) -> bool {
-    let pending = match census.world.pending_status(&row.meta.key) {
-        Some(Status::Polecat(status)) => status.phase == PolecatPhase::Working,
-        _ => false,
-    };
-    pending
+    let reserves = |to: &Status| matches!(to, Status::Polecat(status) if status.phase == PolecatPhase::Working);
+    census.world.pending_statuses(&row.meta.key).any(reserves)
         || polecat::reserved(&row.status)
         || census.is_coming(row)
         || census.pods(row).iter().any(|pod| occupies(pod, census.now))

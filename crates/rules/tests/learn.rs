@@ -211,6 +211,34 @@ fn a_lost_answer_is_perhaps_a_write() {
 }
 
 #[test]
+fn a_place_that_is_perhaps_taken_is_not_free_while_something_else_is_written() {
+    let mut scene = scene();
+    scene.rig("parts", |r| {
+        r.spec.settings = Some(gastown_api::RigSettings {
+            max_polecats: Some(1),
+            ..Default::default()
+        })
+    });
+    scene.polecat("nux", |_| ());
+    scene.polecat("slit", |_| ());
+    let of_nux = |s: &Scene| s.plan().actions.into_iter().find(|a| a.key().name == "nux").unwrap();
+    let reserve = of_nux(&scene);
+    scene.world.learn(Fact::Asked(reserve.clone()));
+    scene.answer(reserve, Outcome::Unknown);
+    scene.settle();
+    scene.world.polecats.values_mut().for_each(|p| {
+        if p.meta.key.name == "nux" {
+            p.spec.desired_state = gastown_api::DesiredState::Terminated;
+        }
+    });
+    scene.later(2);
+    let ends = of_nux(&scene);
+    scene.world.learn(Fact::Asked(ends));
+    scene.settle();
+    assert!(scene.working().is_empty(), "{:?}", scene.working());
+}
+
+#[test]
 fn a_lost_create_is_asked_again_and_found() {
     let mut scene = one();
     let publish = ask(&mut scene);

@@ -130,13 +130,13 @@ impl World {
         })
     }
 
-    /// A status that is on its way to the API server, or perhaps there already.
-    #[must_use]
-    pub fn pending_status(&self, key: &Key) -> Option<&Status> {
-        match self.inflight.get(key).or_else(|| self.perhaps.get(key)) {
-            Some(Action::Publish { to, .. }) => Some(to),
+    /// Statuses that are on their way to the API server, or perhaps there already.
+    pub fn pending_statuses(&self, key: &Key) -> impl Iterator<Item = &Status> {
+        let writes = self.inflight.get(key).into_iter().chain(self.perhaps.get(key));
+        writes.filter_map(|action| match action {
+            Action::Publish { to, .. } => Some(to),
             _ => None,
-        }
+        })
     }
 
     /// When this process last wrote an object's status, where it did.
