@@ -76,13 +76,25 @@ fn prefix(rig: &str) -> String {
 /// A bare repository of its own: a first trial touches nobody's remote.
 async fn mirror(git: &Git, place: &Place, top: &Path, here: &Repo) -> Result<(), Failure> {
     let bare = place.bare();
+    if let Some(url) = remote_url(top, "gastown").filter(|url| Path::new(url) != bare) {
+        return Err(Failure::new(
+            exit::REFUSED,
+            format!(
+                "the checkout has a remote 'gastown' of its own already ({url}), and that is what the town's is called"
+            ),
+        )
+        .hint("git remote rename gastown upstream"));
+    }
+    break_locks(&bare).await?;
     let repo = git.init_bare(&bare).await.map_err(|e| git_failed(&e))?;
     repo.set_config("core.logAllRefUpdates", "always")
         .await
         .map_err(|e| git_failed(&e))?;
     let source = Remote::parse(&top.to_string_lossy()).map_err(|e| git_failed(&e))?;
     for behind in repo.mirror(&source).await.map_err(|e| git_failed(&e))? {
-        eprintln!("note: {behind} in the town has work that your checkout lacks; git fetch gastown shows it");
+        eprintln!(
+            "note: {behind} differs in the town and in your checkout: git fetch gastown, then merge or rebase, then git push gastown"
+        );
     }
     let text = bare.to_string_lossy();
     here.set_config("remote.gastown.url", &text)
@@ -91,6 +103,33 @@ async fn mirror(git: &Git, place: &Place, top: &Path, here: &Repo) -> Result<(),
     here.set_config("remote.gastown.fetch", "+refs/heads/*:refs/remotes/gastown/*")
         .await
         .map_err(|e| git_failed(&e))
+}
+
+/// URL of a remote, as the checkout's own configuration has it.
+pub(crate) fn remote_url(top: &Path, name: &str) -> Option<String> {
+    let config = std::fs::read_to_string(top.join(".git/config")).ok()?;
+    let header = format!("[remote \"{name}\"]");
+    config
+        .lines()
+        .skip_while(|l| l.trim() != header)
+        .skip(1)
+        .take_while(|l| !l.trim_start().starts_with('['))
+        .find_map(|l| l.trim().strip_prefix("url = ").map(str::to_owned))
+}
+
+/// A town that was killed in the middle of a push leaves locks in the repository, and nothing would land any more.
+/// Somebody may push right now: only what stays locked by the same hand for a second is nobody's.
+async fn break_locks(bare: &Path) -> Result<(), Failure> {
+    let before = gastown_git::locks(bare);
+    if before.is_empty() {
+        return Ok(());
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    for lock in gastown_git::locks(bare).iter().filter(|l| before.contains(l)) {
+        eprintln!("note: removed {}, left by a git that was killed", lock.path.display());
+        std::fs::remove_file(&lock.path)?;
+    }
+    Ok(())
 }
 
 /// What a project's own files say about its tests.

@@ -2,7 +2,7 @@
 
 use crate::checkout::{self, Prepared};
 use crate::detach::{self, READY};
-use crate::place::{Place, replace};
+use crate::place::Place;
 use crate::town::{Plan, Town};
 use clap::Args;
 use gastown_api::{Refinery, names};
@@ -45,11 +45,11 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
         repositories: vec![place.bare()],
     })
     .await?;
-    replace(&place.pid_file(), std::process::id().to_string().as_bytes(), 0o644)?;
+    let occupied = place.occupy()?;
     let result = live(&args, &place, &mut town, push).await;
     eprintln!("stopping; agents go on where they were when the town comes up again");
     town.stop().await;
-    let _ = std::fs::remove_file(place.pid_file());
+    drop(occupied);
     result
 }
 
@@ -88,27 +88,19 @@ fn greet(place: &Place, town: &Town, prepared: &Prepared) {
     println!("  gastown sling . -m \"what to do\" --agent-command ./agent.sh --wait");
     println!("  gastown polecat list");
     println!("  git fetch gastown && git log gastown/{branch}     then: git merge --ff-only gastown/{branch}");
-    println!("  export KUBECONFIG={}", place.kubeconfig().display());
+    println!("  export KUBECONFIG='{}'", place.kubeconfig().display());
     println!();
-    println!("{READY}; Ctrl-C stops it and keeps everything");
+    println!("{READY}; gastown down (or Ctrl-C here) stops it and keeps everything");
 }
 
 /// The remote to push to. Others than files need credentials, which this town does not take yet.
 fn push_target(place: &Place, name: &str) -> Result<Remote, Failure> {
     let top = place.checkout.clone().unwrap_or_default();
-    let config = std::fs::read_to_string(top.join(".git/config")).unwrap_or_default();
-    let header = format!("[remote \"{name}\"]");
-    let url = config
-        .lines()
-        .skip_while(|l| l.trim() != header)
-        .skip(1)
-        .take_while(|l| !l.trim_start().starts_with('['))
-        .find_map(|l| l.trim().strip_prefix("url = "))
-        .ok_or_else(|| {
-            Failure::new(exit::USAGE, format!("the checkout has no remote {name}"))
-                .hint("git remote -v; gastown up --push REMOTE")
-        })?;
-    let remote = Remote::parse(url).map_err(|e| Failure::new(exit::USAGE, format!("{name}: {e}")))?;
+    let url = checkout::remote_url(&top, name).ok_or_else(|| {
+        Failure::new(exit::USAGE, format!("the checkout has no remote {name}"))
+            .hint("git remote -v; gastown up --push REMOTE")
+    })?;
+    let remote = Remote::parse(&url).map_err(|e| Failure::new(exit::USAGE, format!("{name}: {e}")))?;
     match remote.url().kind() {
         RemoteKind::Path | RemoteKind::File => Ok(remote),
         _ => Err(Failure::new(

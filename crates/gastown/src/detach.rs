@@ -3,6 +3,7 @@
 use crate::place::Place;
 use kubectl_gt::{Failure, exit};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,7 +15,18 @@ pub(crate) const READY: &str = "the town is up";
 /// Starts `up` again without `--detach`, in a process group of its own, and waits until it is up.
 pub(crate) async fn detach(place: &Place) -> Result<(), Failure> {
     std::fs::create_dir_all(&place.data)?;
-    let log = std::fs::File::create(place.log())?;
+    // Its own file until it is up: one that is refused must not spoil the log of the town that is up already.
+    let path = place.log().with_extension(format!("{}.log", std::process::id()));
+    let result = started(&path, place).await;
+    match &result {
+        Err(failure) if failure.code != exit::TIMED_OUT => std::fs::remove_file(&path)?,
+        _ => std::fs::rename(&path, place.log())?,
+    }
+    result
+}
+
+async fn started(path: &Path, place: &Place) -> Result<(), Failure> {
+    let log = std::fs::File::create(path)?;
     let args = std::env::args_os().skip(1).filter(|a| a != "--detach" && a != "-d");
     #[expect(
         clippy::disallowed_types,
@@ -30,7 +42,7 @@ pub(crate) async fn detach(place: &Place) -> Result<(), Failure> {
         .spawn()?;
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let text = std::fs::read_to_string(place.log()).unwrap_or_default();
+        let text = std::fs::read_to_string(path).unwrap_or_default();
         if text.contains(READY) {
             print!("{text}");
             return Ok(());

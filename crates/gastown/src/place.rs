@@ -60,11 +60,12 @@ impl Place {
         self.data.join("repo.git")
     }
 
+    /// What the detached town printed.
     pub(crate) fn log(&self) -> PathBuf {
         self.data.join("up.log")
     }
 
-    pub(crate) fn pid_file(&self) -> PathBuf {
+    fn pid_file(&self) -> PathBuf {
         self.data.join("up.pid")
     }
 
@@ -81,11 +82,29 @@ impl Place {
         replace(&self.settings_file(), &text, 0o644)
     }
 
-    /// The process that runs the town, where one does.
+    /// The process that runs the town, where one does. A held lock says so, not the number: after a crash the number
+    /// may belong to a stranger, who must be neither taken for a town nor stopped.
     pub(crate) fn pid(&self) -> Option<i32> {
-        let pid: i32 = std::fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()?;
-        let alive = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok();
-        alive.then_some(pid)
+        let file = std::fs::File::open(self.pid_file()).ok()?;
+        match file.try_lock_shared() {
+            Err(std::fs::TryLockError::WouldBlock) => std::io::read_to_string(file).ok()?.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Says that this process runs the town, for as long as the result is held. The store's own lock has let only one in.
+    pub(crate) fn occupy(&self) -> Result<std::fs::File, Failure> {
+        use std::io::Write;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.pid_file())?;
+        // Somebody who looks holds it for an instant.
+        file.lock()?;
+        file.set_len(0)?;
+        file.write_all(std::process::id().to_string().as_bytes())?;
+        Ok(file)
     }
 }
 

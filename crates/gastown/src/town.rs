@@ -121,7 +121,7 @@ async fn isolation(unconfined: bool) -> Result<(Isolation, String), Failure> {
     match gastown_node::probe_isolation().await {
         Ok(()) if !unconfined => Ok((
             Isolation::Namespaces,
-            "own user, mount and PID namespaces; your home is hidden from them".to_owned(),
+            "own user, mount and PID namespaces; your home is hidden from them, but for toolchains".to_owned(),
         )),
         Ok(()) => Ok((
             Isolation::Unconfined,

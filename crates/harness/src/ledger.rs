@@ -109,7 +109,14 @@ impl Ledger {
         let git = Git::probe()
             .await?
             .with_timeout(Duration::from_secs(o.pace.git_timeout_s.max(1)));
-        let repo = git.init_bare(&pod.repository()).await?;
+        let dir = pod.repository();
+        // Only one container of the pod works in it at a time: what is locked was locked by one that was killed.
+        match gastown_git::break_locks(&dir) {
+            Ok(broken) if broken.is_empty() => {}
+            Ok(broken) => tracing::info!("broke the locks of a git that was killed: {broken:?}"),
+            Err(error) => tracing::warn!("the locks of a git that was killed stay: {error}"),
+        }
+        let repo = git.init_bare(&dir).await?;
         Ok(Self { repo, remote, names })
     }
 

@@ -56,6 +56,7 @@ pub async fn run(pod: Pod, command: Vec<String>) -> i32 {
         Ok(()) => {}
         Err(code) => return code,
     }
+    break_locks(&pod);
     let end = match Agent::start(&pod, &command) {
         Ok(agent) => {
             tracing::info!(
@@ -89,6 +90,15 @@ pub async fn run(pod: Pod, command: Vec<String>) -> i32 {
             tracing::error!("courier did not come back: the agent was ended");
             BROKEN
         }
+    }
+}
+
+/// The agent, or a look of ours, may have been killed in the middle of a git command; nothing of them is left now.
+fn break_locks(pod: &Pod) {
+    match gastown_git::break_locks(&pod.workspace().join(".git")) {
+        Ok(broken) if broken.is_empty() => {}
+        Ok(broken) => tracing::info!("broke the locks of a git that was killed: {broken:?}"),
+        Err(error) => tracing::warn!("the locks of a git that was killed stay: {error}"),
     }
 }
 

@@ -1,0 +1,17 @@
+//! Gas Town on one machine as a user has it: the real program, real git, real processes, and agents that are scripts.
+//!
+//! ```text
+//! first_use   up, sling, land, merge; every verb and its forms; refusals and exit codes
+//! crashes     kill -9 and Ctrl-C at many instants; down; a second up
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod checkout;
+mod crashes;
+mod first_use;
