@@ -9,7 +9,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-#[expect(clippy::disallowed_types, reason = "the programs under test")]
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

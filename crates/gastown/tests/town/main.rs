@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! first_use   up, sling, land, merge; every verb and its forms; refusals and exit codes
+//! bad_days    agents that fail, lie, wander, rewrite history, or get hostile texts; deletion; no isolation
 //! crashes     kill -9 and Ctrl-C at many instants; down; a second up
 //! ```
 #![allow(
+    clippy::disallowed_types,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -12,6 +14,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod bad_days;
 mod checkout;
 mod crashes;
 mod first_use;

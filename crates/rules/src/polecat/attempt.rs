@@ -212,7 +212,11 @@ impl Case<'_, '_> {
             ),
             CourierOutcome::DirtyTree { files } => Reason::new(
                 "DirtyTree",
-                format!("the agent said success and left {files} files uncommitted: its commits are on {branch}"),
+                format!(
+                    "the agent said success and left {files} file{} uncommitted, and what is uncommitted does not land: \
+                     have it commit or ignore them; what it committed is on {branch}",
+                    if *files == 1 { "" } else { "s" }
+                ),
             ),
             CourierOutcome::WrongBranch { branch: other } => Reason::new(
                 "WrongBranch",

@@ -212,7 +212,7 @@ fn hand_back(polecat: &PolecatRow, why: Reason, evidence: EvidenceRecord, now: T
         let because = Reason::new(
             "RoundsExhausted",
             format!(
-                "sent back {round} times, the last because it {}: look at its branch and its task",
+                "sent back {round} times; the last time: {}. Look at its branch and its task; an edit of its spec begins another round",
                 why.message
             ),
         );
