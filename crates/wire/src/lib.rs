@@ -28,6 +28,16 @@ pub const ORDERS_ENV: &str = "GASTOWN_ORDERS";
 pub const POD_UID_ENV: &str = "GASTOWN_POD_UID";
 /// Texts longer than this travel in a ConfigMap, not in the pod spec. Bytes.
 pub const INLINE_TEXT_LIMIT: usize = 32 * 1024;
+
+/// Whether a text may travel in the pod spec: it is short, and stays so when its characters are escaped on the way
+/// (a variable of a process holds 128 KiB).
+#[must_use]
+pub fn travels_inline(text: &str) -> bool {
+    let escaped = |b: &u8| b.is_ascii_control() || matches!(b, b'"' | b'\\' | b'/' | b'$');
+    let long = text.len() + 5 * text.as_bytes().iter().filter(|b| escaped(b)).count();
+    text.len() <= INLINE_TEXT_LIMIT && long <= 2 * INLINE_TEXT_LIMIT
+}
+
 /// Largest report of clone and courier. Bytes.
 pub const REPORT_LIMIT: usize = 1000;
 /// Largest report of candidate and land: the kubelet keeps 4,096 bytes a container.

@@ -24,6 +24,24 @@ impl Orders {
             Self::Land(o) => o.version,
         }
     }
+
+    /// The value of [`crate::ORDERS_ENV`]. A kubelet expands `$(NAME)` and halves `$$` in values, and a node without mount
+    /// namespaces rewrites paths in them: so dollars are written as JSON escapes, and so are the slashes of the task, which
+    /// is the words of a person and reaches the agent as it is.
+    ///
+    /// # Errors
+    /// Never in practice: orders are plain data.
+    pub fn to_env(&self) -> Result<String, serde_json::Error> {
+        let mut text = serde_json::to_string(self)?;
+        if let Self::Polecat(orders) = self
+            && let Text::Inline(task) = &orders.task
+        {
+            // Inside of a text its quotes would be escaped: this is the field itself.
+            let field = format!("\"inline\":{}", serde_json::to_string(task)?);
+            text = text.replacen(&field, &field.replace('/', "\\u002f"), 1);
+        }
+        Ok(text.replace('$', "\\u0024"))
+    }
 }
 
 /// Whose work this is.

@@ -32,6 +32,11 @@ pub(super) fn env(name: &str, value: impl Into<String>) -> EnvVar {
     }
 }
 
+/// A word of a command as it stands: a kubelet would expand `$(NAME)` and halve `$$`.
+pub(super) fn literal(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
 /// What every container that reads orders is given.
 pub(super) fn orders_env(orders: &wire::Orders, home: &str) -> Result<Vec<EnvVar>, serde_json::Error> {
     let uid = EnvVarSource {
@@ -42,7 +47,7 @@ pub(super) fn orders_env(orders: &wire::Orders, home: &str) -> Result<Vec<EnvVar
         ..EnvVarSource::default()
     };
     Ok(vec![
-        env(wire::ORDERS_ENV, serde_json::to_string(orders)?),
+        env(wire::ORDERS_ENV, orders.to_env()?),
         EnvVar {
             name: wire::POD_UID_ENV.into(),
             value_from: Some(uid),

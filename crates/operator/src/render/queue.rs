@@ -34,7 +34,7 @@ pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
     let test = Container {
         name: "test".into(),
         image: Some(p.image.clone()),
-        command: Some(vec!["/bin/sh".into(), "-c".into(), p.command.clone()]),
+        command: Some(vec!["/bin/sh".into(), "-c".into(), parts::literal(&p.command)]),
         working_dir: Some(paths.workspace.clone()),
         env: Some(vec![parts::env("HOME", HOME), parts::env("CI", "true")]),
         volume_mounts: Some(vec![

@@ -14,7 +14,7 @@ const TASK_FILE: &str = "/gastown/texts/task";
 
 /// The ConfigMap that a task needs which is too long for the orders.
 pub(super) fn texts(case: &Case<'_, '_>, settings: &Settings) -> Option<TextMap> {
-    if settings.task.len() <= wire::INLINE_TEXT_LIMIT {
+    if wire::travels_inline(&settings.task) {
         return None;
     }
     let meta = &case.row.meta;
