@@ -183,11 +183,36 @@ fn whatever_is_deleted_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_terminated_polecat_ends_and_its_finished_work_is_recorded_if_it_landed() {
-    let mut history = town(&["nux", "slit"]);
+fn what_lands_though_nobody_wants_it_any_more_is_recorded() {
+    let mut history = town(&["nux"]);
     history.run(|h| h.counts.tests > 0).unwrap();
     history.want(&Key::new(Kind::Polecat, NAMESPACE, "nux"), DesiredState::Terminated);
-    let end = history.settle().and_then(|()| history.check_rest());
-    assert_eq!(end, Ok(()));
-    assert_eq!(history.polecat("nux").unwrap().status.phase, PolecatPhase::Terminated);
+    assert_eq!(history.settle().and_then(|()| history.check_rest()), Ok(()));
+    let status = &history.polecat("nux").unwrap().status;
+    assert_eq!((history.counts.landings, status.phase), (1, PolecatPhase::Terminated));
+    assert!(conditions::is_true(&status.conditions, "Merged"));
+}
+
+#[test]
+fn what_hangs_at_any_moment_is_ended_in_time_and_holds_nothing() {
+    for moment in [
+        Moment::Pending,
+        Moment::Claiming,
+        Moment::Working,
+        Moment::Ending,
+        Moment::Reporting,
+    ] {
+        let mut history = town(&["nux"]);
+        history.plan(moment, Mishap::Hang);
+        history.settle().unwrap();
+        let status = &history.polecat("nux").unwrap().status;
+        let merged = conditions::is_true(&status.conditions, "Merged");
+        assert!(merged || status.phase == PolecatPhase::Stuck, "{moment:?}: {status:?}");
+        assert_eq!(history.store.pods().count(), 0, "{moment:?}");
+    }
+    for moment in [Moment::Building, Moment::Testing, Moment::Landing, Moment::Landed] {
+        let mut history = town(&["nux", "slit"]);
+        history.plan(moment, Mishap::Hang);
+        ends_well(&mut history);
+    }
 }

@@ -140,6 +140,7 @@ impl History {
         if !self.is_leading(epoch) {
             return;
         }
+        self.watch_answer(&action, &outcome);
         let at = self.clock();
         self.note(|| format!("answer  {} -> {}", said(&action), word(&outcome)));
         self.operator.learn(Fact::Answered(Answer { action, outcome, at }));

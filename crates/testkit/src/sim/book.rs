@@ -3,7 +3,7 @@
 use super::pods::Process;
 use super::{History, Oid};
 use gastown_api::{self as api, DesiredState, PolecatPhase, conditions};
-use gastown_rules::{Action, PodRole, PodRow, PolecatRow, Status, Uid, World, counts, limit};
+use gastown_rules::{Action, Key, Outcome, PodRole, PodRow, PolecatRow, Rev, Status, Uid, World, counts, limit};
 use gastown_wire::{LandOrders, PolecatOrders, record_ref};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +89,8 @@ pub(super) struct Book {
     pub(super) landed: Vec<(Uid, String)>,
     /// A queue was deleted, and with it what it remembered of landings under way.
     pub(super) forgot: bool,
+    /// What an operator was told not to be the newest.
+    stale: BTreeSet<(u32, Key, Rev)>,
     /// Who ever wanted a branch.
     branches: BTreeMap<(String, String), BTreeSet<Uid>>,
 }
@@ -240,6 +242,21 @@ impl History {
                 pod.meta.key, pod.round, owner.meta.key
             );
             self.break_promise(3, what);
+        }
+    }
+
+    /// The operator hears what became of a write. Told once that it has not seen the newest, it must wait to see it.
+    pub(super) fn watch_answer(&mut self, action: &Action, outcome: &Outcome) {
+        let on = match action {
+            Action::Publish { key, rev, .. } | Action::Release { key, rev, .. } => (key.clone(), *rev),
+            Action::Create { .. } | Action::Delete { .. } => return,
+        };
+        let stale = (self.operator.epoch, on.0, on.1);
+        if *outcome == Outcome::Stale && !self.book.stale.insert(stale.clone()) {
+            self.break_promise(
+                8,
+                format!("{} is written again at {:?}, which was stale", stale.1, stale.2),
+            );
         }
     }
 

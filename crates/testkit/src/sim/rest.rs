@@ -106,7 +106,7 @@ impl History {
                 continue;
             };
             // Whoever is wanted goes through the next queue and is found on the branch; nobody asks for the others.
-            if self.book.forgot && row.spec.desired_state == DesiredState::Terminated {
+            if self.book.forgot && row.spec.desired_state != DesiredState::Working {
                 continue;
             }
             if !conditions::is_true(&row.status.conditions, conditions::MERGED) {

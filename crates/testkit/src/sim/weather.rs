@@ -50,10 +50,10 @@ impl Weather {
             _ => most * (dice.below(1000) as f64) / 1000.0,
         };
         Self {
-            api: upto(0.25),
-            lag: upto(0.3),
+            api: upto(0.4),
+            lag: upto(0.5),
             relist: upto(0.1),
-            crash: upto(0.03),
+            crash: upto(0.05),
             pods: upto(0.12),
             agents: upto(0.4),
             bad: upto(0.4),

@@ -85,13 +85,7 @@ impl History {
     /// What is settled without a push.
     fn view(&mut self, process: &Process, orders: &LandOrders) -> Stage {
         if self.dice.chance(self.weather.git) {
-            let outcome = match self.dice.below(3) {
-                0 => LandOutcome::Refused {
-                    why: "protected branch".to_owned(),
-                },
-                _ => LandOutcome::Transient,
-            };
-            return Stage::Reporting(outcome);
+            return Stage::Reporting(LandOutcome::Transient);
         }
         let remote = self.remote(&process.url);
         let (Some(tip), Some(base), Some(candidate)) =
@@ -116,6 +110,11 @@ impl History {
     }
 
     fn land(&mut self, process: &Process, orders: &LandOrders, base: Oid) -> LandOutcome {
+        if self.dice.chance(self.weather.git / 3.0) {
+            return LandOutcome::Refused {
+                why: "protected branch".to_owned(),
+            };
+        }
         let lost = self.dice.chance(self.weather.git / 2.0);
         let remote = self.remote(&process.url);
         let Some(candidate) = Oid::parse(&orders.candidate) else {
