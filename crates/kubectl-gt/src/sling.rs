@@ -24,7 +24,7 @@ pub struct SlingArgs {
     #[arg(required = true, num_args = 1..=2, value_names = ["BEAD", "RIG"])]
     pub words: Vec<String>,
     /// The task, in plain words.
-    #[arg(short, long, conflicts_with = "file")]
+    #[arg(short, long, conflicts_with = "file", allow_hyphen_values = true)]
     pub message: Option<String>,
     /// File with the task; - is stdin.
     #[arg(short, long)]

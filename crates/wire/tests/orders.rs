@@ -4,8 +4,10 @@
 use gastown_wire::{INLINE_TEXT_LIMIT, Orders, PolecatOrders, Text, travels_inline};
 
 fn orders(task: &str) -> Orders {
-    let mut orders = PolecatOrders::default();
-    orders.task = Text::Inline(task.to_owned());
+    let mut orders = PolecatOrders {
+        task: Text::Inline(task.to_owned()),
+        ..PolecatOrders::default()
+    };
     orders.paths.workspace = "/tmp/x".into();
     Orders::Polecat(Box::new(orders))
 }

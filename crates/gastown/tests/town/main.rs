@@ -3,6 +3,8 @@
 //! ```text
 //! first_use   up, sling, land, merge; every verb and its forms; refusals and exit codes
 //! bad_days    agents that fail, lie, wander, rewrite history, or get hostile texts; deletion; no isolation
+//! agents      agents that are tried again, forge, rewrite or mend; hostile texts; long names
+//! repository  repositories and tests that are missing, endless, or moved by somebody else
 //! crashes     kill -9 and Ctrl-C at many instants; down; a second up
 //! ```
 #![allow(
@@ -14,7 +16,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod agents;
 mod bad_days;
 mod checkout;
 mod crashes;
 mod first_use;
+mod repository;
