@@ -209,7 +209,7 @@ impl History {
         let rig = self.dice.pick(&RIGS).copied().unwrap_or("parts");
         // Names come back after a deletion.
         let name = format!("cat{}", self.dice.below(12));
-        if self.dice.chance(0.06) {
+        if self.dice.chance(0.06) && self.polecat(&name).is_none() {
             self.hopeless.insert(name.clone());
         }
         let bead = bead.or_else(|| self.dice.chance(0.5).then(|| self.new_bead()));

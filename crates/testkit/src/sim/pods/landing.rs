@@ -135,6 +135,10 @@ impl History {
             },
         ];
         if !remote.push(&moves) {
+            // Looked at again: a twin of this pod may have landed it meanwhile.
+            if remote.main().is_some_and(|main| remote.is_ancestor(candidate, main)) {
+                return LandOutcome::Landed;
+            }
             let now = remote.main().map(|o| o.to_string()).unwrap_or_default();
             return LandOutcome::Stale { now };
         }
