@@ -306,6 +306,28 @@ fn a_name_that_is_somebody_elses_is_told_and_given_up_in_time() {
 }
 
 #[test]
+fn whoever_waits_for_a_name_is_looked_at_when_it_is_free() {
+    let mut scene = one();
+    let publish = ask(&mut scene);
+    done(&mut scene, publish);
+    let create = ask(&mut scene);
+    // The pod of an earlier nux, which was of another rig, is still going.
+    let mut other = self::scene();
+    other.polecat("nux", alone);
+    other.settle();
+    let mut pod = other.pod_row("polecat-nux").clone();
+    (pod.rig, pod.owner) = ("parts".into(), Some(Uid("earlier".into())));
+    scene.world.learn(Fact::Seen(Seen::Pod(Box::new(pod.clone()))));
+    let (owner, rev) = (pod.owner, scene.rev());
+    let uid = pod.meta.uid;
+    scene.answer(create, Outcome::Exists { owner, uid, rev });
+    assert!(scene.world.refusal(&pod.meta.key).is_some());
+    let rev = scene.rev();
+    let dirty = scene.world.learn(Fact::Vanished { key: pod.meta.key, rev });
+    assert!(dirty.contains("standalone"), "{dirty:?}");
+}
+
+#[test]
 fn a_refusal_is_told_and_tried_again_with_growing_waits() {
     let mut scene = one();
     let publish = ask(&mut scene);

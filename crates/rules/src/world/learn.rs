@@ -124,14 +124,15 @@ impl World {
         if self.rev_of(key).is_some_and(|held| held > rev) {
             return BTreeSet::new();
         }
-        let dirty = self.homes_of(key);
+        let mut dirty = self.homes_of(key);
         self.remove(key);
         self.malformed.remove(key);
         self.stale.remove(key);
         self.perhaps.remove(key);
         self.written.remove(key);
-        if !self.inflight.contains_key(key) {
-            self.refusals.remove(key);
+        if !self.inflight.contains_key(key) && self.refusals.remove(key).is_some() {
+            // Whoever waits for the name may be of another rig than what held it.
+            dirty.extend(self.all());
         }
         dirty
     }
