@@ -11,6 +11,10 @@ use gastown_wire::{
     CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, LandOrders, LandOutcome, LandReport, Orders, Report,
     TestOrders, VERSION, exit,
 };
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code of a step that was told to stop, as a shell would say it of SIGTERM.
+const STOPPED: i32 = 143;
 
 #[derive(Parser)]
 #[command(
@@ -84,7 +88,7 @@ async fn step(step: Step) -> ExitCode {
             ExitCode::SUCCESS
         }
         Step::Clone => match pod("clone") {
-            Ok(pod) => code(clone::run(pod).await),
+            Ok(pod) => unless_stopped(clone::run(pod)).await,
             Err(error) => refuse(&error, Some(&bad_clone_orders(&error))),
         },
         Step::Run { command } => match pod("run") {
@@ -102,13 +106,29 @@ async fn step(step: Step) -> ExitCode {
             Err(error) => refuse(&error, None::<&CloneReport>),
         },
         Step::Candidate => match test_orders() {
-            Ok(orders) => code(candidate::run(orders).await),
+            Ok(orders) => unless_stopped(candidate::run(orders)).await,
             Err(error) => refuse(&error, Some(&bad_test_orders(&error))),
         },
         Step::Land => match land_orders() {
-            Ok(orders) => code(land::run(orders).await),
+            Ok(orders) => unless_stopped(land::run(orders)).await,
             Err(error) => refuse(&error, Some(&bad_land_orders(&error))),
         },
+    }
+}
+
+/// Steps that hold nothing worth waiting for end as soon as they are told to, and their git with them. The first process
+/// of a container must say so itself: a signal it does not handle has no effect on it, and the pod would stay for its
+/// whole grace. What was pushed or not is found out by whoever comes next.
+async fn unless_stopped(work: impl Future<Output = i32>) -> ExitCode {
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        return code(work.await);
+    };
+    tokio::select! {
+        done = work => code(done),
+        _ = term.recv() => {
+            tracing::info!("told to stop");
+            code(STOPPED)
+        }
     }
 }
 

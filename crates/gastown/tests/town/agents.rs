@@ -100,14 +100,14 @@ fn every_tip_that_was_pushed_stays_though_the_agent_rewrites_it() {
     // Without isolation, so that the agent sees a file of the test: its sign to go on.
     let checkout = Checkout::up_unconfined();
     let go = checkout.path("go");
+    // With two slashes it is no path of the pod, which a node without mount namespaces would rewrite.
+    let sign = format!("/{}", go.display());
     checkout.sling(
         "rewriter",
         &format!(
             "for n in 1 2 3; do echo $n > f$n; git add f$n; git commit --quiet -m \"draft $n\"; done
-             until test -e '{}'; do sleep 0.05; done
-             git reset --quiet --soft HEAD~2; git commit --quiet --amend -m 'All of it'",
-            // With two slashes it is no path of the pod, which a node without mount namespaces would rewrite.
-            format!("/{}", go.display())
+             until test -e '{sign}'; do sleep 0.05; done
+             git reset --quiet --soft HEAD~2; git commit --quiet --amend -m 'All of it'"
         ),
     );
     let subject = ["log", "--format=%s", "-1", "polecat/rewriter"];

@@ -244,3 +244,25 @@ fn locks_of_a_git_that_was_killed_stop_nothing() {
     checkout.lands("p1");
     assert_eq!(starts(&checkout, "p1"), 2);
 }
+
+#[test]
+fn a_test_that_the_end_of_the_town_interrupts_is_no_verdict() {
+    let checkout = Checkout::new();
+    let sleeper = format!("sleep 1{}", std::process::id());
+    checkout.script("test.sh", &sleeper);
+    checkout.git(&["commit", "--quiet", "--all", "--message=A test that takes its time"]);
+    checkout.start();
+    checkout.sling("p1", &at_once("p1"));
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        until("the test", || (checkout.processes(&sleeper) > 0).then_some(()));
+        checkout.signal(signal);
+        until("the end of the test", || {
+            (checkout.processes(&sleeper) == 0).then_some(())
+        });
+        checkout.start();
+    }
+    until("the test", || (checkout.processes(&sleeper) > 0).then_some(()));
+    let status = checkout.find("p1").unwrap().status.unwrap();
+    assert!(status.rounds.is_empty() && status.round == Some(1), "{status:?}");
+    assert!(status.merged_commit.is_none());
+}

@@ -1,0 +1,90 @@
+//! What an agent can see and touch. Where the system allows no isolation these tests say so and prove the least.
+
+use crate::checkout::{Checkout, isolated};
+
+/// Looks for everything that is none of an agent's business; each thing it finds is a line of a file it commits.
+fn spy(checkout: &Checkout) -> String {
+    let home = checkout.path("home").join("secret");
+    let data = checkout.data();
+    let bare = checkout.bare();
+    // Two slashes: no path of the pod, which a node without mount namespaces would rewrite.
+    format!(
+        r#"found() {{ echo "$1" >> found; }}
+touch found
+test ! -e '/{home}' || found 'the home of who started the town'
+test ! -e '/{data}/kubeconfig' || found 'the key of the API'
+test ! -e '/{data}/identity' || found 'the certificate of the API'
+test ! -e '/{data}/node' || found 'other pods'
+test ! -d '/{bare}/refs' || found 'the repository'
+test ! -e /gastown/courier/repo.git || found 'the volume of courier'
+! git push --quiet '/{bare}' HEAD:refs/heads/stolen 2> /dev/null || found 'a way to push'
+! git push --quiet origin HEAD:refs/heads/stolen 2> /dev/null || found 'a remote'
+! env | grep -i -E 'token|secret|kubeconfig' || found 'a secret'
+for p in /proc/[0-9]*; do
+  if tr '\0' ' ' < $p/cmdline 2> /dev/null | grep -q '^[^ ]*gastown up '; then found 'the process of the town'; break; fi
+done
+git add found; git commit --quiet -m spied"#,
+        home = home.display(),
+        data = data.display(),
+        bare = bare.display(),
+    )
+}
+
+#[test]
+fn an_agent_sees_its_workspace_and_nothing_else() {
+    if !isolated() {
+        eprintln!("SKIPPED: this system allows no isolation of pods");
+        return;
+    }
+    let checkout = Checkout::up();
+    std::fs::write(checkout.path("home").join("secret"), "hunter2").unwrap();
+    checkout.sling("spy", &spy(&checkout));
+    checkout.lands("spy");
+    assert_eq!(checkout.on_main("found"), "");
+    assert_ne!(
+        checkout
+            .try_git(&checkout.bare(), &["rev-parse", "--verify", "stolen"])
+            .code,
+        0
+    );
+    // Its own logs are all that it leaves on the town's disk.
+    assert!(!checkout.path("home").join(".gitconfig").exists());
+}
+
+#[test]
+fn the_spy_would_find_what_is_there() {
+    let checkout = Checkout::up_unconfined();
+    std::fs::write(checkout.path("home").join("secret"), "hunter2").unwrap();
+    checkout.sling("spy", &spy(&checkout));
+    checkout.lands("spy");
+    let found = checkout.on_main("found");
+    for thing in [
+        "the home",
+        "the key",
+        "other pods",
+        "the repository",
+        "a way to push",
+        "the process",
+    ] {
+        assert!(found.contains(thing), "{thing} is not in {found}");
+    }
+}
+
+#[test]
+fn daemons_die_with_their_agent() {
+    for checkout in [Checkout::up(), Checkout::up_unconfined()] {
+        let sleeper = format!("sleep 2{}", std::process::id());
+        checkout.sling(
+            "parent",
+            &format!(
+                "(setsid nohup {sleeper} > /dev/null 2>&1 &)
+                 (trap '' TERM HUP INT; {sleeper}) > /dev/null 2>&1 &
+                 echo x > x; git add x; git commit --quiet -m x"
+            ),
+        );
+        checkout.lands("parent");
+        crate::checkout::until("the end of the daemons", || {
+            (checkout.processes(&sleeper) == 0).then_some(())
+        });
+    }
+}
