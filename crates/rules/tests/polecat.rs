@@ -114,6 +114,26 @@ fn no_pod_is_made_while_a_write_of_the_polecats_own_status_is_under_way() {
 }
 
 #[test]
+fn no_pod_is_made_for_work_that_is_perhaps_recorded_as_done() {
+    let mut s = furnished();
+    s.settle();
+    let pod = s.status("nux").pod_name.clone().unwrap();
+    s.pod(&pod, |p| {
+        over(p, PodPhase::Succeeded);
+        said(p, "courier", 0, &courier(CourierOutcome::Done, 1, 1).encode());
+    });
+    let done = of_polecats(&s.plan().actions);
+    s.world.learn(Fact::Asked(done[0].clone()));
+    s.vanish(&pod);
+    s.answer(done[0].clone(), Outcome::Unknown);
+    s.later(3);
+    assert_eq!(said_by(&of_polecats(&s.plan().actions)), ["publish nux"]);
+    s.settle();
+    assert_eq!(s.status("nux").phase, PolecatPhase::Done);
+    assert_eq!(s.pods(), [""; 0]);
+}
+
+#[test]
 fn lost_pods_wait_longer_each_time_and_spend_no_retry() {
     let mut scene = furnished();
     scene.at_work("nux");

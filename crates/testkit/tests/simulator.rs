@@ -11,7 +11,7 @@ use gastown_testkit::sim::{Counts, History, Violation};
 use std::time::Instant;
 
 /// Histories of an ordinary test run.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 100;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

@@ -6,10 +6,11 @@ use super::{Case, Tone, blueprint, outcome, status};
 use crate::blueprint::Blueprint;
 use crate::draft::Draft;
 use crate::key::{Key, Kind};
-use crate::plan::{Action, Notice};
+use crate::plan::{Action, Notice, Status};
 use crate::reason::Reason;
 use crate::row::PodRow;
 use crate::settings;
+use gastown_api::PolecatPhase;
 use gastown_api::conditions::{self, PROGRESSING};
 use gastown_wire::{CourierOutcome, CourierReport};
 use jiff::{SignedDuration, Timestamp};
@@ -62,6 +63,17 @@ impl Case<'_, '_> {
         // A write of its own status that is under way or in doubt may say that no pod is needed any more.
         if world.blocked(&self.row.meta.key, now).is_some() {
             return self.wake_when_unblocked(out);
+        }
+        let perhaps = world.pending_statuses(&self.row.meta.key).find_map(|to| match to {
+            Status::Polecat(to) if to.phase != PolecatPhase::Working => Some(to.as_ref().clone()),
+            _ => None,
+        });
+        if let Some(to) = perhaps {
+            let because = Reason::new(
+                "AnswerLost",
+                "the answer to its last status was lost: it is written again",
+            );
+            return self.publish(to, because, Tone::Silent, out);
         }
         let settings = match self.settings() {
             Ok(settings) => settings,
