@@ -2,7 +2,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: help demo test lint generate check-generated kubectl dist clean build
+.PHONY: help demo test lint generate check-generated kubectl cluster cluster-up cluster-down dist clean build
 
 help: ## this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -23,10 +23,24 @@ test: ## everything that is tested in Rust and sh (about 6 minutes cold)
 
 kubectl: target/kubectl ## the real kubectl for its transcripts, where Go is; without it they are skipped, and say so
 
-target/kubectl: e2e/kubectl/main.go e2e/kubectl/go.mod e2e/kubectl/go.sum
+target/kubectl: target/cluster
+	ln -sfn cluster target/kubectl
+
+cluster: target/cluster ## etcd, Kubernetes and kubectl in one binary, for tests, where Go is (6 minutes cold)
+
+KUBERNETES := v1.35.4
+target/cluster: $(wildcard e2e/cluster/*.go) e2e/cluster/go.mod e2e/cluster/go.sum
+	@command -v go >/dev/null || { echo "no Go on the PATH, so nothing that needs a real Kubernetes runs here: install Go 1.25 or newer (https://go.dev/dl)" >&2; exit 1; }
 	mkdir -p target
-	cd e2e/kubectl && GOFLAGS=-mod=readonly go build -trimpath -o ../../target/kubectl \
-		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4 -X k8s.io/client-go/pkg/version.gitVersion=v1.35.4" .
+	cd e2e/cluster && GOFLAGS=-mod=readonly go build -trimpath -o ../../target/cluster \
+		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) -X k8s.io/client-go/pkg/version.gitVersion=$(KUBERNETES)" .
+
+DIR ?= target/cluster-state
+cluster-up: target/cluster ## a real control plane on loopback in seconds; DIR=folder, ARGS="--audit --kubelet"
+	@e2e/cluster/up.sh $(ARGS) $(DIR)
+
+cluster-down: ## ends it and leaves nothing behind
+	@e2e/cluster/down.sh $(DIR)
 
 lint: ## rustfmt, clippy with all warnings denied, generated files in step
 	$(CARGO) fmt --all --check

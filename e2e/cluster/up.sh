@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# A real Kubernetes control plane on loopback, for tests: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
+# Several run side by side, each in its own DIR on ports that are free.
+#
+# usage: up.sh [--audit] [--audit-policy FILE] [--user NAME[=GROUP,...]]... [--kubelet] DIR
+#   --audit          every call at level Metadata into DIR/audit.log
+#   --audit-policy   the same with a policy of one's own
+#   --user           a further user; its kubeconfig is DIR/NAME.kubeconfig (service accounts: account.sh)
+#   --kubelet        a real node too: kubelet on containerd (needs root; one on a machine)
+# leaves DIR/kubeconfig (cluster admin), DIR/log, DIR/pids; down.sh DIR ends and removes it all.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+usage() {
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+policy='' users=() node='' dir=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --audit) policy=$here/audit-policy.yaml ;;
+    --audit-policy) policy=$(realpath "${2:?--audit-policy needs a file}") && shift ;;
+    --user) users+=("${2:?--user needs a name}") && shift ;;
+    --kubelet) node=1 ;;
+    -*) usage ;;
+    *) [ -z "$dir" ] || usage && dir=$1 ;;
+    esac
+    shift
+done
+[ -n "$dir" ] || usage
+[ -x "$binary" ] || fail "$binary is missing: run make cluster (needs Go 1.25 or newer)"
+[ ! -e "$dir/pids" ] || fail "$dir is in use: run down.sh $dir first"
+
+umask 077
+mkdir -p "$dir/log"
+dir=$(cd "$dir" && pwd)
+: >"$dir/pids"
+trap '"$here/down.sh" "$dir"' ERR INT TERM
+
+word() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# kubeconfig FILE USER TOKEN: how USER reaches this control plane
+kubeconfig() {
+    cat >"$1" <<YAML
+apiVersion: v1
+kind: Config
+clusters:
+- name: e2e
+  cluster: {server: "https://$address:$port", certificate-authority: "$dir/certs/apiserver.crt"}
+users:
+- name: "$2"
+  user: {token: "$3"}
+contexts:
+- name: e2e
+  context: {cluster: e2e, user: "$2"}
+current-context: e2e
+YAML
+}
+
+# member NAME GROUPS KUBECONFIG: a line of the token file, and the kubeconfig that holds its token
+member() {
+    local token
+    token=$(word)
+    echo "$token,$1,$1,\"$2\"" >>"$dir/tokens"
+    kubeconfig "$3" "$1" "$token"
+}
+
+control_plane() {
+    address=127.0.0.1
+    { read -r port && read -r client && read -r peer; } < <("$binary" free-ports 3)
+    : >"$dir/tokens"
+    member admin system:masters "$dir/kubeconfig"
+    member system:node:localhost system:nodes "$dir/kubelet.kubeconfig"
+    member system:kube-scheduler '' "$dir/scheduler.kubeconfig"
+    local user
+    for user in ${users[@]+"${users[@]}"}; do
+        local groups=''
+        case $user in *=*) groups=${user#*=} ;; esac
+        member "${user%%=*}" "$groups" "$dir/${user%%=*}.kubeconfig"
+    done
+
+    # What is lost with the machine need not be on its disk first.
+    begin "$dir" etcd "$binary" etcd --name e2e --data-dir "$dir/etcd" --unsafe-no-fsync=true --log-level warn \
+        --listen-client-urls "http://127.0.0.1:$client" --advertise-client-urls "http://127.0.0.1:$client" \
+        --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
+        --initial-cluster "e2e=http://127.0.0.1:$peer"
+
+    local audit=()
+    [ -z "$policy" ] || audit=(--audit-policy-file "$policy" --audit-log-path "$dir/audit.log" --audit-log-maxsize 4096)
+    begin "$dir" kube-apiserver "$binary" kube-apiserver --etcd-servers "http://127.0.0.1:$client" \
+        --bind-address "$address" --advertise-address "$address" --secure-port "$port" --cert-dir "$dir/certs" \
+        --endpoint-reconciler-type none \
+        --service-account-issuer https://kubernetes.default.svc \
+        --service-account-signing-key-file "$dir/accounts.key" --service-account-key-file "$dir/accounts.key" \
+        --token-auth-file "$dir/tokens" --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
+        --service-cluster-ip-range 10.0.0.0/24 --allow-privileged=true --kubelet-preferred-address-types=Hostname \
+        --profiling=false ${audit[@]+"${audit[@]}"}
+    await "$dir" kube-apiserver 120 readyz kubectl get --raw /readyz
+}
+
+kubectl() { "$binary" kubectl --kubeconfig "$dir/kubeconfig" "$@"; }
+
+"$binary" new-key "$dir/accounts.key"
+# Between finding a port and binding it another may have taken it: that, and nothing else, is tried again.
+for attempt in 1 2 3; do
+    control_plane && break
+    [ "$attempt" -lt 3 ] && grep -qs 'address already in use' "$dir/log/etcd" "$dir/log/kube-apiserver" || { "$here/down.sh" "$dir" && exit 1; }
+    "$here/down.sh" --keep "$dir"
+done
+
+begin "$dir" kube-controller-manager "$binary" kube-controller-manager --kubeconfig "$dir/kubeconfig" --secure-port 0 --leader-elect=false \
+    --service-account-private-key-file "$dir/accounts.key" --root-ca-file "$dir/certs/apiserver.crt" --profiling=false \
+    --controllers='*,-nodeipam,-node-route-controller,-service-lb-controller,-cloud-node-lifecycle-controller'
+begin "$dir" kube-scheduler "$binary" kube-scheduler --kubeconfig "$dir/scheduler.kubeconfig" --secure-port 0 --leader-elect=false --profiling=false
+await "$dir" kube-controller-manager 120 'default service account' kubectl get serviceaccount default
+await "$dir" kube-controller-manager 120 'root certificate' kubectl get configmap kube-root-ca.crt
+
+echo "Kubernetes $(kubectl version -o json | sed -n '/serverVersion/,$s/.*"gitVersion": "\(.*\)".*/\1/p') after $SECONDS s; export KUBECONFIG=$dir/kubeconfig"
