@@ -7,6 +7,7 @@
 //! ```
 
 mod apply;
+mod calls;
 mod health;
 mod lease;
 mod metrics;
@@ -14,8 +15,10 @@ mod observe;
 mod render;
 mod town;
 
+pub use calls::{CALLS, Call, Reach, is_called};
 pub use health::{Health, router};
 pub use lease::LeaseSettings;
 pub use metrics::Metrics;
-pub use render::pod_manifest;
+pub use observe::Scope;
+pub use render::{PodUser, pod_manifest};
 pub use town::{Clock, OperatorError, Settings, run};

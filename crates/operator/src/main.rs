@@ -1,7 +1,7 @@
 //! The operator's process: flags, logs, probes, and an orderly end.
 
 use clap::{Parser, ValueEnum};
-use gastown_operator::{Health, LeaseSettings, Metrics, Settings, router, run};
+use gastown_operator::{Health, LeaseSettings, Metrics, PodUser, Scope, Settings, router, run};
 use gastown_rules::Town;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,11 +25,17 @@ struct Flags {
     #[arg(long, default_value = "0.0.0.0:8081")]
     health_probe_bind_address: String,
     /// Stand for election, so that of several replicas one acts.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
     leader_elect: bool,
     /// The operator's own namespace: witnesses, refineries and their pods live here.
     #[arg(long, env = "GASTOWN_NAMESPACE", default_value = "gastown-system")]
     namespace: String,
+    /// Serve these namespaces and the operator's own only, with rights in no other. Several, separated by commas; none is all.
+    #[arg(long, env = "GASTOWN_WATCH_NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
+    /// User and group of the pods whose rig names none: an ID, or none where the cluster names one (OpenShift).
+    #[arg(long, env = "GASTOWN_POD_USER", default_value = "65532")]
+    pod_user: PodUser,
     /// Name of this replica in the election.
     #[arg(long, env = "POD_NAME", default_value = "gastown-operator")]
     identity: String,
@@ -107,6 +113,8 @@ async fn main() -> anyhow::Result<()> {
         agent_image: agent_image.unwrap_or_else(|| defaults.agent_image.clone()),
         ..defaults
     });
+    settings.scope = Scope::of(&flags.watch_namespaces, &flags.namespace);
+    settings.pod_user = flags.pod_user;
     if flags.leader_elect {
         settings.lease = Some(LeaseSettings::new(flags.namespace, flags.identity));
     }

@@ -4,7 +4,8 @@ use crate::apply::{Applied, Applier};
 use crate::health::Health;
 use crate::lease::{self, LeaseSettings};
 use crate::metrics::Metrics;
-use crate::observe::{self, News};
+use crate::observe::{self, News, Scope};
+use crate::render::PodUser;
 use gastown_rules::{Action, Answer, Fact, Kind, RigKey, Town, World, decide};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,10 @@ pub struct Settings {
     pub town: Town,
     /// Leader election; none on one machine, where the store's lock already is one.
     pub lease: Option<LeaseSettings>,
+    /// Which namespaces are served.
+    pub scope: Scope,
+    /// Whom pods run as where their rig does not say.
+    pub pod_user: PodUser,
     /// The time.
     pub clock: Clock,
 }
@@ -35,21 +40,40 @@ impl Settings {
         Self {
             town,
             lease: None,
+            scope: Scope::default(),
+            pod_user: PodUser::default(),
             clock: Arc::new(Timestamp::now),
         }
     }
 }
 
+/// Adds and updates the definitions from a checkout, whoever wrote them before.
+const APPLY: &str = "kubectl apply --server-side --force-conflicts -f charts/gastown-operator/files/crds/";
+
 /// Why the operator cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// The six kinds are not (all) installed.
-    #[error(
-        "{kind:?} is not served by this cluster: install the CRDs first (kubectl apply --server-side -f charts/gastown-operator/crds/)"
-    )]
+    #[error("{} are not served by this cluster: install the CRDs first: {APPLY}", Self::named(*kind))]
     MissingKind {
         /// Which.
         kind: Kind,
+    },
+    /// A kind is there, but of an older release: what it lacks would be dropped from what we write.
+    #[error("CRD {name} is older than this operator: it lacks {lacks}. Update the CRDs: {APPLY}")]
+    StaleKind {
+        /// The definition's name.
+        name: String,
+        /// Fields and values.
+        lacks: String,
+    },
+    /// We may not look.
+    #[error(
+        "{why}. The chart's RBAC has the right: helm upgrade --install it again with rbac.create=true; with listed namespaces, list each in watchNamespaces"
+    )]
+    Forbidden {
+        /// The API server's words.
+        why: String,
     },
     /// The API server could not be asked.
     #[error("the API server does not answer: {0}")]
@@ -74,10 +98,11 @@ pub async fn run(
     health: Arc<Health>,
     shutdown: CancellationToken,
 ) -> Result<(), OperatorError> {
-    observe::check_kinds(&client).await?;
+    observe::check_kinds(&client, &settings.scope).await?;
+    let kinds = observe::watched(&settings.scope);
     let (news_out, news) = mpsc::channel(BURST * 2);
     let mut tasks = JoinSet::new();
-    for watched in observe::watched() {
+    for watched in kinds.iter().cloned() {
         let kind = watched.kind;
         tasks.spawn(observe::follow(
             client.clone(),
@@ -104,12 +129,12 @@ pub async fn run(
         }
     };
     let (answers_out, answers) = mpsc::unbounded_channel();
-    let applier = Applier::new(client, leader.clone(), metrics.clone(), CONCURRENT_WRITES);
+    let applier = Applier::new(client, leader.clone(), metrics.clone(), &settings, CONCURRENT_WRITES);
     let turning = Turning {
         world: World::new(settings.town.clone()),
         dirty: BTreeSet::new(),
         wakes: BTreeMap::new(),
-        unsynced: observe::watched().iter().map(|w| w.kind).collect(),
+        unsynced: kinds.iter().map(|watched| watched.kind).collect(),
         applier,
         answers_out,
         clock: settings.clock.clone(),

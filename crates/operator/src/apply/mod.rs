@@ -4,8 +4,9 @@ mod events;
 mod patch;
 
 use crate::metrics::Metrics;
-use crate::observe::{api_of, rev_of};
-use crate::render;
+use crate::observe::{Scope, api_of, rev_of};
+use crate::render::{self, PodUser};
+use crate::town::Settings;
 use gastown_rules::{Action, Key, Notice, Outcome, Rev, Status, Uid};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
@@ -38,15 +39,25 @@ pub(crate) struct Applier {
     client: Client,
     leader: watch::Receiver<bool>,
     metrics: Arc<Metrics>,
+    scope: Scope,
+    pod_user: PodUser,
     slots: Arc<Semaphore>,
 }
 
 impl Applier {
-    pub(crate) fn new(client: Client, leader: watch::Receiver<bool>, metrics: Arc<Metrics>, at_once: usize) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        leader: watch::Receiver<bool>,
+        metrics: Arc<Metrics>,
+        settings: &Settings,
+        at_once: usize,
+    ) -> Self {
         Self {
             client,
             leader,
             metrics,
+            scope: settings.scope.clone(),
+            pod_user: settings.pod_user,
             slots: Arc::new(Semaphore::new(at_once)),
         }
     }
@@ -91,7 +102,7 @@ impl Applier {
     }
 
     async fn create(&self, blueprint: &gastown_rules::Blueprint) -> Outcome {
-        let object = match render::object(blueprint) {
+        let object = match render::object(blueprint, self.pod_user) {
             Ok(object) => object,
             Err(e) => return Outcome::Denied { why: e.to_string() },
         };
@@ -153,6 +164,9 @@ impl Applier {
 
     /// Events are told after the write they belong to, and never hold anything up.
     fn tell(&self, key: &Key, uid: &Uid, notices: &[Notice]) {
+        if !self.scope.tells_of(key) {
+            return;
+        }
         for notice in notices {
             let (client, event) = (self.client.clone(), events::event(key, uid, notice));
             tokio::spawn(async move {

@@ -3,13 +3,14 @@
 //! Not kube's `watcher`: rules need the list's own resourceVersion (what is not in it and not newer is gone), and
 //! one object that does not decode must not spoil its list.
 
+mod installed;
 mod pods;
 mod rows;
+mod scope;
 
 use crate::metrics::Metrics;
-use crate::town::OperatorError;
 use futures::StreamExt;
-use gastown_api::labels;
+use futures::future::select_all;
 use gastown_rules::{Fact, Key, Kind, Rev, Seen};
 use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::{Api, Client, Resource};
@@ -19,9 +20,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use installed::check_kinds;
 use pods::pod_row;
 #[cfg(test)]
 pub(crate) use rows::meta;
+pub use scope::Scope;
+pub(crate) use scope::{Watched, watched};
 
 /// What a watch tells the loop.
 pub(crate) enum News {
@@ -29,51 +33,6 @@ pub(crate) enum News {
     Fact(Box<Fact>),
     /// The kind's first list is complete.
     Synced(Kind),
-}
-
-/// One watched kind.
-#[derive(Clone)]
-pub(crate) struct Watched {
-    pub(crate) kind: Kind,
-    resource: ApiResource,
-    selector: Option<String>,
-}
-
-/// Every kind we watch: our six, and our pods (never all pods, never a Secret).
-pub(crate) fn watched() -> Vec<Watched> {
-    let ours = |kind, resource| Watched {
-        kind,
-        resource,
-        selector: None,
-    };
-    vec![
-        ours(Kind::Rig, ApiResource::erase::<gastown_api::Rig>(&())),
-        ours(Kind::Polecat, ApiResource::erase::<gastown_api::Polecat>(&())),
-        ours(Kind::Convoy, ApiResource::erase::<gastown_api::Convoy>(&())),
-        ours(Kind::Witness, ApiResource::erase::<gastown_api::Witness>(&())),
-        ours(Kind::Refinery, ApiResource::erase::<gastown_api::Refinery>(&())),
-        ours(Kind::BeadStore, ApiResource::erase::<gastown_api::BeadStore>(&())),
-        Watched {
-            kind: Kind::Pod,
-            resource: ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()),
-            selector: Some(format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE)),
-        },
-    ]
-}
-
-/// Refuses to start against an API server without our kinds, with the command that adds them.
-pub(crate) async fn check_kinds(client: &Client) -> Result<(), OperatorError> {
-    for watched in watched() {
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &watched.resource);
-        match api.list(&ListParams::default().limit(1)).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                return Err(OperatorError::MissingKind { kind: watched.kind });
-            }
-            Err(e) => return Err(OperatorError::Unreachable(e)),
-        }
-    }
-    Ok(())
 }
 
 /// Pages of the initial list.
@@ -88,7 +47,7 @@ pub(crate) async fn follow(
     shutdown: CancellationToken,
 ) {
     let follower = Follower {
-        api: Api::all_with(client, &watched.resource),
+        apis: watched.apis(&client),
         watched,
         out,
         metrics,
@@ -100,7 +59,8 @@ pub(crate) async fn follow(
 }
 
 struct Follower {
-    api: Api<DynamicObject>,
+    /// One for each place: the whole cluster, or namespaces.
+    apis: Vec<Api<DynamicObject>>,
     watched: Watched,
     out: mpsc::Sender<News>,
     metrics: Arc<Metrics>,
@@ -121,30 +81,38 @@ enum Ended {
 impl Follower {
     async fn forever(&self) {
         let mut backoff = Backoff::default();
-        let mut from: Option<String> = None;
         loop {
-            let rev = match from.take() {
-                Some(rev) => rev,
-                None => match self.list().await {
-                    Ok(Some(rev)) => rev,
-                    Ok(None) => return,
-                    Err(e) => {
-                        self.broken(&e.to_string());
-                        tokio::time::sleep(backoff.next()).await;
-                        continue;
-                    }
-                },
+            let revs = match self.list().await {
+                Ok(Some(revs)) => revs,
+                Ok(None) => return,
+                Err(e) => {
+                    self.broken(&e.to_string());
+                    tokio::time::sleep(backoff.next()).await;
+                    continue;
+                }
             };
-            let (rev, ended) = self.watch(rev, &mut backoff).await;
+            let places = self.apis.iter().zip(revs);
+            let watches = places.map(|(api, rev)| Box::pin(self.keep_watching(api, rev)));
+            // Where one place's history is gone, all are listed again: a list is of every place.
+            if let (Ended::Closed, ..) = select_all(watches).await {
+                return;
+            }
+        }
+    }
+
+    /// Watches one place until its history is gone, or the loop is.
+    async fn keep_watching(&self, api: &Api<DynamicObject>, mut from: String) -> Ended {
+        let mut backoff = Backoff::default();
+        loop {
+            let (rev, ended) = self.watch(api, from, &mut backoff).await;
+            from = rev;
             match ended {
-                Ended::Closed => return,
-                Ended::Normally => from = Some(rev),
-                Ended::Expired => {}
+                Ended::Normally => {}
                 Ended::Broken(why) => {
                     self.broken(&why);
                     tokio::time::sleep(backoff.next()).await;
-                    from = Some(rev);
                 }
+                Ended::Closed | Ended::Expired => return ended,
             }
         }
     }
@@ -154,45 +122,57 @@ impl Follower {
         tracing::warn!(kind = ?self.watched.kind, why, "a watch broke; trying again");
     }
 
-    /// Lists everything; the list's revision, or none when the loop is gone.
-    async fn list(&self) -> Result<Option<String>, kube::Error> {
+    /// Lists every place; their revisions, or none when the loop is gone.
+    async fn list(&self) -> Result<Option<Vec<String>>, kube::Error> {
+        let mut keys = BTreeSet::new();
+        let mut revs = Vec::new();
+        for api in &self.apis {
+            match self.list_place(api, &mut keys).await? {
+                Some(rev) => revs.push(rev),
+                None => return Ok(None),
+            }
+        }
+        let listed = Fact::Listed {
+            kind: self.watched.kind,
+            keys,
+            // What the oldest list does not hold and is older than it is gone, wherever it was.
+            rev: revs.iter().map(|rev| rows::rev(rev)).min().unwrap_or_default(),
+        };
+        let told = self.send(listed).await.is_ok() && self.out.send(News::Synced(self.watched.kind)).await.is_ok();
+        Ok(told.then_some(revs))
+    }
+
+    async fn list_place(
+        &self,
+        api: &Api<DynamicObject>,
+        keys: &mut BTreeSet<Key>,
+    ) -> Result<Option<String>, kube::Error> {
         let mut params = ListParams {
             label_selector: self.watched.selector.clone(),
             ..ListParams::default()
         }
         .limit(PAGE);
-        let mut keys = BTreeSet::new();
         loop {
-            let page = self.api.list(&params).await?;
+            let page = api.list(&params).await?;
             for object in page.items {
                 keys.insert(rows::key(self.watched.kind, &object));
                 if self.send(fact(self.watched.kind, object)).await.is_err() {
                     return Ok(None);
                 }
             }
-            let rev = page.metadata.resource_version.unwrap_or_default();
             match page.metadata.continue_.filter(|c| !c.is_empty()) {
                 Some(more) => params.continue_token = Some(more),
-                None => {
-                    let listed = Fact::Listed {
-                        kind: self.watched.kind,
-                        keys,
-                        rev: rows::rev(&rev),
-                    };
-                    let told =
-                        self.send(listed).await.is_ok() && self.out.send(News::Synced(self.watched.kind)).await.is_ok();
-                    return Ok(told.then_some(rev));
-                }
+                None => return Ok(Some(page.metadata.resource_version.unwrap_or_default())),
             }
         }
     }
 
-    async fn watch(&self, mut rev: String, backoff: &mut Backoff) -> (String, Ended) {
+    async fn watch(&self, api: &Api<DynamicObject>, mut rev: String, backoff: &mut Backoff) -> (String, Ended) {
         let params = WatchParams {
             label_selector: self.watched.selector.clone(),
             ..WatchParams::default()
         };
-        let stream = match self.api.watch(&params, &rev).await {
+        let stream = match api.watch(&params, &rev).await {
             Ok(stream) => stream,
             Err(kube::Error::Api(status)) if status.code == 410 => return (rev, Ended::Expired),
             Err(e) => return (rev, Ended::Broken(e.to_string())),

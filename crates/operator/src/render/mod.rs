@@ -10,12 +10,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
+pub use parts::PodUser;
+
 /// The object a blueprint stands for.
-pub(crate) fn object(blueprint: &Blueprint) -> Result<DynamicObject, serde_json::Error> {
+pub(crate) fn object(blueprint: &Blueprint, user: PodUser) -> Result<DynamicObject, serde_json::Error> {
     let value = match blueprint {
-        Blueprint::PolecatPod(_) | Blueprint::TestPod(_) | Blueprint::LandPod(_) => {
-            serde_json::to_value(pod_manifest(blueprint)?)?
-        }
+        Blueprint::PolecatPod(_) | Blueprint::TestPod(_) | Blueprint::LandPod(_) => pod_manifest(blueprint, user)?,
         Blueprint::Witness { key, owner, spec } => json!({
             "apiVersion": api_version(), "kind": "Witness",
             "metadata": child(&key.namespace, &key.name, &owner.0, &owner.1.0)?, "spec": spec,
@@ -58,11 +58,11 @@ pub(crate) fn object(blueprint: &Blueprint) -> Result<DynamicObject, serde_json:
 ///
 /// # Errors
 /// When the orders cannot be written as JSON, or the blueprint is not a pod's.
-pub fn pod_manifest(blueprint: &Blueprint) -> Result<Value, serde_json::Error> {
+pub fn pod_manifest(blueprint: &Blueprint, user: PodUser) -> Result<Value, serde_json::Error> {
     let pod: Pod = match blueprint {
-        Blueprint::PolecatPod(p) => polecat::pod(p)?,
-        Blueprint::TestPod(p) => queue::test_pod(p)?,
-        Blueprint::LandPod(p) => queue::land_pod(p)?,
+        Blueprint::PolecatPod(p) => polecat::pod(p, user)?,
+        Blueprint::TestPod(p) => queue::test_pod(p, user)?,
+        Blueprint::LandPod(p) => queue::land_pod(p, user)?,
         _ => return Err(serde::de::Error::custom("not a pod")),
     };
     let mut value = serde_json::to_value(pod)?;
@@ -201,9 +201,18 @@ mod tests {
                 ..wire::LandOrders::default()
             },
         };
-        insta::assert_json_snapshot!("polecat", pod_manifest(&Blueprint::PolecatPod(polecat_pod())).unwrap());
-        insta::assert_json_snapshot!("test", pod_manifest(&Blueprint::TestPod(test)).unwrap());
-        insta::assert_json_snapshot!("land", pod_manifest(&Blueprint::LandPod(land)).unwrap());
+        insta::assert_json_snapshot!(
+            "polecat",
+            pod_manifest(&Blueprint::PolecatPod(polecat_pod()), PodUser::default()).unwrap()
+        );
+        insta::assert_json_snapshot!(
+            "test",
+            pod_manifest(&Blueprint::TestPod(test), PodUser::default()).unwrap()
+        );
+        insta::assert_json_snapshot!(
+            "land",
+            pod_manifest(&Blueprint::LandPod(land), PodUser::default()).unwrap()
+        );
     }
 
     /// Invariant 9: who runs agent code mounts no git credential, and who holds one runs no agent code.
@@ -211,7 +220,7 @@ mod tests {
     fn the_agent_sees_no_git_credential_and_courier_no_model_credential() {
         let mut blueprint = polecat_pod();
         blueprint.common.local_remote = Some("/srv/parts.git".into());
-        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint)).unwrap();
+        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint), PodUser::default()).unwrap();
         for container in containers(&pod) {
             let name = container["name"].as_str().unwrap();
             let mounts: Vec<&str> = container["volumeMounts"]
@@ -240,7 +249,7 @@ mod tests {
 
     #[test]
     fn every_container_is_locked_down() {
-        let pod = pod_manifest(&Blueprint::PolecatPod(polecat_pod())).unwrap();
+        let pod = pod_manifest(&Blueprint::PolecatPod(polecat_pod()), PodUser::default()).unwrap();
         for container in containers(&pod) {
             let security = &container["securityContext"];
             assert_eq!(security["allowPrivilegeEscalation"], false);
@@ -253,6 +262,27 @@ mod tests {
                 assert!(empty.get("sizeLimit").is_some(), "{volume} is bounded");
             }
         }
+    }
+
+    /// What OpenShift's restricted-v2 admits: the range's own user and group, because none is named.
+    #[test]
+    fn where_the_cluster_names_users_we_name_none() {
+        let mut blueprint = polecat_pod();
+        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint.clone()), PodUser::Unnamed).unwrap();
+        let security = pod["spec"]["securityContext"].as_object().unwrap();
+        let named: Vec<&String> = security.keys().collect();
+        assert_eq!(named, ["fsGroupChangePolicy", "runAsNonRoot", "seccompProfile"]);
+        for container in containers(&pod) {
+            let security = container["securityContext"].as_object().unwrap();
+            assert!(!security.contains_key("runAsUser") && !security.contains_key("runAsGroup"));
+            assert_eq!(security["runAsNonRoot"], true);
+        }
+        blueprint.common.template = Some(gastown_api::PodTemplate {
+            run_as_user: Some(1000),
+            ..gastown_api::PodTemplate::default()
+        });
+        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint), PodUser::Unnamed).unwrap();
+        assert_eq!(pod["spec"]["securityContext"]["runAsUser"], 1000, "a rig may name one");
     }
 
     #[test]
@@ -272,7 +302,7 @@ mod tests {
             ),
             ..gastown_api::PodTemplate::default()
         });
-        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint)).unwrap();
+        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint), PodUser::default()).unwrap();
         assert_eq!(pod["metadata"]["labels"]["team"], "x");
         assert_eq!(
             pod["metadata"]["labels"]["gastown.io/role"], "x",

@@ -13,8 +13,33 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
 
-/// The one identity of every container where nothing else is asked for.
-const UID: i64 = 65532;
+/// The user and group of every container, where the rig names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodUser {
+    /// This one.
+    Id(i64),
+    /// Whom the cluster names: OpenShift gives each namespace a range of its own and admits no other.
+    Unnamed,
+}
+
+impl Default for PodUser {
+    fn default() -> Self {
+        Self::Id(65532)
+    }
+}
+
+impl std::str::FromStr for PodUser {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(id) if id > 0 => Ok(Self::Id(id)),
+            _ if text == "none" => Ok(Self::Unnamed),
+            _ => Err("write a user ID above 0, or none where the cluster names one (OpenShift)".into()),
+        }
+    }
+}
+
 /// Bounds of the emptyDirs: agent code fills its own volume, never the node's disk.
 pub(super) const WORK_SIZE: &str = "10Gi";
 const SMALL_SIZE: &str = "256Mi";
@@ -231,18 +256,21 @@ pub(super) fn locked(read_only_root: bool) -> SecurityContext {
 }
 
 /// The pod around its containers, with the rig's template laid over.
-pub(super) fn pod(common: &PodCommon, spec: PodSpec) -> Pod {
+pub(super) fn pod(common: &PodCommon, user: PodUser, spec: PodSpec) -> Pod {
     let template = common.template.clone().unwrap_or_default();
-    let user = template.run_as_user.unwrap_or(UID);
+    let user = template.run_as_user.or(match user {
+        PodUser::Id(id) => Some(id),
+        PodUser::Unnamed => None,
+    });
     let mut spec = PodSpec {
         active_deadline_seconds: common.deadline,
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
-            run_as_user: Some(user),
-            run_as_group: Some(user),
-            fs_group: Some(user),
+            run_as_user: user,
+            run_as_group: user,
+            fs_group: user,
             fs_group_change_policy: Some("OnRootMismatch".into()),
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".into(),

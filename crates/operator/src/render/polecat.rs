@@ -1,6 +1,6 @@
 //! A polecat's pod: clone, the agent, courier.
 
-use super::parts;
+use super::parts::{self, PodUser};
 use gastown_rules::PolecatPod;
 use gastown_wire as wire;
 use k8s_openapi::api::core::v1::{
@@ -16,7 +16,7 @@ const CLAUDE: &str = "/gastown/claude";
 /// Where an agent's configuration is mounted.
 const CONFIG: &str = "/gastown/agent-config";
 
-pub(super) fn pod(p: &PolecatPod) -> Result<Pod, serde_json::Error> {
+pub(super) fn pod(p: &PolecatPod, user: PodUser) -> Result<Pod, serde_json::Error> {
     let paths = &p.orders.paths;
     let orders = wire::Orders::Polecat(Box::new(p.orders.clone()));
     let env = parts::orders_env(&orders, &paths.home)?;
@@ -60,7 +60,7 @@ pub(super) fn pod(p: &PolecatPod) -> Result<Pod, serde_json::Error> {
         volumes: Some(volumes(p)),
         ..PodSpec::default()
     };
-    Ok(parts::pod(&p.common, spec))
+    Ok(parts::pod(&p.common, user, spec))
 }
 
 fn parent(path: &str) -> String {

@@ -1,6 +1,6 @@
 //! The merge queue's pods: candidate with its test, and land.
 
-use super::parts;
+use super::parts::{self, PodUser};
 use gastown_rules::{LandPod, TestPod};
 use gastown_wire as wire;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 /// Home of a container that has none of its own.
 const HOME: &str = "/gastown/home";
 
-pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
+pub(super) fn test_pod(p: &TestPod, user: PodUser) -> Result<Pod, serde_json::Error> {
     let paths = &p.orders.paths;
     let orders = wire::Orders::Test(Box::new(p.orders.clone()));
     let work = paths
@@ -68,10 +68,10 @@ pub(super) fn test_pod(p: &TestPod) -> Result<Pod, serde_json::Error> {
         volumes: Some(volumes),
         ..PodSpec::default()
     };
-    Ok(parts::pod(&p.common, spec))
+    Ok(parts::pod(&p.common, user, spec))
 }
 
-pub(super) fn land_pod(p: &LandPod) -> Result<Pod, serde_json::Error> {
+pub(super) fn land_pod(p: &LandPod, user: PodUser) -> Result<Pod, serde_json::Error> {
     let paths = &p.orders.paths;
     let orders = wire::Orders::Land(Box::new(p.orders.clone()));
     let mut mounts = vec![parts::mount("courier", &paths.courier), parts::mount("tmp", "/tmp")];
@@ -87,5 +87,5 @@ pub(super) fn land_pod(p: &LandPod) -> Result<Pod, serde_json::Error> {
         volumes: Some(volumes),
         ..PodSpec::default()
     };
-    Ok(parts::pod(&p.common, spec))
+    Ok(parts::pod(&p.common, user, spec))
 }

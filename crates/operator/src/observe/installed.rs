@@ -1,0 +1,226 @@
+//! Whether the cluster has our kinds, and of an age that can hold what we write.
+//!
+//! Read from OpenAPI v3, which every authenticated client may read: reading the definitions themselves would need a right
+//! of its own, and a dry run asks admission webhooks and only of kinds that we may create.
+
+use super::scope::{Scope, watched};
+use crate::town::OperatorError;
+use gastown_rules::Kind;
+use kube::Client;
+use kube::api::ListParams;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often the schemas are read again before they count as stale: an API server publishes a new one after seconds.
+const LOOKS: u32 = 30;
+const BETWEEN: Duration = Duration::from_millis(500);
+/// Fields that a refusal names.
+const NAMED: usize = 4;
+
+/// Refuses to start against an API server without our kinds, or with older ones, with the command that mends it.
+pub(crate) async fn check_kinds(client: &Client, scope: &Scope) -> Result<(), OperatorError> {
+    for watched in watched(scope) {
+        for api in watched.apis(client) {
+            match api.list(&ListParams::default().limit(1)).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    return Err(OperatorError::MissingKind { kind: watched.kind });
+                }
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    return Err(OperatorError::Forbidden { why: status.message });
+                }
+                Err(e) => return Err(OperatorError::Unreachable(e)),
+            }
+        }
+    }
+    for look in 1.. {
+        let Some(served) = schemas(client).await else {
+            tracing::warn!("the API server does not tell the schemas of our kinds: their age is not checked");
+            return Ok(());
+        };
+        match stale(&served) {
+            Some(error) if look >= LOOKS => return Err(error),
+            Some(_) => tokio::time::sleep(BETWEEN).await,
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+/// The document of our group, where the API server gives it.
+async fn schemas(client: &Client) -> Option<Value> {
+    let path = format!("/openapi/v3/apis/{}/{}", gastown_api::GROUP, gastown_api::VERSION);
+    let request = http::Request::get(path).body(Vec::new()).ok()?;
+    match client.request::<Value>(request).await {
+        Ok(document) => Some(document),
+        Err(error) => {
+            tracing::debug!(%error, "no OpenAPI v3");
+            None
+        }
+    }
+}
+
+/// The first kind that lacks something we write.
+fn stale(document: &Value) -> Option<OperatorError> {
+    for crd in gastown_api::crds() {
+        let Ok(definition) = serde_json::to_value(&crd) else {
+            continue;
+        };
+        let needed = definition.pointer("/spec/versions/0/schema/openAPIV3Schema")?;
+        let served = served(document, &crd.spec.names.kind);
+        let mut lacks = BTreeSet::new();
+        for part in ["spec", "status"] {
+            let of = |schema: &Value| schema.pointer(&format!("/properties/{part}")).cloned();
+            compare(
+                part,
+                &of(needed).unwrap_or_default(),
+                &served.and_then(of).unwrap_or_default(),
+                &mut lacks,
+            );
+        }
+        if !lacks.is_empty() {
+            let more = lacks.len().saturating_sub(NAMED);
+            let mut lacks = lacks.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+            if more > 0 {
+                lacks.push_str(&format!(" and {more} more"));
+            }
+            return Some(OperatorError::StaleKind {
+                name: format!("{}.{}", crd.spec.names.plural, crd.spec.group),
+                lacks,
+            });
+        }
+    }
+    None
+}
+
+fn served<'a>(document: &'a Value, kind: &str) -> Option<&'a Value> {
+    let schemas = document.pointer("/components/schemas")?.as_object()?;
+    schemas.values().find(|schema| {
+        let kinds = schema.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
+        kinds.into_iter().flatten().any(|gvk| {
+            gvk.get("kind").and_then(Value::as_str) == Some(kind)
+                && gvk.get("group").and_then(Value::as_str) == Some(gastown_api::GROUP)
+        })
+    })
+}
+
+/// Fields that are not there, and values that an enum does not take. What is served beyond our needs is a newer operator's.
+fn compare(path: &str, needed: &Value, served: &Value, lacks: &mut BTreeSet<String>) {
+    let keeps_all = served.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
+    for (name, field) in needed
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        let path = format!("{path}.{name}");
+        match served.pointer(&format!("/properties/{name}")) {
+            Some(held) => compare(&path, field, held, lacks),
+            None if keeps_all => {}
+            None => {
+                lacks.insert(path);
+            }
+        }
+    }
+    for nested in ["items", "additionalProperties"] {
+        if let (Some(needed), Some(served)) = (needed.get(nested), served.get(nested)) {
+            compare(path, needed, served, lacks);
+        }
+    }
+    let (Some(needed), Some(served)) = (values(needed), values(served)) else {
+        return;
+    };
+    for value in needed.iter().filter(|value| !served.contains(value)) {
+        lacks.insert(format!("{path}={}", value.as_str().unwrap_or_default()));
+    }
+}
+
+fn values(schema: &Value) -> Option<&Vec<Value>> {
+    schema.get("enum").and_then(Value::as_array)
+}
+
+impl OperatorError {
+    /// What a person reads of a kind: its plural.
+    pub(crate) fn named(kind: Kind) -> String {
+        super::resource_of(kind).plural
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn document(change: impl Fn(&str, &mut Value)) -> Value {
+        let mut schemas = serde_json::Map::new();
+        for crd in gastown_api::crds() {
+            let kind = crd.spec.names.kind.clone();
+            let definition = serde_json::to_value(&crd).unwrap();
+            let mut schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+            schema["x-kubernetes-group-version-kind"] =
+                json!([{"group": gastown_api::GROUP, "version": "v1alpha1", "kind": kind}]);
+            change(&kind, &mut schema);
+            schemas.insert(kind, schema);
+        }
+        json!({"components": {"schemas": schemas}})
+    }
+
+    #[test]
+    fn our_own_schemas_are_young_enough() {
+        assert!(stale(&document(|_, _| {})).is_none());
+    }
+
+    #[test]
+    fn a_newer_schema_is_young_enough() {
+        let newer = document(|_, schema| {
+            schema["properties"]["spec"]["properties"]["invented"] = json!({"type": "string"});
+        });
+        assert!(stale(&newer).is_none());
+    }
+
+    #[test]
+    fn what_is_lacking_is_named_with_the_command_that_adds_it() {
+        for (change, said) in [
+            (
+                "spec.task",
+                Box::new(|kind: &str, schema: &mut Value| {
+                    if kind == "Polecat" {
+                        schema["properties"]["spec"]["properties"]
+                            .as_object_mut()
+                            .unwrap()
+                            .remove("task");
+                    }
+                }) as Box<dyn Fn(&str, &mut Value)>,
+            ),
+            (
+                "spec.agent=aider",
+                Box::new(|kind: &str, schema: &mut Value| {
+                    if kind == "Polecat" {
+                        schema["properties"]["spec"]["properties"]["agent"]["enum"] =
+                            json!(["claude-code", "opencode", "custom"]);
+                    }
+                }),
+            ),
+        ]
+        .map(|(said, change)| (change, said))
+        {
+            let message = stale(&document(change)).unwrap().to_string();
+            assert!(message.contains("polecats.gastown.gastown.io"), "{message}");
+            assert!(message.contains(said), "{message}");
+            assert!(
+                message.contains("kubectl apply --server-side --force-conflicts"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_not_told_lacks_everything() {
+        let message = stale(&json!({})).unwrap().to_string();
+        assert!(
+            message.contains("spec.beadsPrefix") && message.contains("more"),
+            "{message}"
+        );
+    }
+}
