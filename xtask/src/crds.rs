@@ -1,4 +1,4 @@
-//! The six definitions as Helm's `crds/` folder holds them.
+//! The six definitions as the chart holds them: plain files, that kubectl applies as well.
 
 use anyhow::{Context, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::generated::Generated;
 
-const FOLDER: &str = "charts/gastown-operator/crds";
+const FOLDER: &str = "charts/gastown-operator/files/crds";
 const HEADER: &str = "# Generated from crates/api by `make generate`. Do not edit.\n";
 
 /// One file a kind.
@@ -18,6 +18,8 @@ fn file(crd: &CustomResourceDefinition) -> Result<Generated> {
     let name = format!("{}.{}", crd.spec.names.plural, crd.spec.group);
     let mut definition = serde_json::to_value(crd).with_context(|| format!("{name} as JSON"))?;
     whole_numbers(&mut definition);
+    // An uninstall leaves the definitions, and with them everything that people made of them.
+    definition["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep".into();
     let yaml = serde_saphyr::to_string(&definition).with_context(|| format!("{name} as YAML"))?;
     Ok(Generated {
         path: format!("{FOLDER}/{name}.yaml"),
@@ -51,7 +53,9 @@ mod tests {
     fn yaml_reads_back_as_the_definition() {
         for crd in gastown_api::crds() {
             let read: CustomResourceDefinition = serde_saphyr::from_str(&file(&crd).unwrap().text).unwrap();
-            assert_eq!(read, crd);
+            let kept = read.metadata.annotations.clone().unwrap_or_default();
+            assert_eq!(kept.get("helm.sh/resource-policy").map(String::as_str), Some("keep"));
+            assert_eq!(read.spec, crd.spec);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod crds;
 mod generated;
+mod install;
+mod rbac;
 mod reference;
 
 use anyhow::{Context, Result, bail};
@@ -17,7 +19,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write the definitions and their reference page.
+    /// Write the definitions, their reference page, and the chart's rules.
     Generate,
     /// Fail where a generated file is not what `generate` writes.
     Check,
@@ -27,7 +29,9 @@ fn main() -> Result<()> {
     let root = root()?;
     let crds = gastown_api::crds();
     let mut files = crds::files(&crds)?;
+    files.push(install::manifest(&root, &files)?);
     files.push(reference::page(&crds)?);
+    files.push(rbac::rules());
     match Arguments::parse().task {
         Task::Generate => generated::write(&root, &files)?
             .iter()
