@@ -47,7 +47,7 @@ lint: ## rustfmt, clippy with all warnings denied, generated files in step
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(MAKE) --no-print-directory check-generated
 
-generate: ## CRDs and their reference from the types
+generate: ## CRDs, their reference and the chart's rules from the code
 	$(CARGO) run --locked --quiet -p xtask -- generate
 
 check-generated:
@@ -58,6 +58,54 @@ dist: ## release binaries; the harness static and small
 	$(CARGO) build --locked --release -p gastown -p gastown-operator -p kubectl-gt
 	mkdir -p dist
 	cp target/x86_64-unknown-linux-gnu/dist-small/gastown-harness target/release/gastown target/release/gastown-operator target/release/kubectl-gt dist/
+
+.PHONY: helm chart-test chart-generate e2e-install install uninstall deploy undeploy run-local kubectl-gt-install
+
+# The version of Kubernetes that Helm renders for where no cluster is asked is linked in.
+HELM_VERSION := v3.21.4
+HELM_FLAGS := -s -w -X helm.sh/helm/v3/internal/version.version=$(HELM_VERSION) \
+	-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=35
+helm: target/helm ## the real Helm, where Go is
+
+target/helm:
+	@command -v go >/dev/null || { echo "SKIPPED: Helm is built with Go, which is not here; chart-test and e2e-install cannot run without it" >&2; exit 1; }
+	mkdir -p target
+	cd target && GOBIN=$(CURDIR)/target GOFLAGS=-mod=mod go install -trimpath -ldflags "$(HELM_FLAGS)" helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+
+chart-test: helm ## the chart without a cluster: lint, snapshots, refusals, install.yaml
+	e2e/chart/test.sh
+
+chart-generate: helm generate ## snapshots and deploy/install.yaml from the chart
+	e2e/chart/test.sh --update
+
+e2e-install: helm target/cluster ## install, upgrade, uninstall, older releases: real Helm on a real control plane
+	$(CARGO) build --locked -p gastown-operator
+	e2e/install/run.sh
+
+# Where KUBECONFIG points.
+NAMESPACE ?= gastown-system
+IMG ?=
+PREFIX ?= $(HOME)/.local
+HELM ?= target/helm
+
+install: ## the six definitions into the cluster of KUBECONFIG
+	kubectl apply --server-side --force-conflicts -f charts/gastown-operator/files/crds/
+
+uninstall: ## delete the six definitions, and with them every rig, polecat and convoy
+	kubectl delete --ignore-not-found -f charts/gastown-operator/files/crds/
+
+deploy: helm ## the chart; IMG=registry/name:tag names the operator's image
+	$(HELM) upgrade --install gastown-operator charts/gastown-operator --namespace $(NAMESPACE) --create-namespace --take-ownership \
+		$(if $(IMG),--set image.repository=$(shell echo '$(IMG)' | sed 's/:[^:/]*$$//') --set image.tag=$(shell echo '$(IMG)' | sed -n 's/.*:\([^:/]*\)$$/\1/p'))
+
+undeploy: helm ## the release; definitions, rigs and polecats stay
+	$(HELM) uninstall gastown-operator --namespace $(NAMESPACE)
+
+run-local: ## the operator from this checkout, as yourself, against the cluster of KUBECONFIG
+	$(CARGO) run --locked -p gastown-operator -- --namespace $(NAMESPACE) --log-format text --metrics-bind-address 127.0.0.1:8443 --health-probe-bind-address 127.0.0.1:8081
+
+kubectl-gt-install: ## kubectl gt into PREFIX/bin
+	$(CARGO) install --locked --path crates/kubectl-gt --root $(PREFIX)
 
 clean: ## what builds and demos leave
 	$(CARGO) clean

@@ -1,0 +1,327 @@
+#!/usr/bin/env bash
+# The chart on a real control plane, with real Helm: install, upgrade, uninstall, listed namespaces, and clusters that older
+# releases left behind. There is no kubelet: the Deployment's pod is admitted and stays pending, and the operator runs here, as its
+# ServiceAccount, with the environment that the Deployment gives it.
+#
+# usage: run.sh [PART...]   parts: fresh namespaced from-v0.4.2 from-v0.1.2 manifest
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+helm=${HELM:-$PWD/target/helm}
+operator=${OPERATOR:-$PWD/target/debug/gastown-operator}
+export CLUSTER_BINARY=${CLUSTER_BINARY:-$PWD/target/cluster}
+chart=charts/gastown-operator
+old=e2e/install/v0.4.2
+ns=gastown-system
+patience=120
+
+for needed in "$helm:make helm" "$CLUSTER_BINARY:make cluster" "$operator:cargo build -p gastown-operator"; do
+    [ -x "${needed%%:*}" ] || { echo "install: ${needed%%:*} is missing: run ${needed#*:}" >&2; exit 1; }
+done
+
+scratch=$(mktemp -d)
+cluster=$scratch/cluster
+operator_pid=''
+finish() {
+    [ -z "$operator_pid" ] || kill "$operator_pid" 2>/dev/null || true
+    e2e/cluster/down.sh "$cluster" >/dev/null 2>&1 || true
+    rm -rf "$scratch"
+}
+trap finish EXIT
+
+kubectl() { "$CLUSTER_BINARY" kubectl --kubeconfig "$cluster/kubeconfig" "$@"; }
+helm() { KUBECONFIG=$cluster/kubeconfig "$helm" "$@"; }
+say() { printf '%4ss  %s\n' "$SECONDS" "$*"; }
+wrong() {
+    printf 'install: %s\n' "$@" >&2
+    [ ! -s "$scratch/operator.log" ] || { echo "the operator's last words:" && tail -n 15 "$scratch/operator.log"; } >&2
+    exit 1
+}
+
+# await WHAT COMMAND...: until it succeeds
+await() {
+    local what=$1 deadline=$((SECONDS + patience))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || wrong "never: $what"
+        sleep 0.2
+    done
+}
+
+# field JSONPATH ARGUMENT...: one field of an object
+field() {
+    local path=$1
+    shift
+    kubectl get "$@" -o "jsonpath=$path"
+}
+is() { [ "$(field "$2" "${@:3}")" = "$1" ]; }
+gone() { ! kubectl get "$@"; }
+pod_of() { kubectl -n "$1" get pod "polecat-$2"; }
+
+# refused WORDS COMMAND...: fails, and says so
+refused() {
+    local words=$1
+    shift
+    if "$@" >"$scratch/refusal" 2>&1; then
+        wrong "succeeded: $*"
+    fi
+    grep -qF -- "$words" "$scratch/refusal" || wrong "$* fails without saying '$words':" "$(cat "$scratch/refusal")"
+}
+
+# account NAMESPACE: a kubeconfig of the operator's account there
+account() { e2e/cluster/account.sh "$cluster" "$1" "${2:-gastown-operator}" >"$scratch/account"; }
+
+# begin NAMESPACE [ACCOUNT]: the operator, as its account, with the Deployment's environment
+begin() {
+    local env=()
+    account "$@"
+    mapfile -t env < <(kubectl -n "$1" get deployment -l control-plane=controller-manager -o \
+        'jsonpath={range .items[0].spec.template.spec.containers[0].env[?(@.value)]}{.name}={.value}{"\n"}{end}')
+    KUBECONFIG=$scratch/account env "${env[@]}" GASTOWN_NAMESPACE="$1" POD_NAME=here "$operator" --leader-elect --log-format text \
+        --metrics-bind-address=0 --health-probe-bind-address="127.0.0.1:$("$CLUSTER_BINARY" free-ports 1)" >"$scratch/operator.log" 2>&1 &
+    operator_pid=$!
+}
+stop() {
+    kill "$operator_pid"
+    wait "$operator_pid" || wrong "the operator ended badly"
+    operator_pid=''
+}
+
+# may YES|NO VERB RESOURCE ARGUMENT...: whether the account has the right
+may() {
+    local answer
+    answer=$("$CLUSTER_BINARY" kubectl --kubeconfig "$scratch/account" auth can-i "${@:2}" 2>/dev/null || true)
+    [ "$answer" = "$1" ] || wrong "may it ${*:2}? $answer, and it should be $1"
+}
+
+# Nothing that an operator asked was refused to it.
+nothing_refused() {
+    local refusals
+    refusals=$(grep -F '"username":"system:serviceaccount:' "$cluster/audit.log" | grep -E 'gastown-operator"' | grep -F '"code":403' | head -n 3 || true)
+    [ -z "$refusals" ] || wrong "the operator asked for what its role does not hold:" "$refusals"
+}
+
+rig() {
+    kubectl apply --server-side -f - >/dev/null <<YAML
+apiVersion: gastown.gastown.io/v1alpha1
+kind: Rig
+metadata: {name: parts}
+spec: {gitURL: "https://example.com/org/parts.git", beadsPrefix: pa, agent: custom, agentConfig: {command: [./agent.sh]}}
+YAML
+}
+
+polecat() { # polecat NAMESPACE NAME
+    kubectl apply --server-side -f - >/dev/null <<YAML
+apiVersion: gastown.gastown.io/v1alpha1
+kind: Polecat
+metadata: {name: $2, namespace: $1}
+spec: {rig: parts, desiredState: Working, beadID: pa-$2, taskDescription: Do it}
+YAML
+}
+
+namespace() { # namespace NAME: one that is held to Pod Security's strictest
+    kubectl create namespace "$1" >/dev/null
+    kubectl label namespace "$1" pod-security.kubernetes.io/enforce=restricted >/dev/null
+}
+
+# Whatever a part leaves: nothing of it may hang, though no operator runs.
+clean() {
+    [ -z "$operator_pid" ] || stop
+    nothing_refused
+    for release in $(helm list -A -q); do
+        timeout 60 "$helm" --kubeconfig "$cluster/kubeconfig" uninstall "$release" -n "$(helm list -A --filter "^$release\$" | awk 'NR==2 {print $2}')" --wait >/dev/null 2>&1
+    done
+    kubectl delete polecats,convoys,beadstores,witnesses,refineries -A --all --timeout=60s >/dev/null
+    kubectl delete rigs --all --timeout=60s >/dev/null
+    kubectl delete -f "$chart/files/crds/" --timeout=60s >/dev/null
+    for name in $ns team-a team-b; do
+        kubectl delete namespace "$name" --ignore-not-found --timeout=60s >/dev/null
+    done
+}
+
+fresh() {
+    namespace $ns
+    helm install gastown-operator $chart --namespace $ns >"$scratch/notes"
+    grep -qF 'rollout status deployment/gastown-operator-controller-manager' "$scratch/notes" || wrong "NOTES do not name the next command"
+    ! grep -q 'has no effect' "$scratch/notes" || wrong "NOTES complain of the chart's own defaults"
+    await "the operator's pod, admitted where Pod Security is restricted" is 1 '{.status.replicas}' -n $ns deployment gastown-operator-controller-manager
+    await "its pod" kubectl -n $ns wait --for=create pod -l control-plane=controller-manager --timeout=1s
+    say "installed; its pod is admitted under restricted"
+
+    begin $ns
+    rig
+    polecat $ns furiosa
+    kubectl apply --server-side -f - >/dev/null <<YAML
+apiVersion: gastown.gastown.io/v1alpha1
+kind: Convoy
+metadata: {name: batch, namespace: $ns}
+spec: {description: a batch, trackedBeads: [pa-nux], rigRef: parts}
+YAML
+    await "the rig's children" kubectl -n $ns get witness/parts-witness refinery/parts-refinery
+    await "furiosa's pod" pod_of $ns furiosa
+    await "a pod of what the convoy dispatched" kubectl -n $ns get pod -l gastown.io/convoy=batch
+    is Ready '{.status.phase}' rig parts || await "the rig is ready" is Ready '{.status.phase}' rig parts
+    await "an event" kubectl -n $ns events --for polecat/furiosa
+    say "as its account, it made the rig's children, a polecat's pod and a convoy's polecat, in a restricted namespace"
+
+    for policy in gastown-operator:control-plane=controller-manager gastown-operator-pods:gastown.io/polecat=furiosa; do
+        local selector
+        selector=$(kubectl -n $ns get networkpolicy "${policy%%:*}" -o 'go-template={{range $k, $v := .spec.podSelector.matchLabels}}{{$k}}={{$v}},{{end}}')
+        [ -n "$(kubectl -n $ns get pods -l "$selector${policy#*:}" -o name)" ] || wrong "NetworkPolicy ${policy%%:*} selects no ${policy#*:}"
+    done
+    say "both network policies select the pods that they are for"
+
+    for right in "get secrets" "list secrets -A" "create pods/exec" "get pods/log" "update pods" "delete polecats" "update rigs" "create rigs" \
+        "get nodes" "create rolebindings" "impersonate users" "delete leases" "create serviceaccounts/token"; do
+        # shellcheck disable=SC2086
+        may no $right -n $ns
+    done
+    may yes create pods -n $ns
+    say "no right to Secrets, exec, or anybody's roles"
+
+    # A release with a changed definition: Helm would not touch it, were it in crds/.
+    cp -r $chart "$scratch/newer"
+    sed -i 's/^    kind: Rig$/    kind: Rig\n    shortNames: [rg]/' "$scratch/newer/files/crds/rigs.gastown.gastown.io.yaml"
+    helm upgrade gastown-operator "$scratch/newer" --namespace $ns --set replicaCount=2 --set podDisruptionBudget.enabled=true >/dev/null
+    await "the upgraded definition" kubectl get rg parts
+    is 2 '{.spec.replicas}' -n $ns deployment gastown-operator-controller-manager || wrong "not upgraded"
+    kubectl -n $ns get polecat/furiosa pdb/gastown-operator >/dev/null
+    say "upgraded: the definition with it, and everything is still there"
+
+    stop
+    timeout 60 "$helm" --kubeconfig "$cluster/kubeconfig" uninstall gastown-operator --namespace $ns --wait >/dev/null 2>&1 || wrong "uninstall hangs"
+    [ "$(kubectl get crd -o name | grep -c gastown)" = 6 ] || wrong "definitions did not survive the uninstall"
+    kubectl get rig/parts >/dev/null && kubectl -n $ns get polecat/furiosa pod/polecat-furiosa >/dev/null || wrong "work did not survive the uninstall"
+    ! kubectl get clusterrole -o name | grep -q gastown || wrong "rights survived the uninstall"
+    kubectl -n $ns delete polecat furiosa --timeout=60s >/dev/null
+    await "its pod is collected, with no operator there" gone -n $ns pod polecat-furiosa
+    say "uninstalled: definitions, rigs and polecats stay; deleting one hangs on nobody"
+
+    helm install gastown-operator $chart --namespace $ns >/dev/null
+    begin $ns
+    polecat $ns slit
+    await "slit's pod" pod_of $ns slit
+    say "installed again over what stayed"
+}
+
+namespaced() {
+    kubectl apply --server-side --force-conflicts -f $chart/files/crds/ >/dev/null
+    for name in $ns team-a team-b; do namespace $name; done
+    helm install gastown-operator $chart --namespace $ns --set 'watchNamespaces={team-a}' --set crds.install=false >/dev/null
+    begin $ns
+    rig
+    polecat team-b nux
+    polecat team-a furiosa
+    polecat $ns slit
+    await "furiosa's pod" pod_of team-a furiosa
+    await "slit's pod" pod_of $ns slit
+    await "the rig's children" kubectl -n $ns get witness/parts-witness refinery/parts-refinery
+    await "the rig's status" is Ready '{.status.phase}' rig parts
+    gone -n team-b pod polecat-nux 2>/dev/null || wrong "it made a pod in a namespace that is not listed"
+    [ -z "$(field '{.status}' -n team-b polecat nux)" ] || wrong "it wrote in a namespace that is not listed"
+    for right in "list polecats -A" "list pods -A" "create pods -n team-b" "get polecats -n team-b" "create events -n default" "create witnesses -n team-a"; do
+        # shellcheck disable=SC2086
+        may no $right
+    done
+    may yes list rigs
+    may yes create pods -n team-a
+    kubectl -n team-a get networkpolicy gastown-operator-pods >/dev/null || wrong "no network policy beside the polecats"
+    say "listed namespaces: served where its Roles are, silent elsewhere; of the whole cluster only rigs"
+
+    stop
+    refused 'list each in watchNamespaces' env KUBECONFIG="$scratch/account" GASTOWN_NAMESPACE=$ns "$operator" --metrics-bind-address=0 --health-probe-bind-address=0
+    # What was refused just now was meant to be.
+    sed -i '/"code":403/d' "$cluster/audit.log"
+    say "asked to serve all, it says which right it lacks"
+}
+
+# released: the predecessor's finalizers are off, others' are kept, and no spec lost a field
+released() {
+    for object in rig/my-project polecat/nux beadstore/beads; do
+        await "$object without finalizer" is '' '{.metadata.finalizers}' -n $ns "$object"
+    done
+    await "another's finalizer stays" is '["example.com/of-another"]' '{.metadata.finalizers}' -n $ns polecat/furiosa
+}
+
+specs() { kubectl get rigs,polecats,convoys,witnesses,refineries,beadstores -A -o 'jsonpath={range .items[*]}{.kind}/{.metadata.name} {.spec}{"\n"}{end}'; }
+
+from_v0_4_2() {
+    namespace $ns
+    # Its chart asks for a root user, so its namespace is not restricted yet.
+    kubectl label namespace $ns pod-security.kubernetes.io/enforce- >/dev/null
+    helm install gastown-operator $old --namespace $ns >/dev/null
+    kubectl apply --server-side -f e2e/install/v0.4.2-objects.yaml >/dev/null
+    specs >"$scratch/before"
+    refused 'is older than this operator: it lacks' env KUBECONFIG="$cluster/kubeconfig" "$operator" --metrics-bind-address=0 --health-probe-bind-address=0
+    grep -oE 'CRD [a-z.]+ is older.*' "$scratch/refusal" | sed 's/^/       /' | cut -c1-200
+    say "definitions of 0.4.2 are refused, with the command that mends them"
+
+    refused 'invalid ownership metadata' helm upgrade gastown-operator $chart --namespace $ns
+    helm upgrade gastown-operator $chart --namespace $ns --take-ownership >/dev/null
+    kubectl label namespace $ns pod-security.kubernetes.io/enforce=restricted >/dev/null
+    begin $ns
+    released
+    specs >"$scratch/after"
+    diff -u "$scratch/before" "$scratch/after" || wrong "the new definitions lost something"
+    kubectl -n $ns delete polecat nux --timeout=60s >/dev/null
+    kubectl -n $ns patch polecat furiosa --type merge -p '{"metadata": {"finalizers": null}}' >/dev/null
+    kubectl delete rig my-project --timeout=60s >/dev/null
+    say "upgraded from 0.4.2: finalizers are off, no field is lost, deleting hangs on nobody"
+    [ "$(kubectl -n $ns get deployment -o name | wc -l)" = 1 ] || wrong "two operators"
+}
+
+from_v0_1_2() {
+    namespace $ns
+    kubectl apply --server-side -f $old/crds/ >/dev/null
+    kubectl apply --server-side --force-conflicts -f e2e/install/v0.1.2-rigs.yaml >/dev/null
+    await "rigs are served" kubectl get rigs
+    sed '/^  beadsPrefix: mp$/a\  localPath: /srv/gt/my-project' e2e/install/v0.4.2-objects.yaml | kubectl apply --server-side -f - >/dev/null
+    specs >"$scratch/before"
+    grep -q localPath "$scratch/before" || wrong "the fixture does not hold localPath"
+    refused 'is older than this operator: it lacks' env KUBECONFIG="$cluster/kubeconfig" "$operator" --metrics-bind-address=0 --health-probe-bind-address=0
+    # The very command that it names.
+    local command
+    command=$(grep -oE 'Update the CRDs: .*/crds/' "$scratch/refusal" | sed 's/^Update the CRDs: //' | head -n 1)
+    [ -n "$command" ] || wrong "it names no command"
+    eval "$command" >/dev/null
+    refused 'invalid ownership metadata' helm install gastown-operator $chart --namespace $ns
+    helm install gastown-operator $chart --namespace $ns --take-ownership >/dev/null
+    begin $ns
+    released
+    specs >"$scratch/after"
+    diff -u "$scratch/before" "$scratch/after" || wrong "the new definitions lost something"
+    kubectl -n $ns patch polecat furiosa --type merge -p '{"metadata": {"finalizers": null}}' >/dev/null
+    say "definitions of 0.1.2, put there by kubectl: mended by the command it names, taken over by Helm, localPath kept"
+}
+
+manifest() {
+    kubectl apply --server-side -f deploy/install.yaml >/dev/null
+    await "the operator's pod" is 1 '{.status.replicas}' -n $ns deployment gastown-operator-controller-manager
+    await "its pod" kubectl -n $ns wait --for=create pod -l control-plane=controller-manager --timeout=1s
+    begin $ns
+    rig
+    polecat $ns furiosa
+    await "furiosa's pod" pod_of $ns furiosa
+    stop
+    say "deploy/install.yaml: applied without Helm, and works"
+    # As OpenShift gets it: the API server takes it, and the pods name no user.
+    helm template gastown-operator $chart --namespace $ns --values $chart/values-openshift.yaml --set crds.install=false |
+        kubectl apply --server-side --force-conflicts -f - >/dev/null
+    begin $ns
+    polecat $ns slit
+    await "slit's pod" pod_of $ns slit
+    [ -z "$(field '{.spec.securityContext.runAsUser}{.spec.securityContext.runAsGroup}{.spec.securityContext.fsGroup}' -n $ns pod polecat-slit)" ] ||
+        wrong "a pod names a user where the cluster names them"
+    say "OpenShift's values: neither the operator nor its pods name a user, group or fsGroup"
+    stop
+    helm template gastown-operator $chart --namespace $ns --set crds.install=false | kubectl delete -f - >/dev/null
+}
+
+parts=("$@")
+[ $# -gt 0 ] || parts=(fresh namespaced from-v0.4.2 from-v0.1.2 manifest)
+e2e/cluster/up.sh --audit "$cluster" | sed 's/; export.*//'
+for part in "${parts[@]}"; do
+    echo "== $part"
+    "${part//[-.]/_}"
+    clean
+done
+echo "install: ${#parts[@]} parts in $SECONDS s"
