@@ -105,7 +105,7 @@ rig() {
 apiVersion: gastown.gastown.io/v1alpha1
 kind: Rig
 metadata: {name: parts}
-spec: {gitURL: "https://example.com/org/parts.git", beadsPrefix: pa, agent: custom, agentConfig: {command: [./agent.sh]}}
+spec: {gitURL: "https://example.com/org/parts.git", beadsPrefix: pa, testCommand: ./test.sh, agent: custom, agentConfig: {command: [./agent.sh]}}
 YAML
 }
 
@@ -170,8 +170,8 @@ YAML
     done
     say "both network policies select the pods that they are for"
 
-    for right in "get secrets" "list secrets -A" "create pods/exec" "get pods/log" "update pods" "delete polecats" "update rigs" "create rigs" \
-        "get nodes" "create rolebindings" "impersonate users" "delete leases" "create serviceaccounts/token"; do
+    for right in "get secrets" "list secrets -A" "update pods" "create pods --subresource=exec" "get pods --subresource=log" "delete polecats" "update rigs" "create rigs" \
+        "get nodes" "create rolebindings" "impersonate users" "delete leases" "create serviceaccounts --subresource=token"; do
         # shellcheck disable=SC2086
         may no $right -n $ns
     done

@@ -3,6 +3,7 @@
 use clap::{Parser, ValueEnum};
 use gastown_operator::{Health, LeaseSettings, Metrics, PodUser, Scope, Settings, router, run};
 use gastown_rules::Town;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -77,7 +78,7 @@ async fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr);
     match flags.log_format {
         LogFormat::Json => logs.json().flatten_event(true).init(),
-        LogFormat::Text => logs.compact().init(),
+        LogFormat::Text => logs.compact().with_ansi(std::io::stderr().is_terminal()).init(),
     }
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         anyhow::bail!("another TLS provider is installed already");
