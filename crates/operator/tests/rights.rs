@@ -20,7 +20,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
 const NS: &str = "gastown-system";
 
@@ -98,10 +97,10 @@ fn status(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
 fn gated(inner: &Client, gate: &Arc<Mutex<Gate>>, scope: &Scope) -> Client {
     let (inner, gate, scope) = (inner.clone(), gate.clone(), scope.clone());
     let service = tower::service_fn(move |request: Request<Body>| {
-        let (mut inner, gate, scope) = (inner.clone(), gate.clone(), scope.clone());
+        let (inner, gate, scope) = (inner.clone(), gate.clone(), scope.clone());
         async move {
             let Some(asked) = asked(&request) else {
-                return inner.call(request).await;
+                return inner.send(request).await;
             };
             let name = asked.name.as_deref();
             let in_table = is_called(
@@ -136,7 +135,7 @@ fn gated(inner: &Client, gate: &Arc<Mutex<Gate>>, scope: &Scope) -> Client {
                     && !["events", "leases"].contains(&asked.resource.as_str())
                     && gate.raced.insert(asked.resource.clone())
             };
-            let answer = inner.call(request).await?;
+            let answer = inner.send(request).await?;
             if race && answer.status().is_success() {
                 return Ok(status(StatusCode::CONFLICT, "AlreadyExists", "another was faster"));
             }
@@ -257,6 +256,8 @@ async fn every_call_is_in_the_table_and_every_row_of_it_is_called() {
         "spec": {"rigRef": "parts", "prefix": "pa-"}});
     let convoy = json!({"kind": "Convoy", "metadata": {"name": "batch", "namespace": NS},
         "spec": {"description": "a batch", "trackedBeads": ["pa-convoyed"], "rigRef": "parts"}});
+    let mut lost = polecat(NS, "slit", "Do it");
+    lost["spec"]["rig"] = "nowhere".into();
     let long = "x".repeat(40_000);
     let f = fixture(
         Scope::Cluster,
@@ -265,6 +266,7 @@ async fn every_call_is_in_the_table_and_every_row_of_it_is_called() {
             rig(),
             store,
             convoy,
+            lost,
             polecat(NS, "furiosa", "Do it"),
             polecat(NS, "nux", &long),
         ],
@@ -350,7 +352,7 @@ async fn an_operator_of_listed_namespaces_asks_nothing_elsewhere_and_loses_nothi
 }
 
 /// Definitions of an older release would drop what is written: the operator says so, and what to type.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn stale_definitions_are_refused_with_the_command_that_mends_them() {
     let server = ApiServer::open(Options::default()).unwrap();
     let client = server.client(NS);

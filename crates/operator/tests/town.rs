@@ -415,7 +415,7 @@ async fn without_its_kinds_it_says_which_and_how_to_install_them() {
     .await;
     let message = end.unwrap_err().to_string();
     assert!(
-        message.contains("Rig") && message.contains("kubectl apply"),
+        message.contains("rigs are not served") && message.contains("kubectl apply"),
         "{message}"
     );
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How often the schemas are read again before they count as stale: an API server publishes a new one after seconds.
-const LOOKS: u32 = 30;
+const LOOKS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(500);
 /// Fields that a refusal names.
 const NAMED: usize = 4;
@@ -219,7 +219,7 @@ mod tests {
     fn a_kind_that_is_not_told_lacks_everything() {
         let message = stale(&json!({})).unwrap().to_string();
         assert!(
-            message.contains("spec.beadsPrefix") && message.contains("more"),
+            message.contains("rigs.gastown") && message.contains("spec.agent") && message.contains(" more"),
             "{message}"
         );
     }
