@@ -38,6 +38,6 @@ mod write;
 
 pub use identity::{Identity, IdentityError};
 pub use logs::{LogError, LogRequest, LogStream, PodLogs};
-pub use server::{ApiServer, Options};
+pub use server::{ApiServer, Clock, Options};
 pub use serving::{ServeError, Serving};
 pub use store::OpenError;

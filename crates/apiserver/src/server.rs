@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Resource;
@@ -15,6 +16,33 @@ use crate::status::ApiResult;
 use crate::store::{Disk, OpenError, State, Txn, Writer};
 use crate::write::{self, Strictness, Subject};
 
+/// Tells the time.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// A clock of somebody else's.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Clock(Arc::new(now))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock::new(Timestamp::now)
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
 /// How a server is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -22,6 +50,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Changes kept per resource for watches. A watcher further behind is cut off with 410.
     pub history: usize,
+    /// What stamps objects. Another than the system's is for tests.
+    pub clock: Clock,
 }
 
 impl Default for Options {
@@ -29,6 +59,7 @@ impl Default for Options {
         Options {
             data: None,
             history: 4096,
+            clock: Clock::default(),
         }
     }
 }
@@ -67,21 +98,22 @@ impl ApiServer {
             Some(folder) => Some((Disk::open(folder)?, folder.clone())),
         };
         match disk {
-            None => Self::over(None, options.history, PathBuf::new()),
-            Some((opened, folder)) => Self::over(Some(opened), options.history, folder),
+            None => Self::over(None, options.history, options.clock, PathBuf::new()),
+            Some((opened, folder)) => Self::over(Some(opened), options.history, options.clock, folder),
         }
     }
 
     pub(crate) fn over(
         opened: Option<(Disk, crate::store::Loaded)>,
         history: usize,
+        clock: Clock,
         path: PathBuf,
     ) -> Result<ApiServer, OpenError> {
         let (disk, loaded) = match opened {
             Some((disk, loaded)) => (Some(disk), Some(loaded)),
             None => (None, None),
         };
-        let mut state = State::new(history.max(1), loaded.as_ref().map_or(1, |l| l.rv));
+        let mut state = State::new(history.max(1), loaded.as_ref().map_or(1, |l| l.rv), clock);
         for (key, object) in loaded.into_iter().flat_map(|l| l.objects) {
             state.load(key, object).map_err(|why| OpenError::Corrupt {
                 path: path.clone(),
@@ -184,7 +216,7 @@ impl Inner {
         if !resource.built_in.is_some_and(BuiltIn::expires) {
             return Ok(());
         }
-        let now = jiff::Timestamp::now();
+        let now = self.state().clock.now();
         let due = now.as_second() - self.swept.load(Ordering::Relaxed) >= 60;
         if !due {
             return Ok(());

@@ -213,3 +213,15 @@ impl Town for Convoy {
         Object::Convoy(self.0)
     }
 }
+
+macro_rules! as_object {
+    ($($built:ident => $kind:ty),*) => {$(
+        impl From<$built> for $kind {
+            fn from(built: $built) -> Self {
+                <$kind>::new(&built.0.meta.key.name, built.0.spec)
+            }
+        }
+    )*};
+}
+
+as_object!(Rig => api::Rig, Polecat => api::Polecat, Convoy => api::Convoy);

@@ -43,7 +43,7 @@ impl Flaky {
 
     fn server(&self) -> ApiServer {
         let opened = Disk::over(Box::new(self.clone())).unwrap();
-        ApiServer::over(Some(opened), 64, PathBuf::new()).unwrap()
+        ApiServer::over(Some(opened), 64, crate::Clock::default(), PathBuf::new()).unwrap()
     }
 }
 

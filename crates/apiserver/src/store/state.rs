@@ -11,6 +11,7 @@ use super::history::{Change, History, Since};
 use crate::catalog::{Catalog, Resource};
 use crate::kinds::compile_crd;
 use crate::object::{Key, Object, Place, owners};
+use crate::server::Clock;
 
 /// Committed objects of all resources.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(crate) struct State {
     /// The revision of the last committed change.
     pub(crate) rv: u64,
     pub(crate) catalog: Catalog,
+    pub(crate) clock: Clock,
     tables: HashMap<Arc<str>, Table>,
     dependents: HashMap<String, BTreeSet<Key>>,
     history: usize,
@@ -33,11 +35,12 @@ struct Table {
 
 impl State {
     /// The state as loaded: watches cannot go back behind `rv`.
-    pub(crate) fn new(history: usize, rv: u64) -> Self {
+    pub(crate) fn new(history: usize, rv: u64, clock: Clock) -> Self {
         let catalog = Catalog::built_in();
         let mut state = State {
             rv,
             catalog,
+            clock,
             tables: HashMap::new(),
             dependents: HashMap::new(),
             history,

@@ -42,7 +42,7 @@ impl<'a> Txn<'a> {
     pub(crate) fn new(base: &'a State) -> Self {
         Txn {
             base,
-            now: Timestamp::now(),
+            now: base.clock.now(),
             rv: base.rv,
             overlay: HashMap::new(),
             by_resource: HashMap::new(),
