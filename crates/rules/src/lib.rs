@@ -21,6 +21,7 @@ mod key;
 mod names;
 mod plan;
 mod polecat;
+mod reach;
 mod reason;
 mod refinery;
 mod rig;

@@ -7,6 +7,7 @@ use crate::key::{Key, Kind};
 use crate::names;
 use crate::plan::{Action, Notice};
 use crate::polecat;
+use crate::reach;
 use crate::reason::Reason;
 use crate::refinery;
 use crate::row::{PolecatRow, RigRow};
@@ -186,6 +187,9 @@ fn judge(census: &Census<'_>, row: &RigRow, children: &Children, to: &RigStatus)
         );
     }
     if let Some(why) = refinery::closed(census.world, name).filter(|why| why.code != "Paused") {
+        return (RigPhase::Degraded, why);
+    }
+    if let Some(why) = reach::trouble(census, row) {
         return (RigPhase::Degraded, why);
     }
     if to.stuck > 0 {

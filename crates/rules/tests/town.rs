@@ -12,6 +12,7 @@ mod common;
 use common::*;
 use gastown_api::{ConvoyPhase, ConvoyStatus, DesiredState, PolecatPhase, RigPhase, WitnessPhase};
 use gastown_rules::{Action, Blueprint, Fact, Key, Kind, Outcome, Seen};
+use gastown_wire::{CloneOutcome, Report, exit};
 
 fn convoy_of<'a>(scene: &'a Scene, name: &str) -> &'a ConvoyStatus {
     &scene.world.convoys[&Key::new(Kind::Convoy, NS, name)].status
@@ -124,6 +125,55 @@ fn sums_are_true_and_written_at_most_once_a_second() {
         (4, 2, 1, 1, 0, 0)
     );
     assert!(scene.plan().actions.is_empty(), "{:#?}", scene.plan().actions);
+}
+
+/// A rig whose repository its polecats cannot work with says so itself, until one of them can.
+#[test]
+fn a_rig_says_what_its_polecats_find_wrong_with_its_repository() {
+    let mut scene = scene();
+    scene.rig("parts", |_| ());
+    scene.polecat("nux", |_| ());
+    scene.settle();
+    let bad = |reason: &str| clone(CloneOutcome::Config { reason: reason.into() }, 1).encode();
+    scene.pod("polecat-nux", |p| {
+        said(p, "clone", exit::CONFIG, &bad("BranchNotFound"))
+    });
+    quiet(&mut scene);
+    let rig = |scene: &Scene| scene.world.rigs["parts"].status.clone();
+    assert_eq!(rig(&scene).phase, RigPhase::Degraded);
+    assert_eq!(condition(&rig(&scene).conditions, "Ready"), ("False", "BranchNotFound"));
+    let message = rig(&scene).message.unwrap();
+    assert!(
+        message.contains("nux") && message.contains("check gitBranch"),
+        "{message}"
+    );
+    // Somebody else gets through.
+    scene.later(5);
+    scene.polecat("slit", |_| ());
+    scene.at_work("slit");
+    quiet(&mut scene);
+    assert_eq!(rig(&scene).phase, RigPhase::Ready);
+    // A polecat of another repository says nothing of this one.
+    scene.later(5);
+    scene.polecat("ace", |p| {
+        p.spec.kubernetes.get_or_insert_default().git_repository = Some("https://git.example.com/other.git".into());
+    });
+    scene.settle();
+    scene.pod("polecat-ace", |p| {
+        said(p, "clone", exit::CONFIG, &bad("CredentialRefused"))
+    });
+    quiet(&mut scene);
+    assert_eq!(scene.status("ace").phase, PolecatPhase::Stuck);
+    assert_eq!(rig(&scene).phase, RigPhase::Ready);
+    // A retrying clone is told as well.
+    scene.later(5);
+    scene.polecat("toast", |_| ());
+    scene.settle();
+    scene.pod("polecat-toast", |p| {
+        waits(p, "clone", "CrashLoopBackOff", "back-off 10s")
+    });
+    quiet(&mut scene);
+    assert_eq!(condition(&rig(&scene).conditions, "Ready").1, "CloneRetrying");
 }
 
 #[test]

@@ -13,6 +13,18 @@ pub(crate) const DELETION_SLACK: SignedDuration = SignedDuration::from_mins(5);
 /// Names an agent's container may have.
 const AGENT_CONTAINERS: [&str; 4] = ["claude", "opencode", "aider", "agent"];
 
+/// Reasons that are of the repository, its credential or the way to it, and so of the whole rig.
+pub(crate) const OF_THE_REPOSITORY: [&str; 8] = [
+    "RepositoryNotFound",
+    "BranchNotFound",
+    "CredentialRefused",
+    "CredentialMissing",
+    "HostKeyUnknown",
+    "RepositoryCorrupt",
+    "CloneRetrying",
+    "PushRejected",
+];
+
 /// What the pod of the current attempt says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reading {
