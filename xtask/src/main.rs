@@ -5,6 +5,7 @@ mod generated;
 mod install;
 mod rbac;
 mod reference;
+mod release;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -21,12 +22,13 @@ struct Arguments {
 enum Task {
     /// Write the definitions, their reference page, and the chart's rules.
     Generate,
-    /// Fail where a generated file is not what `generate` writes.
+    /// Fail where a generated file is not what `generate` writes, or a version is not that of `release.env`.
     Check,
 }
 
 fn main() -> Result<()> {
     let root = root()?;
+    let release = release::Release::read(&root)?;
     let crds = gastown_api::crds();
     let mut files = crds::files(&crds)?;
     files.push(install::manifest(&root, &files)?);
@@ -37,11 +39,16 @@ fn main() -> Result<()> {
             .iter()
             .for_each(|path| println!("wrote {path}")),
         Task::Check => {
+            release.agrees_with(env!("CARGO_PKG_VERSION"))?;
             let drifted = generated::drifted(&root, &files)?;
             if !drifted.is_empty() {
                 let names: Vec<&str> = drifted.iter().map(|file| file.path.as_str()).collect();
                 bail!("not what the code generates: {}\nrun make generate", names.join(", "));
             }
+            println!(
+                "{} for {}/{}: in step",
+                release.version, release.registry, release.owner
+            );
         }
     }
     Ok(())
