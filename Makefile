@@ -124,6 +124,22 @@ run-local: ## the operator from this checkout, as yourself, against the cluster 
 kubectl-gt-install: ## kubectl gt into PREFIX/bin
 	$(CARGO) install --locked --path crates/kubectl-gt --root $(PREFIX)
 
+# What runs in a cluster. Variants of the agent's image: polecat-agent-opencode, polecat-agent-aider.
+IMAGES ?= operator harness polecat-agent
+export PROFILE
+
+images: dist-pods ## container images, by docker, podman or buildah (IMAGES="operator harness", PROFILE=quick)
+	images/build.sh $(IMAGES)
+
+images-load: ## into a node's containerd: CONTAINERD_ADDRESS=/run/containerd/containerd.sock
+	images/load.sh $(IMAGES)
+
+images-test: ## what is in them, and that they run as any UID on a read-only root (as root)
+	images/test.sh $(IMAGES)
+
+images-reproduce: ## build them once more from nothing: the same digests, or it fails
+	images/reproduce.sh $(IMAGES)
+
 clean: ## what builds and demos leave
 	$(CARGO) clean
 	rm -rf dist .demo gastown

@@ -1,0 +1,57 @@
+# Sourced by the scripts beside it: what every one of them has to know.
+# shellcheck shell=bash
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+set -a
+# shellcheck source=../release.env
+. ./release.env
+# shellcheck source=versions.env
+. images/versions.env
+set +a
+
+case "$(uname -m)" in
+    x86_64) native=amd64 ;;
+    aarch64 | arm64) native=arm64 ;;
+    *) native=$(uname -m) ;;
+esac
+ARCH=${ARCH:-$native}
+PROFILE=${PROFILE:-release}
+# Every time inside an image is that of the last change to what images are made from: what is built warm equals what is built cold.
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct -- images release.env 2>/dev/null || echo 0)}
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+# ENGINE, or the first that works here. A docker client whose daemon does not answer is not there.
+find_engine() {
+    if [ -n "${ENGINE:-}" ]; then
+        return
+    elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+        ENGINE=docker
+    elif command -v podman >/dev/null; then
+        ENGINE=podman
+    elif command -v buildah >/dev/null; then
+        ENGINE=buildah
+    else
+        fail "no docker (with its daemon), podman or buildah here: install one (Debian: apt-get install buildah)"
+    fi
+}
+
+# image_name IMAGE: what it is called, tag and all. `polecat-agent-opencode` is a variant: a tag of polecat-agent.
+image_name() {
+    case $1 in
+        operator | harness) echo "$REGISTRY/$OWNER/gastown-$1:$VERSION" ;;
+        polecat-agent) echo "$REGISTRY/$OWNER/polecat-agent:$VERSION" ;;
+        polecat-agent-*) echo "$REGISTRY/$OWNER/polecat-agent:$VERSION-${1#polecat-agent-}" ;;
+        *) fail "no image is called $1: operator, harness, polecat-agent, polecat-agent-opencode, polecat-agent-aider" ;;
+    esac
+}
+
+image_exists() { # image_exists NAME
+    case $ENGINE in
+        buildah) buildah inspect --type image "$1" >/dev/null 2>&1 ;;
+        *) "$ENGINE" image inspect "$1" >/dev/null 2>&1 ;;
+    esac
+}
