@@ -65,6 +65,7 @@ BUILT := target/$(TRIPLE)/$(PROFILE)
 # The harness is copied into every pod: its release is the small one.
 HARNESS_PROFILE := $(if $(filter release,$(PROFILE)),dist-small,$(PROFILE))
 
+.PHONY: dist-pods images images-load images-test images-reproduce
 dist: dist-pods ## static release programs in dist/ (PROFILE=quick: not optimized)
 	$(STATIC) $(PROFILE) -p gastown -p kubectl-gt
 	cp $(BUILT)/gastown $(BUILT)/kubectl-gt $(DIST)/
