@@ -65,7 +65,7 @@ BUILT := target/$(TRIPLE)/$(PROFILE)
 # The harness is copied into every pod: its release is the small one.
 HARNESS_PROFILE := $(if $(filter release,$(PROFILE)),dist-small,$(PROFILE))
 
-.PHONY: dist-pods images images-load images-test images-reproduce
+.PHONY: release-test workflows dist-pods images images-load images-test images-reproduce
 dist: dist-pods ## static release programs in dist/ (PROFILE=quick: not optimized)
 	$(STATIC) $(PROFILE) -p gastown -p kubectl-gt
 	cp $(BUILT)/gastown $(BUILT)/kubectl-gt $(DIST)/
@@ -127,19 +127,29 @@ kubectl-gt-install: ## kubectl gt into PREFIX/bin
 
 # What runs in a cluster. Variants of the agent's image: polecat-agent-opencode, polecat-agent-aider.
 IMAGES ?= operator harness polecat-agent
-export PROFILE
+WITH := PROFILE=$(PROFILE) ARCH=$(ARCH)
 
 images: dist-pods ## container images, by docker, podman or buildah (IMAGES="operator harness", PROFILE=quick)
-	images/build.sh $(IMAGES)
+	$(WITH) images/build.sh $(IMAGES)
 
 images-load: ## into a node's containerd: CONTAINERD_ADDRESS=/run/containerd/containerd.sock
 	images/load.sh $(IMAGES)
 
 images-test: ## what is in them, and that they run as any UID on a read-only root (as root)
-	images/test.sh $(IMAGES)
+	$(WITH) images/test.sh $(IMAGES)
 
 images-reproduce: ## build them once more from nothing: the same digests, or it fails
-	images/reproduce.sh $(IMAGES)
+	$(WITH) images/reproduce.sh $(IMAGES)
+
+release-test: ## what can be tested of a release without making one
+	release/test.sh
+
+# A check of the workflows' syntax and expressions, by a pinned program from Go's proxy; where Go is missing it says so.
+workflows: ## .github/workflows by actionlint
+	@if command -v go >/dev/null; then \
+		test -x target/actionlint || GOBIN=$(CURDIR)/target go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7; \
+		target/actionlint -shellcheck= -pyflakes= && echo "workflows: in order"; \
+	else echo "SKIPPED: the workflows are not checked, Go is missing (https://go.dev/dl)"; fi
 
 clean: ## what builds and demos leave
 	$(CARGO) clean

@@ -12,12 +12,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 for image in "$@"; do
     name=$(image_name "$image")
-    image_exists "$name" || fail "$name is not built: make images"
-    case $ENGINE in
-        buildah) buildah push --quiet "$name" "docker-archive:$folder/image.tar:$name" ;;
-        podman) podman save --quiet --format docker-archive --output "$folder/image.tar" "$name" ;;
-        docker) docker save --output "$folder/image.tar" "$name" ;;
-    esac
+    images/save.sh "$image" "$folder/image.tar"
     ctr --namespace "${CONTAINERD_NAMESPACE:-k8s.io}" images import "$folder/image.tar" >/dev/null
     rm "$folder/image.tar"
     echo "loaded $name"

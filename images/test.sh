@@ -27,13 +27,17 @@ check() { # check WHAT COMMAND...: the command succeeds
         failed=1
     fi
 }
-refused() { ! "$@"; }
 root=$FOLDER/image
 inside() { images/run.sh "$root" "$@"; }
 says() { # says TEXT COMMAND...: what it prints inside holds the text
     local text=$1 said
     shift
     said=$(inside "$@" 2>&1) && [[ $said == *"$text"* ]] || { echo "wanted: $text, got: $said"; return 1; }
+}
+fails_with() { # fails_with TEXT COMMAND...: it fails inside, and for this reason
+    local text=$1 said
+    shift
+    ! said=$(inside "$@" 2>&1) && [[ $said == *"$text"* ]] || { echo "wanted: $text, got: $said"; return 1; }
 }
 configured() { # configured FIELD VALUE
     local found
@@ -56,7 +60,10 @@ nothing() { # nothing FIND-EXPRESSION...: no such file in the image
     found=$(cd "$root" && find . -xdev "$@" | head -20)
     [ -z "$found" ] || { echo "$found"; return 1; }
 }
-static() { refused grep -q INTERP <(readelf -lW "$1"); }
+static() { # static FILE: a program that asks for no loader
+    local headers
+    headers=$(readelf -lW "$1") && [[ $headers == *LOAD* && $headers != *INTERP* ]] || { echo "$headers"; return 1; }
+}
 
 everywhere() {
     check "user is 65532" configured User 65532:65532
@@ -68,13 +75,13 @@ everywhere() {
     check "nothing the world may write" nothing ! -type l -perm -0002 ! -perm -1000 ! -path './dev/*' ! -path ./proc
     check "no package lists, caches, logs" nothing -type f \( -path './var/lib/apt/lists/*' -o -path './var/cache/*' -o -path './var/log/*' -o -path './tmp/*' \)
     check "no credential of the build" nothing -path './run/secrets/*'
-    check "no shell history or login of the build" nothing \( -name .bash_history -o -name .npmrc -o -name .netrc -o -name .git-credentials \)
+    check "nothing in any home" nothing -type f \( -path './root/*' -o -path './home/*' \) ! -name .bashrc ! -name .profile
 }
 of_operator() {
     check "holds four files and no other" diff <(printf './%s\n' etc/group etc/nsswitch.conf etc/passwd usr/local/bin/gastown-operator) \
         <(cd "$root" && find . -xdev ! -type d | sort)
     check "is static" static "$root/usr/local/bin/gastown-operator"
-    check "has no shell" refused inside /bin/sh -c true
+    check "has no shell" fails_with "no such file or directory" /bin/sh -c true
     check "runs as any UID" says "$VERSION" gastown-operator --version
 }
 of_harness() {
@@ -85,7 +92,7 @@ of_harness() {
     check "ssh starts for a UID that no passwd file knows" says OpenSSH ssh -V
     check "ssh looks for its files under HOME" says "userknownhostsfile /tmp/.ssh/known_hosts" ssh -G example.com
     check "certificate authorities" test -s "$root/etc/ssl/certs/ca-certificates.crt"
-    check "root cannot be written" refused inside touch /usr/local/bin/x
+    check "root cannot be written" fails_with "Read-only file system" touch /usr/local/bin/x
     check "home is open to group 0" inside sh -c '[ "$(stat -c "%u %g %a" /home/nonroot)" = "65532 0 770" ]'
 }
 of_tools() {
@@ -119,9 +126,9 @@ for image in "$@"; do
     name=$(image_name "$image")
     echo "$name ($(images/size.sh "$image"))"
     images/load.sh "$image" >/dev/null
-    ctr --namespace "$CONTAINERD_NAMESPACE" images mount "$name" "$root" >/dev/null
+    ctr --namespace "$CONTAINERD_NAMESPACE" images mount --rw "$name" "$root" >/dev/null
     everywhere
     "of_$image"
-    umount "$root"
+    ctr --namespace "$CONTAINERD_NAMESPACE" images unmount --rm "$root" >/dev/null
 done
 [ "$failed" = 0 ] || fail "some checks failed"
