@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# reproduce.sh IMAGE...: builds images that are here once more, from nothing, and compares what a registry would call them. The
-# base is the same in both; Debian's archive must not have moved in between.
+# reproduce.sh IMAGE...: builds images, with what is cached, and once more from nothing, and compares the two. The base is the same
+# in both; Debian's archive must not have moved in between.
 set -euo pipefail
 . "$(dirname "$0")/engine.sh"
 find_engine
@@ -16,7 +16,7 @@ digest() {
 differ=0
 for image in "$@"; do
     name=$(image_name "$image")
-    image_exists "$name" || fail "$name is not built: make images"
+    images/build.sh "$image" >/dev/null
     first=$(digest "$name")
     NO_CACHE=1 images/build.sh "$image"
     second=$(digest "$name")

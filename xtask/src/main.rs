@@ -40,6 +40,7 @@ fn main() -> Result<()> {
             .for_each(|path| println!("wrote {path}")),
         Task::Check => {
             release.agrees_with(env!("CARGO_PKG_VERSION"))?;
+            release.agrees_with_chart(&root)?;
             let drifted = generated::drifted(&root, &files)?;
             if !drifted.is_empty() {
                 let names: Vec<&str> = drifted.iter().map(|file| file.path.as_str()).collect();

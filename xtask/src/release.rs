@@ -1,11 +1,13 @@
 //! `release.env`: registry, owner and version, which nothing else may state on its own.
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
 /// Where the three stand.
 pub(crate) const PATH: &str = "release.env";
+const VALUES: &str = "charts/gastown-operator/values.yaml";
 
 /// Who publishes, where, and which version.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +54,24 @@ impl Release {
         })
     }
 
+    /// Fails where the chart's values name another registry or owner. A chart that is not there names none.
+    pub(crate) fn agrees_with_chart(&self, root: &Path) -> Result<()> {
+        let path = root.join(VALUES);
+        if !path.exists() {
+            return Ok(());
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {VALUES}"))?;
+        let values: Value = serde_saphyr::from_str(&text).with_context(|| format!("{VALUES} as YAML"))?;
+        let ours = format!("{}/{}", self.registry, self.owner);
+        let theirs = values.pointer("/image/registry").and_then(Value::as_str);
+        ensure!(
+            theirs == Some(ours.as_str()),
+            "{PATH} says images are at {ours}, image.registry of {VALUES} says {}: they must be the same",
+            theirs.unwrap_or("nothing")
+        );
+        Ok(())
+    }
+
     /// Fails where Cargo.toml says another version.
     pub(crate) fn agrees_with(&self, workspace: &str) -> Result<()> {
         ensure!(
@@ -92,9 +112,25 @@ mod tests {
     #[test]
     fn the_repository_agrees_with_itself() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        Release::read(root)
-            .unwrap()
-            .agrees_with(env!("CARGO_PKG_VERSION"))
-            .unwrap();
+        let release = Release::read(root).unwrap();
+        release.agrees_with(env!("CARGO_PKG_VERSION")).unwrap();
+        release.agrees_with_chart(root).unwrap();
+    }
+
+    #[test]
+    fn a_chart_of_another_owner_is_refused() {
+        let root = std::env::temp_dir().join(format!("gastown-release-{}", std::process::id()));
+        let release = Release::parse("REGISTRY=example.com\nOWNER=us\nVERSION=1.0.0\n").unwrap();
+        let values = root.join(VALUES);
+        fs::create_dir_all(values.parent().unwrap()).unwrap();
+        for (text, agrees) in [
+            ("image:\n  registry: example.com/us\n", true),
+            ("image:\n  registry: example.com/them\n", false),
+            ("image: {}\n", false),
+        ] {
+            fs::write(&values, text).unwrap();
+            assert_eq!(release.agrees_with_chart(&root).is_ok(), agrees, "{text}");
+        }
+        fs::remove_dir_all(&root).unwrap();
     }
 }
