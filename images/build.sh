@@ -45,7 +45,7 @@ labels() {
         "org.opencontainers.image.description=$about" \
         "org.opencontainers.image.version=$VERSION" \
         "org.opencontainers.image.revision=$revision" \
-        "org.opencontainers.image.created=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)" \
+        "org.opencontainers.image.created=$(date -u -d "@$created" +%Y-%m-%dT%H:%M:%SZ)" \
         "org.opencontainers.image.licenses=Apache-2.0" \
         "io.gastown.profile=$PROFILE"
     [ "$1" = operator ] || echo "org.opencontainers.image.base.name=$BASE"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # debian.sh PACKAGE...: installs packages as the user nobody has to be: no caches, no setuid, one home that any UID of group 0 may
-# write. Runs inside an image build and takes itself away. Leaves nothing that differs between two builds.
+# write. Runs inside an image build, takes itself away, and leaves nothing that differs between two builds.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq

@@ -16,8 +16,10 @@ case "$(uname -m)" in
 esac
 ARCH=${ARCH:-$native}
 PROFILE=${PROFILE:-release}
-# Every time inside an image is that of the last change to what images are made from: what is built warm equals what is built cold.
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct -- images release.env 2>/dev/null || echo 0)}
+# Every file in an image has this one time (versions.env), whenever it was built: what is built from a cache equals what is built
+# from nothing. When that was stands in a label.
+export SOURCE_DATE_EPOCH
+created=$(git log -1 --format=%ct 2>/dev/null || echo "$SOURCE_DATE_EPOCH")
 
 fail() {
     echo "$*" >&2
