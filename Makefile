@@ -1,5 +1,6 @@
 # The one menu of tasks; CI calls the same targets.
 CARGO ?= cargo
+	$(CARGO) run --locked --quiet -p kubectl-gt -- __reference > target/CLI_REFERENCE.md && mv target/CLI_REFERENCE.md docs/CLI_REFERENCE.md
 BIN := target/debug
 
 .PHONY: help demo test lint generate check-generated kubectl cluster cluster-up cluster-down dist clean build
@@ -47,8 +48,9 @@ lint: ## rustfmt, clippy with all warnings denied, generated files in step
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(MAKE) --no-print-directory check-generated
 
-generate: ## CRDs, their reference and the chart's rules from the code
+generate: ## CRDs, their reference and the chart's rules from the code, the CLI reference from its words
 	$(CARGO) run --locked --quiet -p xtask -- generate
+	$(CARGO) run --locked --quiet -p kubectl-gt -- __reference > target/CLI_REFERENCE.md && mv target/CLI_REFERENCE.md docs/CLI_REFERENCE.md
 
 check-generated:
 	$(CARGO) run --locked --quiet -p xtask -- check

@@ -26,8 +26,8 @@ pub use common::{
 };
 pub use convoy::{Convoy, ConvoyPhase, ConvoySpec, ConvoyStatus};
 pub use polecat::{
-    DesiredState, EvidenceRecord, ExecutionMode, KubernetesSpec, Polecat, PolecatPhase, PolecatSpec, PolecatStatus,
-    RoundRecord, StrictHostKeyChecking, Task,
+    AnotherRound, DesiredState, EvidenceRecord, ExecutionMode, KubernetesSpec, Polecat, PolecatPhase, PolecatSpec,
+    PolecatStatus, RoundRecord, StrictHostKeyChecking, Task,
 };
 pub use refinery::{
     MergesSummary, QueueMember, QueueOdds, Refinery, RefineryPhase, RefinerySpec, RefineryStatus, Suspect,

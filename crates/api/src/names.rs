@@ -47,6 +47,19 @@ fn head(text: &str, longest: usize) -> &str {
     text.get(..end).unwrap_or_default().trim_end_matches(['-', '.'])
 }
 
+/// Name of a polecat's pod. The first attempt has the predecessor's name, so that scripts find it.
+#[must_use]
+pub fn polecat_pod(polecat: &str, uid: &str, attempt: u32) -> String {
+    let first = format!("polecat-{polecat}");
+    if attempt <= 1 {
+        return first;
+    }
+    let tail = format!("-{attempt}-{}", short_hash(&[uid, &attempt.to_string()]));
+    let room = LONGEST_OBJECT_NAME.saturating_sub(tail.len());
+    let head: String = first.chars().take(room).collect();
+    format!("{}{tail}", head.trim_end_matches(['-', '.']))
+}
+
 /// Name of a rig's Witness.
 #[must_use]
 pub fn witness_name(rig: &str) -> String {

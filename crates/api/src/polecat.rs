@@ -75,6 +75,22 @@ pub struct PolecatSpec {
     /// When failed work is tried again. Unset parts are the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// A person's wish for another try, with a word to the agent (`kubectl gt polecat retry`). Each `id` is granted once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub another_round: Option<AnotherRound>,
+}
+
+/// A wish for another try.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AnotherRound {
+    /// Tells one wish from the next.
+    #[schemars(length(max = 64))]
+    pub id: String,
+    /// What the agent is told: a new round begins with it. Unset: the same round, once more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub message: Option<String>,
 }
 
 /// What is wanted of a polecat.
@@ -281,6 +297,9 @@ pub struct PolecatStatus {
     /// Pods of this round that were lost without their fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<i64>,
+    /// The newest wish for another try that was granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub another_round: Option<String>,
     /// Not before this is it tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Time>,

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Event, LocalObjectReference};
 use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
-use kubectl_gt::{Access, Cluster, DEFAULT_NAMESPACE, Failure, SlingArgs, exit, sling};
+use kubectl_gt::{Access, Cluster, DEFAULT_NAMESPACE, Failure, SlingArgs, Slung, exit, sling};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -224,7 +224,8 @@ impl Demo {
                 file: Some(self.from.join(format!("tasks/{bead}.md"))),
                 ..SlingArgs::default()
             };
-            names.push(sling(&args, &self.cluster, &access).await?.polecat.name_any());
+            let slung = sling(&args, &self.cluster, &access).await?;
+            names.extend(slung.iter().map(Slung::name));
             beads.push(bead);
         }
         self.story

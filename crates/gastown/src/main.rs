@@ -12,7 +12,7 @@ mod place;
 mod story;
 mod town;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use kubectl_gt::{Access, Globals, Verb};
 use std::process::ExitCode;
 
@@ -27,6 +27,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once, at start")]
 enum Command {
     /// Start the town of this checkout: Kubernetes API, node and operator in one process.
     Up(commands::UpArgs),
@@ -38,19 +39,35 @@ enum Command {
     Demo(demo::DemoArgs),
     #[command(flatten)]
     Verb(Verb),
-    /// What this is.
-    Version,
+    /// Versions of this program and of the operator.
+    Version {
+        /// Ask no cluster.
+        #[arg(long)]
+        client: bool,
+    },
     /// Completions for a shell.
     Completion {
         /// bash, zsh, fish, elvish or powershell.
-        shell: clap_complete::Shell,
+        #[arg(value_enum, hide_possible_values = true)]
+        shell: kubectl_gt::Shell,
     },
 }
 
 fn main() -> ExitCode {
     // First of all: containers are started by a copy of this program that never gets further than here.
     gastown_node::launcher_main();
-    let cli = Cli::parse();
+    if std::env::var_os(kubectl_gt::CALLBACK).is_some() {
+        kubectl_gt::complete_with(access(&Globals::default()));
+    }
+    clap_complete::CompleteEnv::with_factory(Cli::command)
+        .var(kubectl_gt::CALLBACK)
+        .complete();
+    // The examples of the verbs are told as this program is called.
+    let matches = kubectl_gt::spoken_as("gastown", Cli::command()).get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(e) => e.exit(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -70,14 +87,11 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
-        Command::Version => {
-            println!("gastown {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+        Command::Version { client } => {
+            let own = env!("CARGO_PKG_VERSION");
+            kubectl_gt::version(client, &cli.globals, &access(&cli.globals), own).await
         }
-        Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "gastown", &mut std::io::stdout());
-            Ok(())
-        }
+        Command::Completion { shell } => kubectl_gt::print_script(shell, "gastown"),
         Command::Up(args) => commands::up(args).await,
         Command::Down => commands::down().await,
         Command::Status => commands::status(cli.globals.output).await,
@@ -100,10 +114,12 @@ fn access(globals: &Globals) -> Access {
     };
     if let Ok(place) = place::Place::here() {
         let kubeconfig = place.kubeconfig();
-        if globals.kubeconfig.is_none() && kubeconfig.is_file() {
+        let named = globals.kubeconfig.is_some() || std::env::var_os("KUBECONFIG").is_some();
+        if !named && kubeconfig.is_file() {
             access.kubeconfig = Some(kubeconfig);
         }
         access.rig_here = place.settings().map(|s| s.rig);
+        access.checkout.clone_from(&place.checkout);
     }
     access
 }

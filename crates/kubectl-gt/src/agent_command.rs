@@ -1,6 +1,6 @@
 //! `--agent-command`: a program for one task, brought along where it is a local file.
 
-use crate::{Cluster, Failure, exit};
+use crate::{Cluster, DryRun, Failure, exit};
 use gastown_api::{AgentConfig, labels};
 use k8s_openapi::api::core::v1::{ConfigMap, LocalObjectReference};
 use kube::Api;
@@ -14,7 +14,7 @@ const LARGEST: u64 = 900 * 1024;
 
 /// The agent's set-up for that command. A local file is uploaded under a name made of its content, so that what runs is
 /// what is here now, committed or not.
-pub(crate) async fn configured(cluster: &Cluster, command: &str) -> Result<AgentConfig, Failure> {
+pub(crate) async fn configured(cluster: &Cluster, command: &str, dry: DryRun) -> Result<AgentConfig, Failure> {
     let words: Vec<&str> = command.split_whitespace().collect();
     let Some(first) = words.first() else {
         return Err(Failure::new(exit::USAGE, "--agent-command is empty"));
@@ -43,7 +43,9 @@ pub(crate) async fn configured(cluster: &Cluster, command: &str) -> Result<Agent
         .file_name()
         .map_or_else(|| "agent".into(), |n| n.to_string_lossy().into_owned());
     let name = format!("agent-command-{}", gastown_api::names::short_hash(&[&file, &text]));
-    upload(cluster, &name, &file, text).await?;
+    if dry.is_real() {
+        upload(cluster, &name, &file, text).await?;
+    }
     let mut command = vec![format!("{MOUNT}/{file}")];
     command.extend(words.iter().skip(1).map(|w| (*w).to_owned()));
     Ok(AgentConfig {

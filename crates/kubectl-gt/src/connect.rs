@@ -1,9 +1,10 @@
 //! How the cluster is reached, and what `.` means.
 
+use crate::globals::Connection;
 use crate::{Failure, Globals, exit};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where things are when nobody says.
 pub const DEFAULT_NAMESPACE: &str = "gastown-system";
@@ -17,6 +18,8 @@ pub struct Access {
     pub kubeconfig: Option<PathBuf>,
     /// The rig that `.` stands for: that of the current checkout.
     pub rig_here: Option<String>,
+    /// The current checkout's top folder, where that is known already.
+    pub checkout: Option<PathBuf>,
 }
 
 /// A cluster that answers, and the namespace to work in.
@@ -29,51 +32,56 @@ pub struct Cluster {
 }
 
 impl Access {
-    /// Connects as the flags, else the folder, else the environment say.
+    /// Connects as the flags, else the folder, else the environment say. No request is made.
     ///
     /// # Errors
     /// When there is no usable kubeconfig.
     pub async fn connect(&self, globals: &Globals) -> Result<Cluster, Failure> {
-        let options = KubeConfigOptions {
-            context: globals.context.clone(),
-            ..KubeConfigOptions::default()
-        };
-        let explicit = globals.kubeconfig.clone().or_else(|| self.kubeconfig.clone());
-        let wrong = |e: &dyn std::fmt::Display| {
-            Failure::new(exit::FAILED, format!("no cluster to talk to: {e}"))
-                .hint("set KUBECONFIG, or start one on this machine: gastown up")
-        };
-        let (config, named) = match explicit {
-            Some(path) => {
-                let file = Kubeconfig::read_from(&path).map_err(|e| wrong(&format!("{}: {e}", path.display())))?;
-                let named = context_namespace(&file, globals.context.as_deref());
-                (
-                    Config::from_custom_kubeconfig(file, &options)
-                        .await
-                        .map_err(|e| wrong(&e))?,
-                    named,
-                )
-            }
-            None => match Kubeconfig::read() {
-                Ok(file) => {
-                    let named = context_namespace(&file, globals.context.as_deref());
-                    (
-                        Config::from_custom_kubeconfig(file, &options)
-                            .await
-                            .map_err(|e| wrong(&e))?,
-                        named,
-                    )
-                }
-                Err(_) => (Config::infer().await.map_err(|e| wrong(&e))?, None),
-            },
-        };
+        let (mut config, named) = self.config(globals).await?;
+        override_with(&mut config, &globals.connection)?;
         let namespace = globals
             .namespace
             .clone()
             .or(named)
             .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+        if namespace.is_empty() || gastown_api::names::legalized(&namespace) != namespace {
+            return Err(
+                Failure::new(exit::USAGE, format!("'{namespace}' cannot be the name of a namespace"))
+                    .hint("small letters, digits and dashes: -n gastown-system"),
+            );
+        }
         let client = Client::try_from(config).map_err(|e| wrong(&e))?;
         Ok(Cluster { client, namespace })
+    }
+
+    /// The kubeconfig's settings, and the namespace its context names.
+    async fn config(&self, globals: &Globals) -> Result<(Config, Option<String>), Failure> {
+        let connection = &globals.connection;
+        let options = KubeConfigOptions {
+            context: globals.context.clone(),
+            cluster: connection.cluster.clone(),
+            user: connection.user.clone(),
+        };
+        let explicit = globals.kubeconfig.as_ref().or(self.kubeconfig.as_ref());
+        let file = match explicit {
+            Some(path) => Kubeconfig::read_from(path).map_err(|e| wrong(&format!("{}: {e}", path.display())))?,
+            None => match Kubeconfig::read() {
+                Ok(file) => file,
+                Err(e) => {
+                    if let Some(server) = &connection.server {
+                        return Ok((Config::new(url(server)?), None));
+                    }
+                    let config = Config::incluster().map_err(|_| wrong(&e))?;
+                    let named = Some(config.default_namespace.clone());
+                    return Ok((config, named));
+                }
+            },
+        };
+        let named = context_namespace(&file, globals.context.as_deref());
+        let config = Config::from_custom_kubeconfig(file, &options)
+            .await
+            .map_err(|e| wrong(&e))?;
+        Ok((config, named))
     }
 
     /// The rig a word stands for: `.` is that of the current checkout.
@@ -93,8 +101,72 @@ impl Access {
     }
 }
 
+fn wrong(e: &dyn std::fmt::Display) -> Failure {
+    Failure::new(exit::FAILED, format!("no cluster to talk to: {e}"))
+        .hint("set KUBECONFIG, or start one on this machine: gastown up")
+}
+
+fn url(server: &str) -> Result<http::Uri, Failure> {
+    server
+        .parse()
+        .map_err(|e| Failure::new(exit::USAGE, format!("--server {server}: {e}")))
+}
+
+/// Lays kubectl's connection flags over what the kubeconfig says.
+fn override_with(config: &mut Config, connection: &Connection) -> Result<(), Failure> {
+    let Connection {
+        // Named when the kubeconfig was read.
+        cluster: _,
+        user: _,
+        server,
+        token,
+        as_user,
+        as_group,
+        certificate_authority,
+        client_certificate,
+        client_key,
+        insecure_skip_tls_verify,
+        tls_server_name,
+        request_timeout,
+    } = connection;
+    if let Some(server) = server {
+        config.cluster_url = url(server)?;
+    }
+    if let Some(token) = token {
+        config.auth_info.token = Some(token.clone().into());
+        config.auth_info.token_file = None;
+    }
+    if as_user.is_some() {
+        config.auth_info.impersonate.clone_from(as_user);
+    }
+    if !as_group.is_empty() {
+        config.auth_info.impersonate_groups = Some(as_group.clone());
+    }
+    if let Some(path) = certificate_authority {
+        config.root_cert = None;
+        config.root_cert_file = Some(path.clone());
+    }
+    let path_text = |path: &Path| path.to_string_lossy().into_owned();
+    if let Some(path) = client_certificate {
+        config.auth_info.client_certificate = Some(path_text(path));
+        config.auth_info.client_certificate_data = None;
+    }
+    if let Some(path) = client_key {
+        config.auth_info.client_key = Some(path_text(path));
+        config.auth_info.client_key_data = None;
+    }
+    config.accept_invalid_certs |= insecure_skip_tls_verify;
+    if tls_server_name.is_some() {
+        config.tls_server_name.clone_from(tls_server_name);
+    }
+    if let Some(timeout) = request_timeout {
+        config.read_timeout = Some(*timeout).filter(|t| !t.is_zero());
+    }
+    Ok(())
+}
+
 fn context_namespace(file: &Kubeconfig, context: Option<&str>) -> Option<String> {
     let current = context.or(file.current_context.as_deref())?;
     let named = file.contexts.iter().find(|c| c.name == current)?;
-    named.context.as_ref()?.namespace.clone()
+    named.context.as_ref()?.namespace.clone().filter(|n| !n.is_empty())
 }

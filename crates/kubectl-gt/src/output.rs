@@ -1,5 +1,6 @@
-//! Tables for people, documents for machines.
+//! Tables for people, documents for machines. Data goes to stdout and nothing else does.
 
+use crate::style::Paint;
 use crate::{Failure, exit};
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -23,6 +24,14 @@ pub enum Output {
     Name,
 }
 
+impl Output {
+    /// Whether a person reads it.
+    #[must_use]
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
+}
+
 /// Columns and rows; a column marked wide shows only with `-o wide`.
 pub struct Table {
     /// Header and whether it is wide.
@@ -31,16 +40,23 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// Ends quietly where nobody reads any more.
-fn written(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
+/// Says something to a person, beside the data. Nobody may be listening.
+pub fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Writes data. Ends quietly where nobody reads any more.
+pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(Failure::from),
     }
 }
 
 impl Table {
-    fn text(&self, wide: bool) -> String {
+    /// The table as text.
+    pub(crate) fn text(&self, wide: bool, paint: Paint) -> String {
         let shown: Vec<usize> = self
             .columns
             .iter()
@@ -49,23 +65,32 @@ impl Table {
             .map(|(i, _)| i)
             .collect();
         let header: Vec<String> = self.columns.iter().map(|(h, _)| (*h).to_owned()).collect();
-        let lines: Vec<&Vec<String>> = std::iter::once(&header).chain(self.rows.iter()).collect();
-        let cell = |line: &Vec<String>, i: usize| line.get(i).map(|c| one_line(c)).unwrap_or_default();
-        let width = |i: usize| {
-            lines
-                .iter()
-                .map(|l| cell(l, i).chars().count())
-                .max()
-                .unwrap_or_default()
-        };
-        let widths: Vec<usize> = shown.iter().map(|i| width(*i)).collect();
+        let lines: Vec<Vec<String>> = std::iter::once(&header)
+            .chain(self.rows.iter())
+            .map(|line| {
+                shown
+                    .iter()
+                    .map(|i| line.get(*i).map(|c| one_line(c)).unwrap_or_default())
+                    .collect()
+            })
+            .collect();
+        let widths: Vec<usize> = (0..shown.len())
+            .map(|i| {
+                let widest = lines.iter().filter_map(|l| l.get(i)).map(|c| c.chars().count()).max();
+                widest.unwrap_or_default()
+            })
+            .collect();
         let mut text = String::new();
         for line in lines {
-            let mut row = String::new();
-            for (i, width) in shown.iter().zip(&widths) {
-                row.push_str(&format!("{:width$}   ", cell(line, *i)));
+            let last = line.len().saturating_sub(1);
+            for (i, (cell, width)) in line.iter().zip(&widths).enumerate() {
+                let space = width.saturating_sub(cell.chars().count()) + 3;
+                text.push_str(&paint.word(cell));
+                if i != last {
+                    text.extend(std::iter::repeat_n(' ', space));
+                }
             }
-            text.push_str(row.trim_end());
+            text.truncate(text.trim_end_matches(' ').len());
             text.push('\n');
         }
         text
@@ -74,14 +99,14 @@ impl Table {
 
 /// Control characters, which untrusted text may hold, never reach a terminal.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if unprintable(c) { ' ' } else { c }).collect()
 }
 
 /// Like [`one_line`], but lines stay lines.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
-            if c.is_control() && c != '\n' && c != '\t' {
+            if unprintable(c) && c != '\n' && c != '\t' {
                 ' '
             } else {
                 c
@@ -90,7 +115,12 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
-fn document<T: Serialize>(output: Output, value: &T) -> Result<String, Failure> {
+/// Control characters, and those that turn the order of what is read around.
+fn unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
+pub(crate) fn document<T: Serialize>(output: Output, value: &T) -> Result<String, Failure> {
     let wrong = |e: &dyn std::fmt::Display| Failure::new(exit::FAILED, format!("the result cannot be written: {e}"));
     match output {
         Output::Yaml => serde_saphyr::to_string(value).map_err(|e| wrong(&e)),
@@ -103,22 +133,21 @@ fn document<T: Serialize>(output: Output, value: &T) -> Result<String, Failure> 
 /// Prints a list.
 pub(crate) fn print_list<T: Serialize>(
     output: Output,
-    kind: &str,
     items: &[T],
     name: impl Fn(&T) -> String,
-    table: Table,
+    table: &Table,
     none: &str,
 ) -> Result<(), Failure> {
     let text = match output {
         Output::Table | Output::Wide if items.is_empty() => {
-            eprintln!("{none}");
+            note(none);
             return Ok(());
         }
-        Output::Table | Output::Wide => table.text(output == Output::Wide),
+        Output::Table | Output::Wide => table.text(output == Output::Wide, Paint::of_stdout()),
         Output::Json | Output::Yaml => document(output, &items)?,
-        Output::Name => items.iter().map(|i| format!("{kind}/{}\n", name(i))).collect(),
+        Output::Name => items.iter().map(|i| format!("{}\n", name(i))).collect(),
     };
-    written(io::stdout().write_all(text.as_bytes()))
+    write_out(&text)
 }
 
 /// Prints one object: a block of text for people, the object for machines.
@@ -131,17 +160,23 @@ pub fn print_one<T: Serialize>(output: Output, kind: &str, name: &str, item: &T,
         Output::Json | Output::Yaml => document(output, item)?,
         Output::Name => format!("{kind}/{name}\n"),
     };
-    written(io::stdout().write_all(text.as_bytes()))
+    write_out(&text)
 }
 
 /// Age as kubectl prints it.
 pub(crate) fn age(created: Option<&Time>, now: Timestamp) -> String {
-    let Some(created) = created else {
-        return "-".to_owned();
-    };
-    let seconds = now.duration_since(created.0).as_secs().max(0);
+    created.map_or_else(|| "-".to_owned(), |at| since(at.0, now))
+}
+
+/// How long ago, as kubectl prints it.
+pub(crate) fn since(at: Timestamp, now: Timestamp) -> String {
+    span(now.duration_since(at).as_secs().max(0))
+}
+
+/// So many seconds, as kubectl prints them.
+pub(crate) fn span(seconds: i64) -> String {
     match seconds {
-        0..120 => format!("{seconds}s"),
+        ..120 => format!("{seconds}s"),
         120..7200 => format!("{}m", seconds / 60),
         7200..172_800 => format!("{}h", seconds / 3600),
         _ => format!("{}d", seconds / 86_400),
@@ -154,6 +189,34 @@ pub(crate) fn or_dash(value: Option<&String>) -> String {
         .filter(|v| !v.is_empty())
         .cloned()
         .unwrap_or_else(|| "-".to_owned())
+}
+
+/// `key: value` lines, aligned.
+#[derive(Default)]
+pub(crate) struct Block(String);
+
+impl Block {
+    pub(crate) fn line(&mut self, key: &str, value: impl AsRef<str>) {
+        let key = if key.is_empty() {
+            String::new()
+        } else {
+            format!("{key}:")
+        };
+        let line = format!("{key:<12} {}", value.as_ref());
+        self.0.push_str(line.trim_end());
+        self.0.push('\n');
+    }
+
+    /// A line where there is something to say.
+    pub(crate) fn some(&mut self, key: &str, value: Option<impl AsRef<str>>) {
+        if let Some(value) = value.filter(|v| !v.as_ref().is_empty()) {
+            self.line(key, value);
+        }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
 }
 
 #[cfg(test)]
@@ -169,12 +232,12 @@ mod tests {
                 vec!["nux".into(), "-".into(), "ok".into()],
             ],
         };
-        insta::assert_snapshot!(table.text(false), @r"
+        insta::assert_snapshot!(table.text(false, Paint::plain()), @r"
         NAME      MESSAGE
         furiosa   red [31m line
         nux       ok
         ");
-        assert!(table.text(true).contains("polecat-furiosa"));
+        assert!(table.text(true, Paint::plain()).contains("polecat-furiosa"));
     }
 
     #[test]

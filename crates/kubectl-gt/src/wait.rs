@@ -1,12 +1,15 @@
-//! Waiting for a polecat, with one deadline.
+//! Waiting for polecats, with one deadline.
 
+use crate::output::{note, one_line};
 use crate::{Cluster, Failure, exit};
 use futures::StreamExt;
 use gastown_api::{Polecat, PolecatPhase, conditions};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,53 +20,126 @@ pub(crate) enum Until {
     Landed,
 }
 
-/// Waits; progress goes to a terminal's stderr.
+/// Waits until each is there or cannot get there; progress goes to a terminal's stderr. The first failure is
+/// returned once nobody is waited for any more.
 pub(crate) async fn wait(
     cluster: &Cluster,
-    name: &str,
+    names: &[String],
     until: Until,
-    timeout: Duration,
+    deadline: Instant,
     program: &str,
-) -> Result<Polecat, Failure> {
+) -> Result<(), Failure> {
+    let mut waiting: BTreeSet<String> = names.iter().cloned().collect();
+    let mut last: BTreeMap<String, String> = BTreeMap::new();
+    let mut failures = Vec::new();
+    let result = tokio::time::timeout_at(
+        deadline,
+        watch(cluster, &mut waiting, until, program, &mut last, &mut failures),
+    )
+    .await;
+    if result.is_err() {
+        let which: Vec<&str> = waiting.iter().map(String::as_str).collect();
+        let stand: Vec<&str> = waiting.iter().filter_map(|n| last.get(n)).map(String::as_str).collect();
+        return Err(Failure::new(
+            exit::TIMED_OUT,
+            format!(
+                "{} is not there in time: {}",
+                which.join(", "),
+                if stand.is_empty() {
+                    "nothing is known of it yet".to_owned()
+                } else {
+                    stand.join("; ")
+                }
+            ),
+        )
+        .hint(format!(
+            "it goes on without you: {program} polecat status {}",
+            which.first().unwrap_or(&"NAME")
+        )));
+    }
+    match failures.into_iter().reduce(joined) {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
+}
+
+/// Two failures as one.
+fn joined(mut first: Failure, second: Failure) -> Failure {
+    first.what = format!("{}\nerror: {}", first.what, second.what);
+    first
+}
+
+async fn watch(
+    cluster: &Cluster,
+    waiting: &mut BTreeSet<String>,
+    until: Until,
+    program: &str,
+    last: &mut BTreeMap<String, String>,
+    failures: &mut Vec<Failure>,
+) {
     let api: Api<Polecat> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut config = watcher::Config::default();
+    if let (1, Some(name)) = (waiting.len(), waiting.first()) {
+        config = config.fields(&format!("metadata.name={name}"));
+    }
     let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
     let show = std::io::stderr().is_terminal();
-    let mut last = String::new();
-    let watching = async {
-        while let Some(event) = stream.next().await {
-            let polecat = match event {
-                Ok(watcher::Event::Apply(p) | watcher::Event::InitApply(p)) => p,
-                Ok(watcher::Event::Delete(_)) => {
-                    return Err(Failure::new(exit::FAILED, format!("polecat {name} was deleted")));
-                }
-                Ok(_) | Err(_) => continue,
-            };
-            let line = describe(&polecat);
-            if show && line != last {
-                eprintln!("{line}");
+    let mut seen = BTreeSet::new();
+    while !waiting.is_empty() {
+        let Some(event) = stream.next().await else { return };
+        let polecat = match event {
+            Ok(watcher::Event::Apply(p)) => p,
+            Ok(watcher::Event::InitApply(p)) => {
+                seen.insert(p.name_any());
+                p
             }
-            last = line;
-            if let Some(result) = judge(&polecat, until, program) {
-                return result.map(|()| polecat);
+            Ok(watcher::Event::Delete(p)) => {
+                gone(&p.name_any(), waiting, failures);
+                continue;
+            }
+            Ok(watcher::Event::Init) => {
+                seen.clear();
+                continue;
+            }
+            // Whoever is not in a whole list was deleted while nobody watched.
+            Ok(watcher::Event::InitDone) => {
+                let missing: Vec<String> = waiting.difference(&seen).cloned().collect();
+                for name in missing {
+                    gone(&name, waiting, failures);
+                }
+                continue;
+            }
+            Err(_) => continue,
+        };
+        let name = polecat.name_any();
+        if !waiting.contains(&name) {
+            continue;
+        }
+        let line = describe(&polecat);
+        if show && last.get(&name) != Some(&line) {
+            note(&line);
+        }
+        last.insert(name.clone(), line);
+        match judge(&polecat, until, program) {
+            None => {}
+            Some(result) => {
+                waiting.remove(&name);
+                failures.extend(result.err());
             }
         }
-        Err(Failure::new(exit::FAILED, "the watch ended"))
-    };
-    match tokio::time::timeout(timeout, watching).await {
-        Ok(result) => result,
-        Err(_) => Err(Failure::new(
-            exit::TIMED_OUT,
-            format!("{name} is not there after {} s: {last}", timeout.as_secs()),
-        )
-        .hint(format!("it goes on without you: {program} polecat status {name}"))),
+    }
+}
+
+fn gone(name: &str, waiting: &mut BTreeSet<String>, failures: &mut Vec<Failure>) {
+    if waiting.remove(name) {
+        failures.push(Failure::new(exit::FAILED, format!("polecat {name} was deleted")));
     }
 }
 
 fn describe(polecat: &Polecat) -> String {
     let status = polecat.status.clone().unwrap_or_default();
-    let message = status.message.unwrap_or_default();
-    format!("{}: {:?} {message}", polecat.name_any(), status.phase)
+    let message = status.message.map(|m| format!(" {}", one_line(&m))).unwrap_or_default();
+    format!("{}: {:?}{message}", polecat.name_any(), status.phase)
 }
 
 /// Whether the wait is over; failures name the polecat's own reason.
@@ -81,7 +157,7 @@ fn judge(polecat: &Polecat, until: Until, program: &str) -> Option<Result<(), Fa
         PolecatPhase::Stuck => {
             let why = status.message.unwrap_or_else(|| "no reason is given".to_owned());
             Some(Err(Failure::new(exit::FAILED, format!("{name} is stuck: {why}"))
-                .hint(format!("{program} polecat logs {name}"))))
+                .hint(format!("{program} polecat status {name}"))))
         }
         PolecatPhase::Terminated => Some(Err(Failure::new(exit::FAILED, format!("{name} was terminated")))),
         _ => None,
@@ -104,7 +180,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         }
         let n: u64 = digits.parse().map_err(|_| wrong())?;
         digits.clear();
-        total += match c {
+        let part = match c {
             'h' => Duration::from_secs(n.checked_mul(3600).ok_or_else(wrong)?),
             'm' if chars.peek() == Some(&'s') => {
                 chars.next();
@@ -114,6 +190,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             's' => Duration::from_secs(n),
             _ => return Err(wrong()),
         };
+        total = total.checked_add(part).ok_or_else(wrong)?;
     }
     if digits.is_empty() && !text.is_empty() {
         Ok(total)
@@ -132,7 +209,15 @@ mod tests {
             assert_eq!(duration(text).map(|d| d.as_secs()), Ok(seconds), "{text}");
         }
         assert_eq!(duration("250ms").map(|d| d.as_millis()), Ok(250));
-        for text in ["", "m", "5x", "1m5", "-3s", "99999999999999999999s"] {
+        for text in [
+            "",
+            "m",
+            "5x",
+            "1m5",
+            "-3s",
+            "99999999999999999999s",
+            "18446744073709551615s1s",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! Deterministic names, and texts made legal for the place they go to.
 
+pub(crate) use gastown_api::names::polecat_pod;
 use sha2::{Digest, Sha256};
 
 /// Longest name of an object that also becomes a label or host name.
@@ -43,18 +44,6 @@ pub(crate) fn object_name(text: &str, limit: usize) -> String {
         "" => format!("x-{hash}"),
         head => format!("{head}-{hash}"),
     }
-}
-
-/// Name of a polecat's pod. The first attempt has the predecessor's name, so that scripts find it.
-pub(crate) fn polecat_pod(polecat: &str, uid: &str, attempt: u32) -> String {
-    let first = format!("polecat-{polecat}");
-    if attempt <= 1 {
-        return first;
-    }
-    let tail = format!("-{attempt}-{}", short_hash(&[uid, &attempt.to_string()]));
-    let room = 253_usize.saturating_sub(tail.len());
-    let head: String = first.chars().take(room).collect();
-    format!("{}{tail}", head.trim_end_matches(['-', '.']))
 }
 
 /// Name of the ConfigMap with a polecat's long texts; another text is another map.

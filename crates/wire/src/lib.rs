@@ -8,8 +8,10 @@
 //! Both directions carry a version, tolerate unknown fields, and are bounded: a report that does not fit is
 //! shortened (free text first), never cut in the middle of the JSON.
 
+pub mod beads;
 mod orders;
 mod report;
+mod settings;
 
 pub use orders::{
     AgentOrders, Evidence, EvidenceKind, LandOrders, Member, MergeStyle, Orders, Pace, Paths, PolecatOrders,
@@ -19,6 +21,8 @@ pub use report::{
     CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport, Included,
     LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
+
+pub use settings::{LOGIN_KEYS, settings_key, settings_path};
 
 /// The version both sides speak. A higher one is refused with a message that says which side to update.
 pub const VERSION: u32 = 1;

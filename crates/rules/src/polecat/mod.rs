@@ -2,6 +2,7 @@
 //! publishes in [`status`], what its pod says in [`outcome`], what the pod is in [`blueprint`], what is deleted in
 //! [`sweep`].
 
+mod another;
 mod attempt;
 mod blueprint;
 pub(crate) mod outcome;
@@ -16,6 +17,7 @@ use crate::plan::Notice;
 use crate::reason::Reason;
 use crate::row::{PodRow, PolecatRow, RigRow};
 use crate::settings::{self, Settings};
+pub(crate) use another::wished;
 use gastown_api::conditions::{self, DEGRADED, MERGED, PROGRESSING};
 use gastown_api::{DesiredState, PolecatPhase, PolecatStatus};
 use gastown_wire::CourierOutcome;
@@ -62,6 +64,7 @@ pub(crate) fn wants_attempt<'w>(census: &Census<'w>, row: &'w PolecatRow) -> boo
     let case = Case::of(census, row);
     row.meta.deleting.is_none()
         && row.spec.desired_state == DesiredState::Working
+        && case.wish().is_none()
         && case.open()
         && case.not_before().is_none_or(|at| at <= census.now)
         && !case.crowded()
@@ -220,6 +223,8 @@ impl Case<'_, '_> {
             }
         } else if reserved(status) {
             self.under_way(out);
+        } else if let Some(wish) = self.wish() {
+            self.grant(wish, out);
         } else if self.open() {
             self.dispatch(admission, out);
         }

@@ -9,6 +9,9 @@ use gastown_api::{self as api, PolecatPhase, PolecatStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+/// Rounds kept in a status.
+const ROUNDS_KEPT: usize = 20;
+
 /// Finished work, proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
@@ -128,6 +131,29 @@ pub(crate) fn waiting(case: &Case<'_, '_>, because: &Reason, tally: Tally, until
         },
     );
     stamp(to, case, because)
+}
+
+/// The round that ended is recorded with what the next one is told.
+pub(crate) fn next_round(to: &mut PolecatStatus, because: &Reason, word: Option<&str>, now: Timestamp) {
+    let round = to.round.unwrap_or(1);
+    to.rounds.push(api::RoundRecord {
+        round,
+        outcome: "Asked".to_owned(),
+        reason: because.code.to_owned(),
+        message: because.message.clone(),
+        commit: to.commit.take(),
+        base: to.base.clone(),
+        evidence: word.map(|word| api::EvidenceRecord {
+            kind: "Asked".to_owned(),
+            summary: word.to_owned(),
+            ..api::EvidenceRecord::default()
+        }),
+        finished_at: Some(Time(now)),
+    });
+    let surplus = to.rounds.len().saturating_sub(ROUNDS_KEPT);
+    to.rounds.drain(..surplus);
+    to.round = Some(round + 1);
+    to.finished_at = None;
 }
 
 /// Somebody is needed.

@@ -37,6 +37,8 @@ pub(super) fn is_ready(polecat: &PolecatRow) -> bool {
         && polecat.status.branch.as_deref().is_none_or(names::legal_branch)
         && conditions::is_true(conditions, api::conditions::AVAILABLE)
         && !conditions::is_true(conditions, api::conditions::MERGED)
+        // Whoever was asked for another round is not pinned to this one any more.
+        && crate::polecat::wished(polecat.spec.another_round.as_ref(), &polecat.status).is_none()
 }
 
 /// When it became ready, each step of priority counting as half an hour sooner. No clock in it: an order that changed

@@ -1,0 +1,240 @@
+//! What a rig needs: a test command, Secrets with the right keys, a remote that pods reach and that takes pushes.
+
+use super::Check;
+use crate::auth;
+use crate::session::Session;
+use crate::{Failure, output::one_line};
+use gastown_api::conditions::{self, DEGRADED};
+use gastown_api::{Polecat, Refinery, Rig, RigPhase, names};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+
+/// Any one of these groups of keys makes a git credential.
+const GIT_KEYS: [&[&str]; 7] = [
+    &["ssh-privatekey"],
+    &["id_rsa"],
+    &["id_ed25519"],
+    &["identity"],
+    &["username", "password"],
+    &["password"],
+    &["token"],
+];
+/// Reasons that say the remote, not the agent, is what is wrong.
+const REMOTE: [&str; 5] = [
+    "RemoteRefused",
+    "RepositoryNotFound",
+    "HostKeyUnknown",
+    "CredentialMissing",
+    "CredentialRefused",
+];
+
+pub(super) async fn checks(rig: Option<&str>, session: &Session<'_>) -> Result<Vec<Check>, Failure> {
+    let rigs = match rig {
+        Some(word) => vec![session.rig(word).await?],
+        None => session.rigs().list(None).await?,
+    };
+    if rigs.is_empty() {
+        let fix = format!("{} rig create NAME --git-url URL --prefix ab", session.program());
+        return Ok(vec![Check::warn("rigs", "there are none").fix(fix)]);
+    }
+    let polecats: Vec<Polecat> = session
+        .polecats(false)
+        .list(None)
+        .await?
+        .into_iter()
+        .map(|p| p.object)
+        .collect();
+    let mut checks = Vec::new();
+    for held in rigs {
+        checks.extend(one(&held.object, &polecats, session).await?);
+    }
+    Ok(checks)
+}
+
+async fn one(rig: &Rig, polecats: &[Polecat], session: &Session<'_>) -> Result<Vec<Check>, Failure> {
+    let name = rig.name_any();
+    let status = rig.status.clone().unwrap_or_default();
+    let mut checks = Vec::new();
+    let said = status
+        .message
+        .unwrap_or_else(|| "the operator has not looked at it yet".to_owned());
+    let check = format!("rig {name}");
+    checks.push(match status.phase {
+        RigPhase::Ready => Check::ok(check, one_line(&said)),
+        RigPhase::Initializing => Check::warn(check, one_line(&said)),
+        RigPhase::Degraded => Check::fail(
+            check,
+            one_line(&said),
+            format!("{} rig status {name}", session.program()),
+        ),
+    });
+    let refinery = session
+        .refineries(Some(session.home_of(rig)))
+        .get(&names::refinery_name(&name))
+        .await?
+        .map(|r| r.object);
+    checks.push(test_command(&name, rig, refinery.as_ref()));
+    checks.extend(secrets(&name, rig, session).await?);
+    checks.push(remote(&name, rig, refinery.as_ref(), polecats, session.program()));
+    checks.extend(refinery.as_ref().and_then(|r| protected(&name, r, session.program())));
+    Ok(checks)
+}
+
+fn test_command(name: &str, rig: &Rig, refinery: Option<&Refinery>) -> Check {
+    let own = refinery.and_then(|r| r.spec.test_command.clone());
+    match own.or_else(|| rig.spec.test_command.clone()) {
+        Some(command) => Check::ok(format!("rig {name} test"), one_line(&command)),
+        None => Check::fail(
+            format!("rig {name} test"),
+            "no test command: nothing ever lands",
+            format!("kubectl patch rig {name} --type merge -p '{{\"spec\":{{\"testCommand\":\"make test\"}}}}'"),
+        ),
+    }
+}
+
+/// A Secret a rig names.
+struct Wanted {
+    what: &'static str,
+    secret: String,
+    /// Any one of these groups of keys will do; none: the Secret alone.
+    groups: Vec<Vec<String>>,
+    /// What makes it.
+    fix: String,
+}
+
+/// The Secrets a rig names, with what its polecats' pods look for in them.
+async fn secrets(name: &str, rig: &Rig, session: &Session<'_>) -> Result<Vec<Check>, Failure> {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    let program = session.program();
+    let namespace = session.namespace();
+    if let Some(secret) = &rig.spec.git_secret_ref {
+        let keys = GIT_KEYS
+            .iter()
+            .map(|group| group.iter().map(|k| (*k).to_owned()).collect());
+        let fix = format!(
+            "kubectl create secret generic {} --from-file=ssh-privatekey=$HOME/.ssh/id_ed25519 -n {namespace}",
+            secret.name
+        );
+        wanted.push(Wanted {
+            what: "git secret",
+            secret: secret.name.clone(),
+            groups: keys.collect(),
+            fix,
+        });
+    }
+    if let Some(secret) = &rig.spec.claude_creds_secret_ref {
+        // Any settings will do for other agents; a login for Claude Code. An API key is taken as well.
+        let keys = gastown_wire::LOGIN_KEYS.iter().copied().chain(["ANTHROPIC_API_KEY"]);
+        let fix = format!("{program} auth sync --secret {} -n {namespace}", secret.name);
+        let groups = match rig.spec.agent {
+            None | Some(gastown_api::AgentKind::ClaudeCode) => keys.map(|k| vec![k.to_owned()]).collect(),
+            Some(_) => Vec::new(),
+        };
+        wanted.push(Wanted {
+            what: "login secret",
+            secret: secret.name.clone(),
+            groups,
+            fix,
+        });
+    }
+    let model_key = rig
+        .spec
+        .agent_config
+        .as_ref()
+        .and_then(|c| c.model_provider.as_ref()?.api_key_secret_ref.as_ref());
+    for key in [rig.spec.api_key_secret_ref.as_ref(), model_key].into_iter().flatten() {
+        let fix = format!(
+            "{program} auth sync --api-key-from-env {} --secret {} -n {namespace}",
+            key.key, key.name
+        );
+        wanted.push(Wanted {
+            what: "API key secret",
+            secret: key.name.clone(),
+            groups: vec![vec![key.key.clone()]],
+            fix,
+        });
+    }
+    let mut checks = Vec::new();
+    for Wanted {
+        what,
+        secret,
+        groups,
+        fix,
+    } in wanted
+    {
+        let check = format!("rig {name} {what}");
+        checks.push(match auth::secrets(session).get_opt(&secret).await {
+            Ok(None) => Check::fail(
+                check,
+                format!("there is no secret {secret} in namespace {namespace}"),
+                fix,
+            ),
+            Ok(Some(found)) => keys(check, &secret, &auth::values(&found), &groups, fix),
+            Err(kube::Error::Api(s)) if s.code == 401 || s.code == 403 => Check::warn(
+                check,
+                format!("you may not look at secret {secret}; the pods say if it is wrong"),
+            ),
+            Err(e) => return Err(e.into()),
+        });
+    }
+    Ok(checks)
+}
+
+fn keys(check: String, secret: &str, values: &BTreeMap<String, Vec<u8>>, groups: &[Vec<String>], fix: String) -> Check {
+    let has = |key: &String| values.get(key).is_some_and(|v| !v.is_empty());
+    if groups.is_empty() || groups.iter().any(|group| group.iter().all(has)) {
+        return Check::ok(check, format!("secret {secret} has what is needed"));
+    }
+    let wanted: Vec<String> = groups.iter().map(|g| g.join(" and ")).collect();
+    Check::fail(
+        check,
+        format!(
+            "secret {secret} has none of the keys {}, or they are empty",
+            wanted.join(", ")
+        ),
+        fix,
+    )
+}
+
+/// Whether pods reach the remote, as they have said themselves.
+fn remote(name: &str, rig: &Rig, refinery: Option<&Refinery>, polecats: &[Polecat], program: &str) -> Check {
+    let check = format!("rig {name} remote");
+    let told = |all: &[Condition]| conditions::get(all, DEGRADED).filter(|c| c.status == "True").cloned();
+    let queue = refinery.and_then(|r| r.status.clone()).unwrap_or_default();
+    let mut said: Vec<Condition> = told(&queue.conditions).into_iter().collect();
+    let own = polecats
+        .iter()
+        .filter(|p| p.spec.rig == name)
+        .filter_map(|p| p.status.as_ref());
+    said.extend(own.filter_map(|s| told(&s.conditions)));
+    if let Some(c) = said.iter().find(|c| REMOTE.contains(&c.reason.as_str())) {
+        return Check::fail(
+            check,
+            format!("{}: {}", c.reason, one_line(&c.message)),
+            format!("mend the credential, the host key or the URL, then: {program} polecat retry NAME"),
+        );
+    }
+    match queue.head {
+        Some(head) => {
+            let short: String = head.chars().take(10).collect();
+            Check::ok(check, format!("pods read {} at {short}", rig.spec.git_url))
+        }
+        None => Check::warn(check, format!("no pod has read {} yet", rig.spec.git_url)),
+    }
+}
+
+/// A branch that does not take what the queue pushes.
+fn protected(name: &str, refinery: &Refinery, program: &str) -> Option<Check> {
+    let status = refinery.status.as_ref()?;
+    let condition = conditions::get(&status.conditions, DEGRADED)?;
+    (condition.status == "True" && condition.reason == "PushRejected").then(|| {
+        Check::fail(
+            format!("rig {name} branch"),
+            one_line(&condition.message),
+            format!(
+                "let the queue's account push to the branch (on GitHub: Settings, Branches: allow it to bypass the protection); then: {program} refinery resume {name}"
+            ),
+        )
+    })
+}

@@ -1,0 +1,109 @@
+//! What `--help` prints, and that every example in it works.
+
+use crate::scene::{Scene, busy};
+use crate::transcript;
+
+/// Every command, from what help itself lists.
+async fn commands(scene: &Scene) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let mut next = 0;
+    while let Some(command) = found.get(next).cloned() {
+        next += 1;
+        let help = scene.run(&format!("kubectl gt {command} --help")).await.stdout;
+        let listed = help
+            .lines()
+            .skip_while(|l| *l != "Commands:")
+            .skip(1)
+            .take_while(|l| !l.is_empty());
+        for line in listed {
+            let word = line.split_whitespace().next().unwrap();
+            if word != "help" && line.starts_with("  ") && !line.starts_with("   ") {
+                found.push(format!("{command} {word}").trim().to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_of_every_command() {
+    let scene = Scene::new().await;
+    let mut text = String::new();
+    for command in commands(&scene).await {
+        let told = scene.run(&format!("kubectl gt {command} --help")).await;
+        assert_eq!((told.code, told.stderr.as_str()), (0, ""), "{command}");
+        text.push_str(&format!("######## kubectl gt {command}\n{}\n", told.stdout));
+    }
+    transcript!(text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_with_something_to_show_has_an_example_and_every_example_works() {
+    let scene = busy().await;
+    crate::day_two::with_files(&scene).await;
+    crate::auth::claude(&scene);
+    crate::auth::opencode(&scene);
+    let mut ran = 0;
+    for command in commands(&scene).await {
+        let help = scene.run(&format!("kubectl gt {command} --help")).await.stdout;
+        if help.contains("\nCommands:\n") {
+            continue;
+        }
+        let examples: Vec<&str> = help
+            .lines()
+            .skip_while(|l| *l != "Examples:")
+            .skip(1)
+            .filter_map(|l| l.strip_prefix("  "))
+            .filter(|l| !l.starts_with('#') && !l.is_empty())
+            .collect();
+        assert!(!examples.is_empty(), "kubectl gt {command} --help shows no example");
+        for example in examples {
+            if scene.real && example.contains(" logs ") {
+                continue;
+            }
+            // Nobody works here: what an example waits for happens at once or not at all.
+            let quick = example
+                .replace(" --wait --timeout 30m", "")
+                .replace(" --wait-ready --timeout 5m", "");
+            let quick = quick.replace("polecat logs my-project/furiosa -f", "polecat logs my-project/nux -f");
+            let quick = quick.replace("top --watch", "top");
+            let told = scene.run(&quick).await;
+            // What doctor finds wrong here, nobody runs an operator, is its answer.
+            let expected = i32::from(scene.real && example.contains("gt doctor"));
+            assert_eq!(told.code, expected, "{example}\n{}{}", told.stdout, told.stderr);
+            ran += 1;
+        }
+    }
+    assert!(ran > 20, "{ran} examples");
+}
+
+/// `make generate` writes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_is_in_step() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CLI_REFERENCE.md");
+    let now = kubectl_gt::reference(&mut kubectl_gt::command());
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|v| v == "always") {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let held = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        held == now,
+        "docs/CLI_REFERENCE.md is not what the code generates: make generate"
+    );
+}
+
+/// Every code a failure may have is in the documents.
+#[test]
+fn exit_codes_are_documented() {
+    use kubectl_gt::exit;
+    let codes: Vec<u8> = exit::ALL.iter().map(|(code, _)| *code).collect();
+    let all = [
+        0,
+        exit::FAILED,
+        exit::USAGE,
+        exit::NOT_FOUND,
+        exit::REFUSED,
+        exit::TIMED_OUT,
+    ];
+    assert_eq!(codes, all);
+}

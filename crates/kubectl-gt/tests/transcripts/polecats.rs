@@ -1,0 +1,155 @@
+//! polecat.
+
+use crate::scene::{Scene, busy, polecat, rig, with_condition};
+use crate::transcript;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list() {
+    let scene = busy().await;
+    let mut elsewhere = polecat("ace", "other", "ot-1", "Idle");
+    elsewhere["metadata"]["namespace"] = json!("gastown-workers");
+    scene.put(elsewhere).await;
+    transcript!(
+        scene
+            .tell(&[
+                "kubectl gt polecat list",
+                "kubectl gt polecats ls my-project -o wide",
+                "kubectl gt polecat list nowhere",
+                "kubectl gt polecat list -A",
+                "kubectl gt polecat list -A -o name",
+                "kubectl gt polecat list -n gastown-workers -o json",
+                "kubectl gt polecat list -n gastown-workers -o yaml",
+                "kubectl gt polecat list nowhere -o json",
+            ])
+            .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status() {
+    let scene = busy().await;
+    let mut back = with_condition(
+        polecat("coma", "my-project", "mp-13", "Idle"),
+        "Ready",
+        "HandedBack",
+        "sent back for round 2",
+    );
+    back["status"]["round"] = json!(2);
+    back["status"]["failures"] = json!(1);
+    back["status"]["rounds"] = json!([{
+        "round": 1, "outcome": "HandedBack", "reason": "TestFailed", "message": "red twice, the second time alone",
+        "evidence": {"kind": "TestFailed", "summary": "not ok clamp\u{1b}[31m\nexpected '5'\n", "testCommand": "make test"},
+    }]);
+    scene.put(back).await;
+    transcript!(
+        scene
+            .tell(&[
+                "kubectl gt polecat status my-project/furiosa",
+                "kubectl gt polecat status slit",
+                "kubectl gt polecat status nux",
+                "kubectl gt polecat status coma",
+                "kubectl gt polecat status polecat/coma -o name",
+                "kubectl gt polecat status nobody",
+                "kubectl gt polecat status other/furiosa",
+                "kubectl gt polecat status furiosa -n gastown-workers",
+            ])
+            .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs() {
+    let scene = busy().await;
+    if scene.real {
+        eprintln!("skipped: a bare API server has no kubelet that keeps logs");
+        return;
+    }
+    scene.put(polecat("gone", "my-project", "mp-14", "Done")).await;
+    scene.put(json!({
+        "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "Polecat", "metadata": {"name": "new", "namespace": "gastown-system"},
+        "spec": {"rig": "my-project", "desiredState": "Working"},
+    })).await;
+    let mut second = polecat("dag", "my-project", "mp-15", "Done");
+    second["status"]["attempt"] = json!(2);
+    second["status"]["podName"] = json!("polecat-dag-2-x");
+    scene.put(second).await;
+    transcript!(
+        scene
+            .tell(&[
+                "kubectl gt polecat logs my-project/nux",
+                "kubectl gt polecat logs nux -f -c courier",
+                "kubectl gt polecat logs nux --tail 1",
+                "kubectl gt polecat logs nux --raw --tail 2 | od -c | head -2",
+                "kubectl gt polecat logs nux --tail 2 -o json",
+                "kubectl gt polecat logs nux --tail 2 -o yaml",
+                "kubectl gt polecat logs nux -o name",
+                "kubectl gt polecat logs nux --previous",
+                "kubectl gt polecat logs dag --previous --tail 3",
+                "kubectl gt polecat logs dag --raw",
+                "kubectl gt polecat logs dag --attempt 1 --tail 3",
+                "kubectl gt polecat logs dag --attempt 3",
+                "kubectl gt polecat logs gone",
+                "kubectl gt polecat logs new",
+                "kubectl gt polecat logs nobody",
+                "kubectl gt polecat logs nux --since yesterday",
+            ])
+            .await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nuke() {
+    let scene = busy().await;
+    transcript!(
+        scene
+            .tell(&[
+                "kubectl gt polecat nuke my-project/furiosa --dry-run=client",
+                "kubectl gt polecat nuke my-project/furiosa",
+                "kubectl gt polecat nuke slit --force --dry-run=server",
+                "kubectl gt polecat nuke slit --force -o name",
+                "kubectl gt polecat nuke slit --force",
+                "kubectl gt polecat list -o name",
+            ])
+            .await
+    );
+}
+
+/// A newer operator may write what this program does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_object_that_cannot_be_read_spoils_no_list() {
+    let scene = Scene::new().await;
+    scene.put(rig("my-project")).await;
+    scene.put(polecat("furiosa", "my-project", "mp-1", "Working")).await;
+    let crds: kube::Api<CustomResourceDefinition> = kube::Api::all(scene.client.clone());
+    let mut newer = gastown_api::crds()
+        .into_iter()
+        .find(|c| c.spec.names.kind == "Polecat")
+        .unwrap();
+    let schema = newer.spec.versions[0]
+        .schema
+        .as_mut()
+        .unwrap()
+        .open_api_v3_schema
+        .as_mut()
+        .unwrap();
+    let status = schema.properties.as_mut().unwrap().get_mut("status").unwrap();
+    status.properties.as_mut().unwrap().get_mut("phase").unwrap().enum_ = None;
+    let patch = Patch::Merge(json!({"spec": newer.spec}));
+    let name = "polecats.gastown.gastown.io";
+    crds.patch(name, &PatchParams::default(), &patch).await.unwrap();
+    scene
+        .put_strange(polecat("nux", "my-project", "mp-2", "Dreaming"))
+        .await;
+    transcript!(
+        scene
+            .tell(&[
+                "kubectl gt polecat list",
+                "kubectl gt polecat list -o name",
+                "kubectl gt polecat status nux"
+            ])
+            .await
+    );
+}

@@ -1,0 +1,506 @@
+//! A cluster with Gas Town's kinds in it, and a shell before it.
+
+use gastown_api::{BeadStore, Convoy, Polecat, Refinery, Rig, Witness};
+use gastown_apiserver::{ApiServer, Identity, LogError, LogRequest, LogStream, Options, PodLogs};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ClusterResourceScope, NamespaceResourceScope};
+use kube::{Api, Client, Config, Resource, ResourceExt};
+use regex::Regex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::fmt::Debug;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Names a cluster that is there for tests.
+const REAL: &str = "GASTOWN_TEST_KUBECONFIG";
+/// Longest that one line may take: the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Where everything lies.
+pub const NAMESPACE: &str = "gastown-system";
+
+/// kubectl, as far as it calls the plugin.
+const KUBECTL: &str = "#!/bin/sh\nshift\nexec kubectl-gt \"$@\"\n";
+
+pub struct Scene {
+    pub client: Client,
+    pub dir: TempDir,
+    /// Whether the cluster is a real one.
+    pub real: bool,
+    kubeconfig: PathBuf,
+    _stop: DropGuard,
+    _alone: Option<OwnedMutexGuard<()>>,
+}
+
+/// One line and what it did.
+pub struct Told {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: i32,
+}
+
+static ALONE: std::sync::LazyLock<Arc<Mutex<()>>> = std::sync::LazyLock::new(Arc::default);
+
+impl Scene {
+    /// With the six kinds and nothing else.
+    pub async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = CancellationToken::new();
+        let kubeconfig = dir.path().join("kubeconfig");
+        let (client, real, alone) = match std::env::var_os(REAL) {
+            Some(path) => {
+                let alone = Arc::clone(&ALONE).lock_owned().await;
+                std::fs::copy(&path, &kubeconfig).unwrap();
+                let file = Kubeconfig::read_from(&path).unwrap();
+                let options = KubeConfigOptions::default();
+                let config = Config::from_custom_kubeconfig(file, &options).await.unwrap();
+                (Client::try_from(config).unwrap(), true, Some(alone))
+            }
+            None => {
+                let server = ApiServer::open(Options::default()).unwrap();
+                server.set_logs(Arc::new(Prattle));
+                let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+                let serving = server
+                    .serve(address, Identity::create().unwrap(), stop.clone())
+                    .await
+                    .unwrap();
+                // As a person's: the context names no namespace of Gas Town.
+                let text = serving
+                    .kubeconfig(NAMESPACE)
+                    .replace(&format!("    namespace: {NAMESPACE}\n"), "");
+                std::fs::write(&kubeconfig, text).unwrap();
+                (server.client(NAMESPACE), false, None)
+            }
+        };
+        let scene = Self {
+            client,
+            dir,
+            real,
+            kubeconfig,
+            _stop: stop.drop_guard(),
+            _alone: alone,
+        };
+        let bin = scene.dir.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        std::fs::write(bin.join("kubectl"), KUBECTL).unwrap();
+        std::fs::set_permissions(bin.join("kubectl"), Permissions::from_mode(0o755)).unwrap();
+        scene.install().await;
+        scene
+    }
+
+    async fn install(&self) {
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        for crd in gastown_api::crds() {
+            let patch = Patch::Merge(json!({"spec": crd.spec}));
+            if crds.create(&PostParams::default(), &crd).await.is_err() {
+                crds.patch(&crd.name_any(), &PatchParams::default(), &patch)
+                    .await
+                    .unwrap();
+            }
+        }
+        for name in [NAMESPACE, "gastown-workers"] {
+            let namespaces: Api<Namespace> = Api::all(self.client.clone());
+            let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+            let _ = namespaces.create(&PostParams::default(), &namespace).await;
+        }
+        if self.real {
+            self.established().await;
+            self.clear().await;
+        }
+    }
+
+    /// Waits until the kinds are served.
+    async fn established(&self) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let served = async || {
+            let polecats: Api<Polecat> = Api::all(self.client.clone());
+            polecats.list(&ListParams::default().limit(1)).await.is_ok()
+        };
+        while !served().await {
+            assert!(tokio::time::Instant::now() < deadline, "the kinds are not served");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Nothing of the scene before is left.
+    async fn clear(&self) {
+        self.empty_cluster::<Rig>().await;
+        for namespace in [NAMESPACE, "gastown-workers"] {
+            self.empty::<Polecat>(namespace).await;
+            self.empty::<Convoy>(namespace).await;
+            self.empty::<Witness>(namespace).await;
+            self.empty::<Refinery>(namespace).await;
+            self.empty::<BeadStore>(namespace).await;
+            self.empty::<Pod>(namespace).await;
+            self.empty::<Secret>(namespace).await;
+        }
+    }
+
+    async fn empty<K>(&self, namespace: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let now = DeleteParams::default().grace_period(0);
+        api.delete_collection(&now, &ListParams::default()).await.unwrap();
+    }
+
+    async fn empty_cluster<K>(&self)
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
+        api.delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await
+            .unwrap();
+    }
+
+    /// Puts an object there, with its status.
+    pub async fn put(&self, object: Value) {
+        match object["kind"].as_str().unwrap() {
+            "Rig" => self.create::<Rig>(Api::all(self.client.clone()), object).await,
+            "Polecat" => self.create::<Polecat>(self.api(&object), object).await,
+            "Convoy" => self.create::<Convoy>(self.api(&object), object).await,
+            "Witness" => self.create::<Witness>(self.api(&object), object).await,
+            "Refinery" => self.create::<Refinery>(self.api(&object), object).await,
+            "BeadStore" => self.create::<BeadStore>(self.api(&object), object).await,
+            "Pod" => self.create::<Pod>(self.api(&object), object).await,
+            "ConfigMap" => self.create::<ConfigMap>(self.api(&object), object).await,
+            "Secret" => self.create::<Secret>(self.api(&object), object).await,
+            other => panic!("no scene has a {other}"),
+        }
+    }
+
+    /// The same for a polecat that our types cannot read.
+    pub async fn put_strange(&self, object: Value) {
+        let kind = ApiResource::erase::<Polecat>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), NAMESPACE, &kind);
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let status = object["status"].clone();
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        api.create(&PostParams::default(), &object).await.unwrap();
+        let patch = Patch::Merge(json!({ "status": status }));
+        api.patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Takes a field out of a kind's spec, as an older definition has it.
+    pub async fn forget(&self, kind: &str, field: &str) {
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let ours = gastown_api::crds()
+            .into_iter()
+            .find(|c| c.spec.names.kind == kind)
+            .unwrap();
+        let mut held = crds.get(&ours.name_any()).await.unwrap();
+        let schema = held.spec.versions[0]
+            .schema
+            .as_mut()
+            .unwrap()
+            .open_api_v3_schema
+            .as_mut()
+            .unwrap();
+        let spec = schema.properties.as_mut().unwrap().get_mut("spec").unwrap();
+        assert!(spec.properties.as_mut().unwrap().remove(field).is_some());
+        crds.replace(&ours.name_any(), &PostParams::default(), &held)
+            .await
+            .unwrap();
+    }
+
+    pub async fn edit_rig(&self, name: &str, patch: Value) {
+        let rigs: Api<Rig> = Api::all(self.client.clone());
+        rigs.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+    }
+
+    /// An operator has just renewed its lease.
+    pub async fn lead(&self) {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let now = jiff::Timestamp::now();
+        let lease = json!({
+            "metadata": {"name": "9a7b81dd.gastown.io"},
+            "spec": {"holderIdentity": "operator-1", "renewTime": format!("{now:.6}"), "leaseDurationSeconds": 15},
+        });
+        api.create(&PostParams::default(), &serde_json::from_value(lease).unwrap())
+            .await
+            .unwrap();
+    }
+
+    /// A Secret as the server has it.
+    pub async fn secret(&self, name: &str) -> Value {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
+        serde_json::to_value(api.get(name).await.unwrap()).unwrap()
+    }
+
+    fn api<K>(&self, object: &Value) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or(NAMESPACE);
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    async fn create<K>(&self, api: Api<K>, object: Value)
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + Debug,
+    {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let status = object["status"].clone();
+        let typed: K = serde_json::from_value(object).unwrap();
+        api.create(&PostParams::default(), &typed).await.unwrap();
+        if status.is_object() {
+            let patch = Patch::Merge(json!({ "status": status }));
+            api.patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+        }
+    }
+
+    /// Runs a line as a person's shell would.
+    pub async fn run(&self, line: &str) -> Told {
+        self.run_in(self.dir.path(), line).await
+    }
+
+    /// The same in a folder.
+    pub async fn run_in(&self, folder: &Path, line: &str) -> Told {
+        let program = Path::new(env!("CARGO_BIN_EXE_kubectl-gt"));
+        let (own, target) = (self.dir.path().join("bin"), program.parent().unwrap());
+        let path = format!("{}:{}:/usr/local/bin:/usr/bin:/bin", own.display(), target.display());
+        let child = tokio::process::Command::new("/bin/sh")
+            .args(["-c", line])
+            .current_dir(folder)
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.dir.path())
+            .env("KUBECONFIG", &self.kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+            .await
+            .unwrap_or_else(|_| panic!("no end: {line}"))
+            .unwrap();
+        Told {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code().unwrap_or(-1),
+        }
+    }
+
+    /// Lines and what they did, as one text that is the same each time.
+    pub async fn tell(&self, lines: &[&str]) -> String {
+        self.tell_in(self.dir.path(), lines).await
+    }
+
+    /// The same in a folder.
+    pub async fn tell_in(&self, folder: &Path, lines: &[&str]) -> String {
+        let mut text = String::new();
+        for line in lines {
+            let told = self.run_in(folder, line).await;
+            text.push_str(&format!("$ {line}\n{}", told.stdout));
+            if !told.stderr.is_empty() {
+                text.push_str(&indented(&told.stderr));
+            }
+            if told.code != 0 {
+                text.push_str(&format!("[exit {}]\n", told.code));
+            }
+            text.push('\n');
+        }
+        steady(&text, self.dir.path())
+    }
+}
+
+/// What went to stderr, told apart.
+fn indented(text: &str) -> String {
+    text.lines().map(|l| format!("! {l}\n")).collect()
+}
+
+/// Without what differs from run to run.
+fn steady(text: &str, dir: &Path) -> String {
+    let rules = [
+        (r#"("?uid"?): ["']?[0-9a-f-]{36}["']?"#, "$1: [uid]"),
+        (r#"("?id"?): ["']?[0-9a-f-]{36}["']?"#, "$1: [id]"),
+        (r#"("?resourceVersion"?): ["']?[0-9]+["']?"#, "$1: [rv]"),
+        (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[time]"),
+        (r"(?m)(   )\d+[smhd]$", "$1[age]"),
+        (r"(?m)^(Since:\s+)\d+[smhd]$", "$1[age]"),
+        (r"\bcv-[0-9a-f]{4}\b", "cv-[id]"),
+        (r"127\.0\.0\.1:\d+", "[server]"),
+    ];
+    let mut text = text.replace(&dir.display().to_string(), "[dir]");
+    for (rule, with) in rules {
+        text = Regex::new(rule).unwrap().replace_all(&text, with).into_owned();
+    }
+    text
+}
+
+/// Containers that say who they are.
+struct Prattle;
+
+impl PodLogs for Prattle {
+    fn logs(&self, request: LogRequest) -> futures::future::BoxFuture<'static, Result<LogStream, LogError>> {
+        use futures::{FutureExt, StreamExt};
+        async move {
+            if request.pod == "polecat-gone" {
+                return Err(LogError::NotFound("pods \"polecat-gone\" not found".into()));
+            }
+            if request.previous {
+                return Err(LogError::BadRequest(format!(
+                    "previous terminated container \"{}\" in pod \"{}\" not found",
+                    request.container.as_deref().unwrap_or_default(),
+                    request.pod
+                )));
+            }
+            let mut lines = vec![
+                format!(
+                    "{} of {} says hello\n",
+                    request.container.unwrap_or_default(),
+                    request.pod
+                ),
+                "\u{1b}[31mred\u{1b}[0m and a bell\u{7}\n".to_owned(),
+                "the end, without a newline".to_owned(),
+            ];
+            if request.pod == "polecat-dag-2-x" && lines[0].starts_with("courier") {
+                lines.insert(1, "raw| {\"type\":\"system\"}\n".to_owned());
+            }
+            if let Some(n) = request.tail_lines {
+                lines.drain(..lines.len().saturating_sub(usize::try_from(n).unwrap_or(usize::MAX)));
+            }
+            let parts = lines.into_iter().map(|l| Ok(l.into_bytes().into()));
+            Ok(futures::stream::iter(parts).boxed())
+        }
+        .boxed()
+    }
+}
+
+pub fn rig(name: &str) -> Value {
+    json!({
+        "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "Rig", "metadata": {"name": name},
+        "spec": {"gitURL": format!("https://github.com/org/{name}.git"), "beadsPrefix": "mp", "testCommand": "make test"},
+        "status": {"phase": "Ready", "message": "ready", "childNamespace": NAMESPACE, "polecatCount": 2, "working": 1, "merged": 1},
+    })
+}
+
+pub fn polecat(name: &str, rig: &str, bead: &str, phase: &str) -> Value {
+    let active = phase == "Working";
+    json!({
+        "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "Polecat", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"rig": rig, "beadID": bead, "desiredState": "Working", "task": {"description": format!("Do {bead}.")}},
+        "status": {
+            "phase": phase, "assignedBead": bead, "podName": format!("polecat-{name}"), "podActive": active, "agent": "claude-code",
+            "agentModel": "claude-sonnet-5", "branch": format!("feature/{bead}"), "round": 1, "attempt": 1,
+            "message": format!("{name} is {phase}"), "observedGeneration": 1,
+        },
+    })
+}
+
+/// A polecat with a condition that is true.
+pub fn with_condition(mut polecat: Value, kind: &str, reason: &str, message: &str) -> Value {
+    polecat["status"]["message"] = json!(message);
+    polecat["status"]["conditions"] = json!([{
+        "type": kind, "status": "True", "reason": reason, "message": message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
+    }]);
+    polecat
+}
+
+/// A polecat whose work is on main.
+pub fn landed(name: &str, rig: &str, bead: &str) -> Value {
+    let mut polecat = with_condition(
+        polecat(name, rig, bead, "Done"),
+        "Merged",
+        "Landed",
+        "landed as 0123456789",
+    );
+    polecat["status"]["mergedCommit"] = json!("0123456789abcdef0123456789abcdef01234567");
+    polecat["status"]["commit"] = json!("fedcba9876543210fedcba9876543210fedcba98");
+    polecat
+}
+
+/// A pod of a polecat; nobody runs it.
+pub fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"containers": [{"name": "claude", "image": "none:1"}]},
+    })
+}
+
+pub fn convoy(name: &str, phase: &str, beads: &[&str], done: &[&str]) -> Value {
+    let pending: Vec<&&str> = beads.iter().filter(|b| !done.contains(b)).collect();
+    json!({
+        "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "Convoy", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"description": format!("Batch {name}"), "trackedBeads": beads, "rigRef": "my-project"},
+        "status": {
+            "phase": phase, "progress": format!("{}/{}", done.len(), beads.len()), "completedBeads": done,
+            "pendingBeads": pending, "message": format!("{} landed", done.len()),
+        },
+    })
+}
+
+pub fn refinery(rig: &str) -> Value {
+    json!({
+        "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "Refinery",
+        "metadata": {"name": format!("{rig}-refinery"), "namespace": NAMESPACE}, "spec": {"rigRef": rig},
+        "status": {
+            "phase": "Processing", "queueLength": 2, "queue": ["gastown-system/nux", "gastown-system/slit"],
+            "currentMerge": "batch 4: testing furiosa on main", "landings": 3, "testRuns": 5, "batch": 4,
+            "head": "0123456789abcdef0123456789abcdef01234567", "lastRed": "rictus: not ok clamp leaves the middle",
+            "members": [{"polecat": "gastown-system/furiosa", "uid": "u", "commit": "fedcba9876543210fedcba9876543210fedcba98", "round": 1}],
+            "message": "testing furiosa on main",
+        },
+    })
+}
+
+pub fn witness(rig: &str) -> Value {
+    json!({
+        "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "Witness",
+        "metadata": {"name": format!("{rig}-witness"), "namespace": NAMESPACE}, "spec": {"rigRef": rig},
+        "status": {
+            "phase": "Degraded", "message": "1 polecat needs somebody: slit",
+            "polecatsSummary": {"total": 4, "running": 1, "succeeded": 2, "failed": 1, "stuck": 0},
+        },
+    })
+}
+
+pub fn bead_store(rig: &str) -> Value {
+    json!({
+        "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "BeadStore",
+        "metadata": {"name": format!("{rig}-beads"), "namespace": NAMESPACE}, "spec": {"rigRef": rig, "prefix": "mp-"},
+        "status": {"phase": "Synced", "issueCount": 42, "message": "42 issues at 0123456789"},
+    })
+}
+
+/// A rig and what people have going on it.
+pub async fn busy() -> Scene {
+    let scene = Scene::new().await;
+    scene.put(rig("my-project")).await;
+    scene.put(refinery("my-project")).await;
+    scene.put(witness("my-project")).await;
+    scene.put(bead_store("my-project")).await;
+    scene.put(polecat("furiosa", "my-project", "mp-10", "Working")).await;
+    let stuck = polecat("slit", "my-project", "mp-11", "Stuck");
+    let why = "the agent ended without a change: it said there is nothing to do";
+    scene.put(with_condition(stuck, "Degraded", "NoChange", why)).await;
+    scene.put(landed("nux", "my-project", "mp-12")).await;
+    scene.put(pod("polecat-furiosa")).await;
+    // For what changes its polecat: one each.
+    scene.put(polecat("capable", "my-project", "mp-20", "Done")).await;
+    scene.put(polecat("rictus", "my-project", "mp-21", "Stuck")).await;
+    scene
+        .put(convoy("cv-one", "InProgress", &["mp-10", "mp-12"], &["mp-12"]))
+        .await;
+    scene.put(convoy("cv-done", "Complete", &["mp-12"], &["mp-12"])).await;
+    scene
+}
