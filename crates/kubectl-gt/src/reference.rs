@@ -37,8 +37,8 @@ Any other value is a usage error. `json` and `yaml` of a list is an array, also 
 | `polecat diff` | `polecat`, `branch`, `base`, `commit`, `files[]`, `patch` (not with `--name-only`), `truncated` |
 | `top` | array of `namespace`, `polecat`, `rig`, `bead`, `phase`, `active`, `agent`, `model`, `round`, `attempt`, `since`, `inputTokens`, `outputTokens`, `costUSD`, `message`; what is not known is null |
 | `doctor` | array of `name`, `verdict` (`ok`, `warn`, `fail`), `message`, `fix` (where there is one); `name`: those that fail |
-| `auth sync` | `secret`, `namespace`, `action` (`created`, `updated`, `unchanged`), `dry_run`, `bytes`, `files[]` (`path`, `key`, `bytes`), `skipped[]` (`path`, `why`) |
-| `auth status` | `secret`, `namespace`, `login` (`oauth`, `apiKey`, `opencode`, `settings`, `unreadable`), `expires_at`, `expired`, `refreshable`, `last_sync`, `age_seconds`, `files[]` (`path`, `bytes`) |
+| `auth sync` | `secret`, `namespace`, `action` (`created`, `updated`, `unchanged`), `dryRun`, `bytes`, `files[]` (`path`, `key`, `bytes`), `skipped[]` (`path`, `why`) |
+| `auth status` | `secret`, `namespace`, `login` (`oauth`, `apiKey`, `opencode`, `settings`, `unreadable`), `expiresAt`, `expired`, `refreshable`, `lastSync`, `ageSeconds`, `files[]` (`path`, `bytes`) |
 | `version` | `client` (`name`, `version`, `api`), `operator` (`image`) or null |
 
 ";

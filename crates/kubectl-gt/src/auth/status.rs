@@ -57,6 +57,7 @@ impl Login {
 
 /// What `-o json` says. Never a value.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Report {
     secret: String,
     namespace: String,

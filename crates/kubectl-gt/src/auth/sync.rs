@@ -19,6 +19,7 @@ const NAMED: usize = 10;
 
 /// What `-o json` says. Never a value.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Report<'a> {
     secret: &'a str,
     namespace: &'a str,
