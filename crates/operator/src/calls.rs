@@ -108,7 +108,13 @@ pub const CALLS: &[Call] = &[
         &["create", "get"],
         "texts too long for a pod's spec; got where the name was taken",
     ),
-    call(Reach::Watched, "", "events", &["create"], "what changed, and why"),
+    call(
+        Reach::Watched,
+        "",
+        "events",
+        &["create", "patch"],
+        "what changed, and why; patched to count what happens again",
+    ),
     call(
         Reach::Own,
         GROUP,

@@ -17,7 +17,8 @@ pub struct Health {
 
 struct Inner {
     turned: Instant,
-    waiting: BTreeSet<Kind>,
+    /// Kinds that are not listed yet; none while nobody has said which.
+    waiting: Option<BTreeSet<Kind>>,
 }
 
 impl Default for Health {
@@ -25,7 +26,7 @@ impl Default for Health {
         Self {
             inner: Mutex::new(Inner {
                 turned: Instant::now(),
-                waiting: BTreeSet::new(),
+                waiting: None,
             }),
         }
     }
@@ -37,11 +38,11 @@ impl Health {
     }
 
     pub(crate) fn expect(&self, kind: Kind) {
-        self.with(|i| i.waiting.insert(kind));
+        self.with(|i| i.waiting.get_or_insert_default().insert(kind));
     }
 
     pub(crate) fn synced(&self, kind: Kind) {
-        self.with(|i| i.waiting.remove(&kind));
+        self.with(|i| i.waiting.as_mut().map(|w| w.remove(&kind)));
     }
 
     pub(crate) fn turned(&self) {
@@ -53,10 +54,7 @@ impl Health {
     /// # Errors
     /// A sentence for the probe's body.
     pub fn live(&self) -> Result<(), String> {
-        match self.with(|i| i.turned.elapsed()) {
-            age if age > STALLED => Err(format!("the loop has not turned for {} s", age.as_secs())),
-            _ => Ok(()),
-        }
+        turning(self.with(|i| i.turned.elapsed()))
     }
 
     /// Why it is not ready.
@@ -65,12 +63,18 @@ impl Health {
     /// A sentence for the probe's body.
     pub fn ready(&self) -> Result<(), String> {
         self.live()?;
-        let waiting = self.with(|i| i.waiting.clone());
-        if waiting.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("not listed yet: {waiting:?}"))
+        match self.with(|i| i.waiting.clone()) {
+            None => Err("starting".into()),
+            Some(waiting) if !waiting.is_empty() => Err(format!("not listed yet: {waiting:?}")),
+            Some(_) => Ok(()),
         }
+    }
+}
+
+fn turning(last: Duration) -> Result<(), String> {
+    match last {
+        age if age > STALLED => Err(format!("the loop has not turned for {} s", age.as_secs())),
+        _ => Ok(()),
     }
 }
 
@@ -106,4 +110,23 @@ pub fn router(metrics: Arc<Metrics>, health: Arc<Health>) -> Router {
             }),
         )
         .with_state(Served { metrics, health })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alive_is_who_turns_and_ready_is_who_has_listed_everything() {
+        let health = Health::default();
+        assert!(health.ready().is_err(), "nobody has begun");
+        health.expect(Kind::Pod);
+        assert!(health.live().is_ok() && health.ready().unwrap_err().contains("Pod"));
+        health.synced(Kind::Pod);
+        assert!(health.ready().is_ok());
+        health.with(|i| i.turned = Instant::now().checked_sub(STALLED + Duration::from_secs(1)).unwrap());
+        assert!(health.live().unwrap_err().contains("has not turned") && health.ready().is_err());
+        health.turned();
+        assert!(health.ready().is_ok());
+    }
 }

@@ -8,6 +8,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The predecessor's lease: an operator of either generation excludes the other.
@@ -65,13 +66,13 @@ fn decide(sighting: &Sighting, me: &str, duration: SignedDuration, now: Timestam
     }
 }
 
-/// Stands for election until shutdown, then gives the lease up.
+/// Stands for election until `drained`, then gives the lease up: whoever takes it finds no write of ours under way.
 pub(crate) async fn hold(
     client: Client,
     settings: LeaseSettings,
     clock: Clock,
     leader: watch::Sender<bool>,
-    shutdown: CancellationToken,
+    drained: CancellationToken,
 ) {
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
     let mut candidate = Candidate {
@@ -79,10 +80,15 @@ pub(crate) async fn hold(
         settings,
         clock,
         sighting: None,
+        held: None,
         renewed: None,
     };
     loop {
-        let leads = candidate.step().await;
+        let nap = tokio::select! {
+            nap = candidate.step() => nap,
+            () = drained.cancelled() => break,
+        };
+        let leads = candidate.leads();
         leader.send_if_modified(|was| {
             let changed = *was != leads;
             if changed {
@@ -92,8 +98,8 @@ pub(crate) async fn hold(
             changed
         });
         tokio::select! {
-            () = shutdown.cancelled() => break,
-            () = tokio::time::sleep(candidate.settings.renew) => {}
+            () = drained.cancelled() => break,
+            () = tokio::time::sleep(nap) => {}
         }
     }
     leader.send_replace(false);
@@ -105,26 +111,87 @@ struct Candidate {
     settings: LeaseSettings,
     clock: Clock,
     sighting: Option<Sighting>,
-    renewed: Option<Timestamp>,
+    /// The Lease as we last wrote it: renewed without reading it first.
+    held: Option<Lease>,
+    renewed: Option<Renewed>,
+}
+
+/// When a renewal was asked for, by both clocks: one stops while a machine sleeps, the other may be set.
+#[derive(Clone, Copy)]
+struct Renewed {
+    wall: Timestamp,
+    steady: Instant,
 }
 
 impl Candidate {
-    /// One look and at most one write; whether we lead now.
-    async fn step(&mut self) -> bool {
-        let duration = SignedDuration::try_from(self.settings.duration).unwrap_or(SignedDuration::from_secs(15));
-        match self.try_step(duration).await {
-            Ok(leads) => leads,
-            Err(e) => {
+    fn duration(&self) -> SignedDuration {
+        SignedDuration::try_from(self.settings.duration).unwrap_or(SignedDuration::from_secs(15))
+    }
+
+    /// What is left of our leadership: two thirds of the lease since the last renewal, so that we stop well before
+    /// others may think that we are gone.
+    fn left(&self) -> Duration {
+        let Some(renewed) = self.renewed else {
+            return Duration::ZERO;
+        };
+        let term = self.settings.duration * 2 / 3;
+        let wall = Duration::try_from((self.clock)().duration_since(renewed.wall)).unwrap_or_default();
+        term.saturating_sub(wall.max(renewed.steady.elapsed()))
+    }
+
+    fn leads(&self) -> bool {
+        !self.left().is_zero()
+    }
+
+    /// One look and at most one write, within what is left of our leadership; how long to wait for the next.
+    async fn step(&mut self) -> Duration {
+        let (renew, left) = (self.settings.renew, self.left());
+        let patience = if left.is_zero() { renew } else { left.min(renew) };
+        match tokio::time::timeout(patience, self.try_step()).await {
+            Ok(Ok(())) if self.leads() => renew,
+            Ok(Ok(())) => self.until_free(),
+            Ok(Err(e)) => {
+                self.held = None;
                 tracing::warn!(error = %e, "the lease could not be renewed");
-                // We lead until the others may think that we are gone.
-                self.renewed
-                    .is_some_and(|at| (self.clock)().duration_since(at) < duration * 2 / 3)
+                self.retry()
+            }
+            Err(_) => {
+                self.held = None;
+                tracing::warn!("the lease could not be renewed: no answer");
+                self.retry()
             }
         }
     }
 
-    async fn try_step(&mut self, duration: SignedDuration) -> Result<bool, kube::Error> {
-        let now = (self.clock)();
+    fn retry(&self) -> Duration {
+        let soon = self.settings.renew / 5;
+        match self.left() {
+            Duration::ZERO => soon,
+            left => left.min(soon),
+        }
+    }
+
+    /// Until the lease of another may run out; looked at often enough to see it given up.
+    fn until_free(&self) -> Duration {
+        let often = self.settings.renew * 2 / 5;
+        let Some(sighting) = &self.sighting else {
+            return often;
+        };
+        let free = sighting.since + self.duration() + SignedDuration::from_millis(10);
+        match Duration::try_from(free.duration_since((self.clock)())) {
+            Ok(left) if !left.is_zero() => left.min(often),
+            _ => often,
+        }
+    }
+
+    async fn try_step(&mut self) -> Result<(), kube::Error> {
+        let now = Renewed {
+            wall: (self.clock)(),
+            steady: Instant::now(),
+        };
+        if let Some(held) = self.held.take() {
+            return self.write(Some(held), now).await;
+        }
         let Some(lease) = self.api.get_opt(LEASE_NAME).await? else {
             return self.write(None, now).await;
         };
@@ -132,51 +199,33 @@ impl Candidate {
         let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.clone());
         let since = match &self.sighting {
             Some(seen) if seen.rev == rev => seen.since,
-            _ => now,
+            _ => now.wall,
         };
         let sighting = Sighting { holder, rev, since };
-        let step = decide(&sighting, &self.settings.identity, duration, now);
+        let step = decide(&sighting, &self.settings.identity, self.duration(), now.wall);
         self.sighting = Some(sighting);
         match step {
             Step::Take => self.write(Some(lease), now).await,
             Step::Wait => {
                 self.renewed = None;
-                Ok(false)
+                Ok(())
             }
         }
     }
 
-    async fn write(&mut self, old: Option<Lease>, now: Timestamp) -> Result<bool, kube::Error> {
-        let me = self.settings.identity.clone();
-        let old_spec = old.as_ref().and_then(|l| l.spec.clone()).unwrap_or_default();
-        let ours = old_spec.holder_identity.as_deref() == Some(&me);
-        let spec = LeaseSpec {
-            holder_identity: Some(me),
-            lease_duration_seconds: i32::try_from(self.settings.duration.as_secs()).ok(),
-            renew_time: Some(MicroTime(now)),
-            acquire_time: if ours {
-                old_spec.acquire_time
-            } else {
-                Some(MicroTime(now))
-            },
-            lease_transitions: Some(old_spec.lease_transitions.unwrap_or(0) + i32::from(!ours)),
-            ..LeaseSpec::default()
-        };
+    async fn write(&mut self, old: Option<Lease>, now: Renewed) -> Result<(), kube::Error> {
+        let spec = self.spec(old.as_ref(), now.wall);
         let written = match old {
             None => {
                 let metadata = ObjectMeta {
                     name: Some(LEASE_NAME.into()),
                     ..ObjectMeta::default()
                 };
-                self.api
-                    .create(
-                        &PostParams::default(),
-                        &Lease {
-                            metadata,
-                            spec: Some(spec),
-                        },
-                    )
-                    .await
+                let lease = Lease {
+                    metadata,
+                    spec: Some(spec),
+                };
+                self.api.create(&PostParams::default(), &lease).await
             }
             Some(old) => {
                 // The old object's resourceVersion makes this a compare-and-swap: of two candidates one wins.
@@ -188,15 +237,31 @@ impl Candidate {
             }
         };
         match written {
-            Ok(_) => {
+            Ok(lease) => {
+                self.held = Some(lease);
                 self.renewed = Some(now);
-                Ok(true)
+                Ok(())
             }
+            // Another wrote it in between; the next look says who.
             Err(kube::Error::Api(s)) if s.code == 409 => {
                 self.renewed = None;
-                Ok(false)
+                Ok(())
             }
             Err(e) => Err(e),
+        }
+    }
+
+    fn spec(&self, old: Option<&Lease>, now: Timestamp) -> LeaseSpec {
+        let me = self.settings.identity.clone();
+        let old = old.and_then(|l| l.spec.clone()).unwrap_or_default();
+        let ours = old.holder_identity.as_deref() == Some(&me);
+        LeaseSpec {
+            holder_identity: Some(me),
+            lease_duration_seconds: i32::try_from(self.settings.duration.as_secs()).ok(),
+            renew_time: Some(MicroTime(now)),
+            acquire_time: if ours { old.acquire_time } else { Some(MicroTime(now)) },
+            lease_transitions: Some(old.lease_transitions.unwrap_or(0) + i32::from(!ours)),
+            ..LeaseSpec::default()
         }
     }
 

@@ -7,6 +7,7 @@
 //! ```
 
 mod apply;
+mod call;
 mod calls;
 mod health;
 mod lease;

@@ -69,6 +69,18 @@ fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
     }
 }
 
+/// A client that neither retries by itself (a refusal is news to the rules, and `Retry-After` is everybody's) nor
+/// hides who calls.
+async fn client() -> anyhow::Result<kube::Client> {
+    let mut config = kube::Config::infer().await?;
+    config.default_retry = false;
+    let agent = concat!("gastown-operator/", env!("CARGO_PKG_VERSION"));
+    config
+        .headers
+        .push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
+    Ok(kube::Client::try_from(config)?)
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
@@ -105,7 +117,7 @@ async fn main() -> anyhow::Result<()> {
                 .await
         });
     }
-    let client = kube::Client::try_default().await?;
+    let client = client().await?;
     let agent_image = flags.agent_image.or_else(|| std::env::var("GASTOWN_CLAUDE_IMAGE").ok());
     let defaults = Town::default();
     let mut settings = Settings::new(Town {

@@ -74,6 +74,7 @@ pub struct Metrics {
     watch_events: Family<ByKind, Counter>,
     watch_breaks: Family<ByKind, Counter>,
     facts: Counter,
+    events_dropped: Counter,
     leader: Gauge,
     dirty: Gauge,
     live_pods: Gauge,
@@ -106,6 +107,7 @@ impl Metrics {
             watch_events: Family::default(),
             watch_breaks: Family::default(),
             facts: Counter::default(),
+            events_dropped: Counter::default(),
             leader: Gauge::default(),
             dirty: Gauge::default(),
             live_pods: Gauge::default(),
@@ -155,6 +157,11 @@ impl Metrics {
         r.register("watch_events", "Watch events by kind", self.watch_events.clone());
         r.register("watch_breaks", "Watches that broke, by kind", self.watch_breaks.clone());
         r.register("facts", "Facts learned", self.facts.clone());
+        r.register(
+            "events_dropped",
+            "Events that were not told: too many at once, or refused",
+            self.events_dropped.clone(),
+        );
         r.register("leader", "1 where this process decides", self.leader.clone());
         r.register("dirty_rigs", "Rigs looked at in the last decision", self.dirty.clone());
         r.register("live_pods", "Pods of ours that may still run", self.live_pods.clone());
@@ -176,6 +183,10 @@ impl Metrics {
 
     pub(crate) fn fact(&self) {
         self.facts.inc();
+    }
+
+    pub(crate) fn event_dropped(&self) {
+        self.events_dropped.inc();
     }
 
     pub(crate) fn leader(&self, leads: bool) {
@@ -309,18 +320,10 @@ fn count(n: usize) -> i64 {
 mod tests {
     use super::*;
     use gastown_rules::{Fact, Seen};
+    use serde::de::DeserializeOwned;
 
-    fn row<S: Default, T: Default>(kind: Kind) -> gastown_rules::Row<S, T> {
-        let metadata = kube::api::ObjectMeta {
-            name: Some("x".into()),
-            ..Default::default()
-        };
-        let meta = crate::observe::meta(kind, &metadata);
-        gastown_rules::Row {
-            meta,
-            spec: S::default(),
-            status: T::default(),
-        }
+    fn row<S: DeserializeOwned, T: DeserializeOwned + Default>(kind: Kind) -> gastown_rules::Row<S, T> {
+        crate::observe::row(kind)
     }
 
     /// One of each kind that is counted: a family without a member is not printed.

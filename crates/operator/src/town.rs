@@ -1,6 +1,6 @@
 //! The loop that owns the world: facts in, actions out.
 
-use crate::apply::{Applied, Applier};
+use crate::apply::{Applied, Applier, tell};
 use crate::health::Health;
 use crate::lease::{self, LeaseSettings};
 use crate::metrics::Metrics;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Tells the time. Injected, so that a test can stop it.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub pod_user: PodUser,
     /// The time.
     pub clock: Clock,
+    /// A watch that says nothing for this long, not even a bookmark, is taken for dead.
+    pub watch_silence: Duration,
 }
 
 impl Settings {
@@ -43,6 +46,8 @@ impl Settings {
             scope: Scope::default(),
             pod_user: PodUser::default(),
             clock: Arc::new(Timestamp::now),
+            // Servers send a bookmark each minute.
+            watch_silence: Duration::from_secs(90),
         }
     }
 }
@@ -75,22 +80,30 @@ pub enum OperatorError {
         /// The API server's words.
         why: String,
     },
-    /// The API server could not be asked.
-    #[error("the API server does not answer: {0}")]
-    Unreachable(#[source] kube::Error),
+    /// The API server answered, and not with what it serves.
+    #[error("the API server refuses to say what it serves: {0}")]
+    Unreachable(String),
 }
 
 /// Facts taken in one turn before deciding: bursts are decided once, and answers are never starved.
 const BURST: usize = 2048;
 /// Writes under way at once.
 const CONCURRENT_WRITES: usize = 32;
-/// What in-flight writes get at shutdown.
-const LAST_WRITES: Duration = Duration::from_secs(5);
+/// A decision walks the world: after one, the loop gathers facts for this many times as long, so that in a large town
+/// a burst is decided a few times and not once a fact.
+const BREATHS: u32 = 4;
+/// Longest breath, and the shortest decision worth one.
+const LONGEST_BREATH: Duration = Duration::from_millis(50);
+const CHEAP: Duration = Duration::from_micros(250);
+/// What in-flight writes get at shutdown: their own deadline, so that each is answered.
+const LAST_WRITES: Duration = Duration::from_secs(11);
+/// What events that wait to be told get after that.
+const LAST_EVENTS: Duration = Duration::from_secs(3);
 
-/// Runs until `shutdown`, then finishes the writes under way and gives up the lease.
+/// Runs until `shutdown`, then finishes the writes under way and, after that, gives up the lease. At most 20 seconds.
 ///
 /// # Errors
-/// When the CRDs are missing or the API server does not answer at start.
+/// When the CRDs are missing or the API server refuses to be asked.
 pub async fn run(
     client: kube::Client,
     settings: Settings,
@@ -98,51 +111,71 @@ pub async fn run(
     health: Arc<Health>,
     shutdown: CancellationToken,
 ) -> Result<(), OperatorError> {
-    observe::check_kinds(&client, &settings.scope).await?;
-    let kinds = observe::watched(&settings.scope);
-    let (news_out, news) = mpsc::channel(BURST * 2);
+    let watched = observe::watched(&settings.scope);
+    let unsynced: BTreeSet<Kind> = watched.iter().map(|w| w.kind).collect();
+    for kind in &unsynced {
+        // From the first breath on: who waits for the API server is not ready.
+        health.expect(*kind);
+    }
+    tokio::select! {
+        served = observe::check_kinds(&client, &settings.scope, &health) => served?,
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    let (news_out, news) = mpsc::channel(BURST);
     let mut tasks = JoinSet::new();
-    for watched in kinds.iter().cloned() {
-        let kind = watched.kind;
+    for watched in watched {
+        let (client, out) = (client.clone(), news_out.clone());
         tasks.spawn(observe::follow(
-            client.clone(),
+            client,
             watched,
-            news_out.clone(),
+            out,
             metrics.clone(),
+            settings.watch_silence,
             shutdown.clone(),
         ));
-        health.expect(kind);
     }
     drop(news_out);
+    let drained = CancellationToken::new();
     let leader = match &settings.lease {
         None => watch::channel(true).1,
         Some(lease) => {
             let (leader_out, leader) = watch::channel(false);
-            tasks.spawn(lease::hold(
-                client.clone(),
-                lease.clone(),
-                settings.clock.clone(),
-                leader_out,
-                shutdown.clone(),
-            ));
+            let (client, clock) = (client.clone(), settings.clock.clone());
+            tasks.spawn(lease::hold(client, lease.clone(), clock, leader_out, drained.clone()));
             leader
         }
     };
     let (answers_out, answers) = mpsc::unbounded_channel();
-    let applier = Applier::new(client, leader.clone(), metrics.clone(), &settings, CONCURRENT_WRITES);
+    let (teller, mut told) = tell(&client, &metrics);
+    let applier = Applier::new(
+        client,
+        leader.clone(),
+        metrics.clone(),
+        teller,
+        &settings,
+        CONCURRENT_WRITES,
+        shutdown.clone(),
+    );
     let turning = Turning {
         world: World::new(settings.town.clone()),
         dirty: BTreeSet::new(),
         wakes: BTreeMap::new(),
-        unsynced: kinds.iter().map(|watched| watched.kind).collect(),
+        unsynced,
         applier,
         answers_out,
         clock: settings.clock.clone(),
         metrics,
         health,
         writes: JoinSet::new(),
+        breath: Instant::now(),
     };
     turning.turn(news, answers, leader, shutdown).await;
+    // The last teller went with the loop: what waits is told, then the voices end.
+    let last = async { while told.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST_EVENTS, last).await.is_err() {
+        tracing::warn!("some events were not told before shutdown; conditions say the same");
+    }
+    drained.cancel();
     while tasks.join_next().await.is_some() {}
     Ok(())
 }
@@ -158,6 +191,8 @@ struct Turning {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     writes: JoinSet<()>,
+    /// No decision before this.
+    breath: Instant,
 }
 
 impl Turning {
@@ -170,7 +205,10 @@ impl Turning {
     ) {
         let mut was_leader = false;
         loop {
-            let nap = self.nap();
+            let nap = match self.breath.checked_duration_since(Instant::now()) {
+                Some(left) if was_leader && !self.dirty.is_empty() => left,
+                _ => self.nap(),
+            };
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -199,7 +237,7 @@ impl Turning {
             }
             was_leader = leads;
             self.metrics.leader(leads);
-            if self.unsynced.is_empty() && leads {
+            if self.unsynced.is_empty() && leads && Instant::now() >= self.breath {
                 self.decide();
             }
         }
@@ -267,9 +305,13 @@ impl Turning {
             return;
         }
         let dirty = std::mem::take(&mut self.dirty);
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let plan = decide(&self.world, &dirty, now);
-        self.metrics.decided(dirty.len(), started.elapsed(), &self.world);
+        let took = started.elapsed();
+        self.metrics.decided(dirty.len(), took, &self.world);
+        if took > CHEAP {
+            self.breath = Instant::now() + (took * BREATHS).min(LONGEST_BREATH);
+        }
         for rig in &dirty {
             self.wakes.remove(rig);
         }

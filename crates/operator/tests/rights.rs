@@ -282,6 +282,19 @@ async fn every_call_is_in_the_table_and_every_row_of_it_is_called() {
         .patch("furiosa", &PatchParams::default(), &Patch::Merge(over))
         .await
         .unwrap();
+    // Told again in the same words, an event is counted.
+    for (wanted, phase) in [("Working", "Stuck"), ("Terminated", "Terminated"), ("Working", "Stuck")] {
+        let patch = json!({"spec": {"desiredState": wanted}});
+        polecats
+            .patch("slit", &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+        eventually(phase, async || {
+            let lost = polecats.get("slit").await.unwrap();
+            (lost.data["status"]["phase"] == phase).then_some(())
+        })
+        .await;
+    }
     let missing = || {
         let gate = f.gate.lock().unwrap();
         let called = |resource: &str, verb: &str, reach: Reach| {

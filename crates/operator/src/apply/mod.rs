@@ -1,21 +1,25 @@
 //! apply: one API call an action, and what became of it. Exhaustive, without opinions.
 
+mod book;
 mod events;
 mod patch;
+mod teller;
 
+use crate::call::{self, Failed, Written, about_key};
 use crate::metrics::Metrics;
-use crate::observe::{Scope, api_of, rev_of};
+use crate::observe::Scope;
 use crate::render::{self, PodUser};
 use crate::town::Settings;
-use gastown_rules::{Action, Key, Notice, Outcome, Rev, Status, Uid};
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Api, Client, ResourceExt};
-use std::sync::Arc;
+use gastown_rules::{Action, Key, Outcome, Rev, Status, Uid};
+use kube::Client;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-/// Longest a write may take before its answer counts as unknown.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) use teller::{Teller, tell};
 
 /// An action and its outcome.
 pub(crate) struct Applied {
@@ -39,9 +43,13 @@ pub(crate) struct Applier {
     client: Client,
     leader: watch::Receiver<bool>,
     metrics: Arc<Metrics>,
+    teller: Teller,
     scope: Scope,
     pod_user: PodUser,
     slots: Arc<Semaphore>,
+    /// Not before: the server asked to be left alone until then.
+    quiet: Arc<Mutex<Instant>>,
+    shutdown: CancellationToken,
 }
 
 impl Applier {
@@ -49,32 +57,38 @@ impl Applier {
         client: Client,
         leader: watch::Receiver<bool>,
         metrics: Arc<Metrics>,
+        teller: Teller,
         settings: &Settings,
         at_once: usize,
+        shutdown: CancellationToken,
     ) -> Self {
         Self {
             client,
             leader,
             metrics,
+            teller,
             scope: settings.scope.clone(),
             pod_user: settings.pod_user,
             slots: Arc::new(Semaphore::new(at_once)),
+            quiet: Arc::new(Mutex::new(Instant::now())),
+            shutdown,
         }
     }
 
-    /// Does it, unless we are no longer the leader by the time its turn comes.
+    /// Does it, unless we are no longer the leader, or stopping, by the time its turn comes.
     pub(crate) async fn apply(&self, action: Action) -> Applied {
         // The semaphore is never closed; were it, writing without a slot is still right.
         let _slot = self.slots.acquire().await.ok();
-        if !*self.leader.borrow() {
+        self.until_quiet_ends().await;
+        if !*self.leader.borrow() || self.shutdown.is_cancelled() {
             return Applied {
                 action,
                 outcome: Outcome::Unknown,
             };
         }
-        let outcome = match tokio::time::timeout(DEADLINE, self.write(&action)).await {
+        let outcome = match self.write(&action).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::Unknown,
+            Err(failed) => self.refused(failed),
         };
         self.metrics.write(verb(&action), action.key().kind, &outcome);
         match &outcome {
@@ -86,13 +100,38 @@ impl Applier {
                 tracing::debug!(object = %action.key(), outcome = ?other, "a write did not go through")
             }
         }
-        if let (Action::Publish { key, uid, notices, .. }, Outcome::Done { .. }) = (&action, &outcome) {
-            self.tell(key, uid, notices);
+        if let (Action::Publish { key, uid, notices, .. }, Outcome::Done { .. }) = (&action, &outcome)
+            && self.scope.tells_of(key)
+        {
+            // Events are told after the write they belong to, and never hold anything up.
+            for notice in notices {
+                self.teller.tell(key, uid, notice);
+            }
         }
         Applied { action, outcome }
     }
 
-    async fn write(&self, action: &Action) -> Outcome {
+    /// A server that says when to come back speaks to all of us, not to one write.
+    async fn until_quiet_ends(&self) {
+        let until = || *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        while Instant::now() < until() {
+            tokio::select! {
+                () = tokio::time::sleep_until(until()) => {}
+                () = self.shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    fn refused(&self, failed: Failed) -> Outcome {
+        if let Some(after) = failed.after() {
+            let until = Instant::now() + after;
+            let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+            *quiet = (*quiet).max(until);
+        }
+        refusal(failed)
+    }
+
+    async fn write(&self, action: &Action) -> Result<Outcome, Failed> {
         match action {
             Action::Create { blueprint, .. } => self.create(blueprint).await,
             Action::Delete { key, uid, grace, .. } => self.delete(key, uid, *grace).await,
@@ -101,22 +140,37 @@ impl Applier {
         }
     }
 
-    async fn create(&self, blueprint: &gastown_rules::Blueprint) -> Outcome {
-        let object = match render::object(blueprint, self.pod_user) {
+    async fn create(&self, blueprint: &gastown_rules::Blueprint) -> Result<Outcome, Failed> {
+        let object = render::object(blueprint, self.pod_user).and_then(|o| serde_json::to_vec(&o));
+        let object = match object {
             Ok(object) => object,
-            Err(e) => return Outcome::Denied { why: e.to_string() },
+            Err(e) => return Ok(Outcome::Denied { why: e.to_string() }),
         };
         let key = blueprint.key();
-        let api = api_of(&self.client, key);
-        match api.create(&PostParams::default(), &object).await {
-            Ok(made) => done(&made),
-            Err(kube::Error::Api(s)) if s.code == 409 && s.reason == "AlreadyExists" => existing(&api, key).await,
-            Err(kube::Error::Api(s)) if s.code == 404 => Outcome::Denied { why: s.message },
-            Err(e) => refusal(e),
+        let request = about_key(key).create(&PostParams::default(), object)?;
+        match call::read::<Written>(&self.client, request).await {
+            Ok(made) => Ok(done(&made)),
+            Err(Failed::Refused { code: 409, reason, .. }) if reason == "AlreadyExists" => self.existing(key).await,
+            Err(Failed::Refused { code: 404, message, .. }) => Ok(Outcome::Denied { why: message }),
+            Err(e) => Err(e),
         }
     }
 
-    async fn delete(&self, key: &Key, uid: &Uid, grace: Option<u32>) -> Outcome {
+    /// Who holds the name we wanted.
+    async fn existing(&self, key: &Key) -> Result<Outcome, Failed> {
+        let request = about_key(key).get_metadata(&key.name, &kube::api::GetParams::default())?;
+        match call::read::<Written>(&self.client, request).await {
+            Ok(found) => Ok(Outcome::Exists {
+                owner: found.owner(),
+                uid: found.uid(),
+                rev: found.rev(),
+            }),
+            Err(e) if e.code() == Some(404) => Ok(Outcome::Later { seconds: 1 }),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn delete(&self, key: &Key, uid: &Uid, grace: Option<u32>) -> Result<Outcome, Failed> {
         let params = DeleteParams {
             grace_period_seconds: grace,
             preconditions: Some(Preconditions {
@@ -125,103 +179,52 @@ impl Applier {
             }),
             ..DeleteParams::default()
         };
-        match api_of(&self.client, key).delete(&key.name, &params).await {
-            Ok(_) => Outcome::Done {
+        let request = about_key(key).delete(&key.name, &params)?;
+        match call::ask(&self.client, request).await {
+            Ok(_) => Ok(Outcome::Done {
                 rev: Rev::default(),
                 uid: uid.clone(),
-            },
+            }),
             // Another incarnation stands there: ours is gone.
-            Err(kube::Error::Api(s)) if s.code == 409 => Outcome::Gone,
-            Err(e) => refusal(e),
+            Err(e) if e.code() == Some(409) => Ok(Outcome::Gone),
+            Err(e) => Err(e),
         }
     }
 
-    async fn publish(&self, key: &Key, rev: Rev, from: &Status, to: &Status) -> Outcome {
+    async fn publish(&self, key: &Key, rev: Rev, from: &Status, to: &Status) -> Result<Outcome, Failed> {
         let patch = match patch::status(from, to, rev) {
-            Ok(patch) => patch,
-            Err(e) => return Outcome::Denied { why: e.to_string() },
+            Ok(patch) => Patch::Merge(patch),
+            Err(e) => return Ok(Outcome::Denied { why: e.to_string() }),
         };
-        let params = PatchParams::default();
-        match api_of(&self.client, key)
-            .patch_status(&key.name, &params, &Patch::Merge(patch))
-            .await
-        {
-            Ok(object) => done(&object),
-            Err(e) => refusal(e),
-        }
+        let request = about_key(key).patch_subresource("status", &key.name, &PatchParams::default(), &patch)?;
+        Ok(done(&call::read(&self.client, request).await?))
     }
 
-    async fn release(&self, key: &Key, rev: Rev, keep: &[String]) -> Outcome {
+    async fn release(&self, key: &Key, rev: Rev, keep: &[String]) -> Result<Outcome, Failed> {
         let patch = serde_json::json!({"metadata": {"resourceVersion": rev.0.to_string(), "finalizers": keep}});
-        match api_of(&self.client, key)
-            .patch(&key.name, &PatchParams::default(), &Patch::Merge(patch))
-            .await
-        {
-            Ok(object) => done(&object),
-            Err(e) => refusal(e),
-        }
-    }
-
-    /// Events are told after the write they belong to, and never hold anything up.
-    fn tell(&self, key: &Key, uid: &Uid, notices: &[Notice]) {
-        if !self.scope.tells_of(key) {
-            return;
-        }
-        for notice in notices {
-            let (client, event) = (self.client.clone(), events::event(key, uid, notice));
-            tokio::spawn(async move {
-                let api = Api::namespaced(client, event.metadata.namespace.as_deref().unwrap_or("default"));
-                if let Err(e) = api.create(&PostParams::default(), &event).await {
-                    tracing::debug!(error = %e, "an event was not accepted");
-                }
-            });
-        }
+        let request = about_key(key).patch(&key.name, &PatchParams::default(), &Patch::Merge(patch))?;
+        Ok(done(&call::read(&self.client, request).await?))
     }
 }
 
-fn done(object: &DynamicObject) -> Outcome {
+fn done(object: &Written) -> Outcome {
     Outcome::Done {
-        rev: rev_of(object),
-        uid: Uid(object.uid().unwrap_or_default()),
+        rev: object.rev(),
+        uid: object.uid(),
     }
 }
 
-/// Who holds the name we wanted.
-async fn existing(api: &Api<DynamicObject>, key: &Key) -> Outcome {
-    match api.get_metadata(&key.name).await {
-        Ok(found) => Outcome::Exists {
-            owner: found
-                .metadata
-                .owner_references
-                .iter()
-                .flatten()
-                .find(|o| o.controller == Some(true))
-                .map(|o| Uid(o.uid.clone())),
-            uid: Uid(found.uid().unwrap_or_default()),
-            rev: rev_of(&found),
-        },
-        Err(kube::Error::Api(s)) if s.code == 404 => Outcome::Later { seconds: 1 },
-        Err(e) => refusal(e),
-    }
-}
-
-/// What an error means to rules. Only what the server said itself counts as a refusal.
-fn refusal(error: kube::Error) -> Outcome {
-    match error {
-        kube::Error::Api(s) => match s.code {
-            404 => Outcome::Gone,
-            409 => Outcome::Stale,
-            429 | 500 | 503 | 504 => Outcome::Later {
-                seconds: s
-                    .details
-                    .as_ref()
-                    .map(|d| u64::from(d.retry_after_seconds))
-                    .unwrap_or(1)
-                    .max(1),
-            },
-            _ => Outcome::Denied { why: s.message },
-        },
-        kube::Error::SerdeError(e) => Outcome::Denied { why: e.to_string() },
-        _ => Outcome::Unknown,
+/// What a failure means to rules. Only what the server certainly did not do counts as not done.
+fn refusal(failed: Failed) -> Outcome {
+    let after = failed.after().map_or(1, |d| Duration::as_secs(&d)).max(1);
+    match failed {
+        Failed::Refused { code: 404, .. } => Outcome::Gone,
+        Failed::Refused { code: 409, .. } => Outcome::Stale,
+        Failed::Refused { code: 429, .. } => Outcome::Later { seconds: after },
+        // A server that lost its store, or a proxy its server, cannot say whether it was done.
+        Failed::Refused { code: 500.., .. } | Failed::Silent(_) => Outcome::Unknown,
+        Failed::Refused { message, .. } => Outcome::Denied { why: message },
+        Failed::Unreadable(_) => Outcome::Unknown,
+        Failed::Unspeakable(why) => Outcome::Denied { why },
     }
 }

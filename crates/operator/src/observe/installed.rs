@@ -3,11 +3,16 @@
 //! Read from OpenAPI v3, which every authenticated client may read: reading the definitions themselves would need a right
 //! of its own, and a dry run asks admission webhooks and only of kinds that we may create.
 
+use super::pace::Backoff;
 use super::scope::{Scope, watched};
+use crate::call::{self, Failed};
+use crate::health::Health;
 use crate::town::OperatorError;
 use gastown_rules::Kind;
 use kube::Client;
 use kube::api::ListParams;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,18 +24,21 @@ const BETWEEN: Duration = Duration::from_millis(500);
 const NAMED: usize = 4;
 
 /// Refuses to start against an API server without our kinds, or with older ones, with the command that mends it.
-pub(crate) async fn check_kinds(client: &Client, scope: &Scope) -> Result<(), OperatorError> {
+/// A server that is away for a moment is waited for: who restarts waits as well, and longer.
+pub(crate) async fn check_kinds(client: &Client, scope: &Scope, health: &Health) -> Result<(), OperatorError> {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
     for watched in watched(scope) {
-        for api in watched.apis(client) {
-            match api.list(&ListParams::default().limit(1)).await {
-                Ok(_) => {}
-                Err(kube::Error::Api(status)) if status.code == 404 => {
-                    return Err(OperatorError::MissingKind { kind: watched.kind });
+        for place in &watched.places {
+            while let Err(e) = glance(client, watched.kind, place.as_deref()).await {
+                health.turned();
+                match e.code() {
+                    Some(404) => return Err(OperatorError::MissingKind { kind: watched.kind }),
+                    Some(403) => return Err(OperatorError::Forbidden { why: e.to_string() }),
+                    _ if e.is_transient() => {}
+                    _ => return Err(OperatorError::Unreachable(e.to_string())),
                 }
-                Err(kube::Error::Api(status)) if status.code == 403 => {
-                    return Err(OperatorError::Forbidden { why: status.message });
-                }
-                Err(e) => return Err(OperatorError::Unreachable(e)),
+                tracing::warn!(why = %e, "the API server does not answer; asking again");
+                tokio::time::sleep(backoff.next().max(e.after().unwrap_or_default())).await;
             }
         }
     }
@@ -48,11 +56,24 @@ pub(crate) async fn check_kinds(client: &Client, scope: &Scope) -> Result<(), Op
     Ok(())
 }
 
+/// Whether a kind is there and may be listed.
+async fn glance(client: &Client, kind: Kind, place: Option<&str>) -> Result<(), Failed> {
+    #[derive(Deserialize)]
+    struct Any {
+        #[serde(rename = "metadata")]
+        _metadata: IgnoredAny,
+    }
+    let one = ListParams::default().limit(1);
+    call::read::<Any>(client, call::about(kind, place).list(&one)?)
+        .await
+        .map(drop)
+}
+
 /// The document of our group, where the API server gives it.
 async fn schemas(client: &Client) -> Option<Value> {
     let path = format!("/openapi/v3/apis/{}/{}", gastown_api::GROUP, gastown_api::VERSION);
     let request = http::Request::get(path).body(Vec::new()).ok()?;
-    match client.request::<Value>(request).await {
+    match call::read::<Value>(client, request).await {
         Ok(document) => Some(document),
         Err(error) => {
             tracing::debug!(%error, "no OpenAPI v3");
@@ -143,7 +164,7 @@ fn values(schema: &Value) -> Option<&Vec<Value>> {
 impl OperatorError {
     /// What a person reads of a kind: its plural.
     pub(crate) fn named(kind: Kind) -> String {
-        super::resource_of(kind).plural
+        call::resource_of(kind).plural
     }
 }
 

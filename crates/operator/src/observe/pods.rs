@@ -1,21 +1,20 @@
 //! Pods to rows: a slim reading of what a kubelet says. Never the typed `Pod`, whose decoded form is 20 times larger.
 
-use super::rows;
+use super::slim;
 use gastown_api::labels;
-use gastown_rules::{ContainerRow, ContainerState, Ended, Kind, PodPhase, PodRole, PodRow, Uid};
+use gastown_rules::{ContainerRow, ContainerState, Ended, Kind, PodPhase, PodRole, PodRow};
 use jiff::Timestamp;
-use kube::api::DynamicObject;
 use serde::Deserialize;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Spec {
+pub(super) struct Spec {
     node_name: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Status {
+pub(super) struct Status {
     phase: String,
     reason: String,
     message: String,
@@ -120,13 +119,6 @@ fn phase(text: &str) -> PodPhase {
     }
 }
 
-fn part<T: serde::de::DeserializeOwned + Default>(data: &mut serde_json::Value, name: &str) -> Result<T, String> {
-    match data.get_mut(name).map(serde_json::Value::take).filter(|v| !v.is_null()) {
-        None => Ok(T::default()),
-        Some(value) => serde_json::from_value(value).map_err(|e| format!("{name}: {e}")),
-    }
-}
-
 fn orders<T: serde::de::DeserializeOwned>(text: Option<&String>) -> Result<Option<Box<T>>, String> {
     text.map(|t| {
         serde_json::from_str(t)
@@ -136,9 +128,14 @@ fn orders<T: serde::de::DeserializeOwned>(text: Option<&String>) -> Result<Optio
     .transpose()
 }
 
+/// A pod as it comes over the wire.
+pub(super) type Pod = slim::Object<Spec, Status>;
+
 /// A pod of ours as rules see it.
-pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
-    let meta = rows::meta(Kind::Pod, &object.metadata);
+pub(super) fn pod_row(object: Pod) -> Result<PodRow, String> {
+    let (spec, status) = (object.spec.unwrap_or_default(), object.status.unwrap_or_default());
+    let owner = object.metadata.owner();
+    let meta = object.metadata.into_meta(Kind::Pod);
     let role = match meta.labels.get(labels::ROLE).map(String::as_str) {
         Some("polecat") => PodRole::Polecat,
         Some("test") => PodRole::Test,
@@ -147,8 +144,6 @@ pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
             return Err(format!("label {}={other:?} is not polecat, test or land", labels::ROLE));
         }
     };
-    let spec: Spec = part(&mut object.data, "spec")?;
-    let status: Status = part(&mut object.data, "status")?;
     let annotation = |name: &str| meta.annotations.get(name);
     let number = |name: &str| annotation(name).and_then(|v| v.parse().ok()).unwrap_or_default();
     let condition = |kind: &str, value: &str| status.conditions.iter().find(|c| c.r#type == kind && c.status == value);
@@ -156,13 +151,6 @@ pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
         .or_else(|| meta.labels.get(labels::RIG))
         .cloned()
         .unwrap_or_default();
-    let owner = object
-        .metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|o| o.controller == Some(true))
-        .map(|o| Uid(o.uid.clone()));
     Ok(PodRow {
         role,
         rig,
@@ -199,10 +187,11 @@ pub(crate) fn pod_row(mut object: DynamicObject) -> Result<PodRow, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gastown_rules::Uid;
     use serde_json::json;
 
-    fn pod(role: &str, status: serde_json::Value) -> DynamicObject {
-        serde_json::from_value(json!({
+    fn pod(role: &str, status: serde_json::Value) -> serde_json::Value {
+        json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
                 "name": "polecat-nux-2", "namespace": "town", "uid": "u1", "resourceVersion": "7",
@@ -215,13 +204,16 @@ mod tests {
             },
             "spec": {"nodeName": "n1", "containers": [{"name": "agent"}]},
             "status": status,
-        }))
-        .unwrap()
+        })
+    }
+
+    fn read(pod: serde_json::Value) -> Result<PodRow, String> {
+        pod_row(serde_json::from_value(pod).unwrap())
     }
 
     #[test]
     fn a_pod_reads_as_what_its_kubelet_says() {
-        let row = pod_row(pod("polecat", json!({
+        let row = read(pod("polecat", json!({
             "phase": "Running", "startTime": "2026-01-02T03:04:06Z",
             "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}],
             "initContainerStatuses": [{"name": "clone", "state": {"terminated": {"exitCode": 0, "message": "m"}}}],
@@ -252,22 +244,14 @@ mod tests {
 
     #[test]
     fn a_pod_without_status_is_pending_and_one_of_no_role_of_ours_is_malformed() {
-        assert_eq!(pod_row(pod("polecat", json!(null))).unwrap().phase, PodPhase::Pending);
-        assert!(
-            pod_row(pod("mayor", json!({})))
-                .unwrap_err()
-                .contains("gastown.io/role")
-        );
+        assert_eq!(read(pod("polecat", json!(null))).unwrap().phase, PodPhase::Pending);
+        assert!(read(pod("mayor", json!({}))).unwrap_err().contains("gastown.io/role"));
     }
 
     #[test]
     fn orders_that_do_not_parse_make_the_pod_malformed_and_nothing_else() {
         let mut odd = pod("test", json!({}));
-        odd.metadata
-            .annotations
-            .as_mut()
-            .unwrap()
-            .insert("gastown.io/orders".into(), "{".into());
-        assert!(pod_row(odd).unwrap_err().contains("gastown.io/orders"));
+        odd["metadata"]["annotations"]["gastown.io/orders"] = "{".into();
+        assert!(read(odd).unwrap_err().contains("gastown.io/orders"));
     }
 }

@@ -2,8 +2,6 @@
 
 use gastown_api::labels;
 use gastown_rules::{Key, Kind};
-use kube::api::{ApiResource, DynamicObject};
-use kube::{Api, Client};
 use std::collections::BTreeSet;
 
 /// The namespaces that the operator serves.
@@ -51,19 +49,8 @@ impl Scope {
 pub(crate) struct Watched {
     pub(crate) kind: Kind,
     pub(super) selector: Option<String>,
-    resource: ApiResource,
-    places: Vec<Option<String>>,
-}
-
-impl Watched {
-    /// One API for each place.
-    pub(super) fn apis(&self, client: &Client) -> Vec<Api<DynamicObject>> {
-        let api = |place: &Option<String>| match place {
-            None => Api::all_with(client.clone(), &self.resource),
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &self.resource),
-        };
-        self.places.iter().map(api).collect()
-    }
+    /// Where: the whole cluster, or namespaces.
+    pub(super) places: Vec<Option<String>>,
 }
 
 /// Every kind we watch: our six, and our pods (never all pods, never a Secret).
@@ -82,7 +69,6 @@ pub(crate) fn watched(scope: &Scope) -> Vec<Watched> {
         .map(|kind| Watched {
             kind,
             selector: (kind == Kind::Pod).then(|| format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE)),
-            resource: super::resource_of(kind),
             places: scope.places(kind),
         })
         .collect()
