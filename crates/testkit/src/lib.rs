@@ -1,6 +1,7 @@
 //! Builders that read as sentences; the simulator: random histories of a whole town, from a seed, over the promises of
-//! DESIGN §8; and a town in one process on a paused clock. Never shipped.
+//! DESIGN §8; a town in one process on a paused clock; and real git servers. Never shipped.
 
 pub mod build;
+pub mod remotes;
 pub mod sim;
 pub mod town;
