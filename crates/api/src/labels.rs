@@ -24,6 +24,8 @@ pub const ROUND: &str = "gastown.io/round";
 pub const ORDERS: &str = "gastown.io/orders";
 /// Annotation on a pod: a message for the agent.
 pub const NUDGE: &str = "gastown.io/nudge";
+/// Annotation on a pod: the passwd file of its containers that speak git.
+pub const PASSWD: &str = "gastown.io/passwd";
 /// Annotation kubectl reads for `logs` and `exec`.
 pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// Annotation the cluster autoscaler reads.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Fault, GitError};
-use crate::git::Git;
+use crate::git::{Git, Lent};
 use crate::process::{self, Broken, Cap, Spec};
 use crate::redact::redact;
-use crate::remote::{Credential, Remote, RemoteKind};
+use crate::remote::{Credential, Remote, RemoteKind, sent_elsewhere};
 
 /// Most a command may write to standard output unless said otherwise, in bytes.
 const CAP: usize = 64 * 1024 * 1024;
@@ -42,6 +42,10 @@ const CONFIG: &[(&str, &str)] = &[
     ("maintenance.auto", "false"),
     ("fetch.writeCommitGraph", "false"),
     ("credential.helper", ""),
+    ("http.sslVerify", "true"),
+    // A server that says nothing at all for a minute will not: even one that is busy sends keepalives.
+    ("http.lowSpeedLimit", "1"),
+    ("http.lowSpeedTime", "60"),
     ("advice.detachedHead", "false"),
     ("advice.pushUpdateRejected", "false"),
     ("advice.addEmbeddedRepo", "false"),
@@ -68,12 +72,18 @@ pub(crate) struct Call {
     before: Vec<OsString>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
-    config: Vec<(&'static str, String)>,
+    config: Vec<(String, String)>,
     dir: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
     timeout: Duration,
     cap: Cap,
     secrets: Vec<String>,
+    /// The credential's file, for as long as the command runs.
+    lent: Option<Lent>,
+    /// Scheme and host of the remote, where it is reached by http.
+    home: Option<String>,
+    /// What stood in the way before anything ran.
+    failed: Option<GitError>,
 }
 
 /// What a command answered, whatever its exit code.
@@ -101,6 +111,9 @@ impl Call {
             timeout: git.timeout(),
             cap: Cap::Fail(CAP),
             secrets: Vec::new(),
+            lent: None,
+            home: None,
+            failed: None,
         }
     }
 
@@ -149,8 +162,9 @@ impl Call {
     /// `-- <address>`, with the credential where only git sees it.
     pub(crate) fn remote(mut self, remote: &Remote) -> Self {
         let (argument, credential) = remote.parts();
-        if let Some(credential) = credential {
-            self = self.credential(&credential);
+        self.home = remote.url().origin();
+        if let (Some(credential), Some(home)) = (credential, self.home.clone()) {
+            self = self.credential(&credential, &home);
         }
         if remote.url().kind() == RemoteKind::Ssh {
             let ssh = self.git.ssh_command().to_owned();
@@ -159,17 +173,26 @@ impl Call {
         self.end_of_options().arg(argument)
     }
 
-    pub(crate) fn credential(mut self, credential: &Credential) -> Self {
+    /// For this host alone: wherever a server may send us, the credential stays.
+    fn credential(mut self, credential: &Credential, home: &str) -> Self {
         self.secrets.extend(credential.secrets());
-        self.config.push(("credential.helper", Credential::HELPER.to_owned()));
-        for (key, value) in credential.environment() {
-            self = self.env(key, value);
+        match self.git.lend(&credential.answer()) {
+            Ok(lent) => {
+                self = self.env(Credential::FILE, lent.path());
+                self.config
+                    .push((format!("credential.{home}.helper"), Credential::HELPER.to_owned()));
+                self.lent = Some(lent);
+            }
+            Err(error) => self.failed = Some(error),
         }
         self
     }
 
     /// Runs it; any exit code is an answer.
     pub(crate) async fn run(mut self) -> Result<Answer, GitError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let mut args = std::mem::take(&mut self.before);
         args.push(self.name.into());
         args.append(&mut self.args);
@@ -185,7 +208,7 @@ impl Call {
         };
         tracing::trace!(command = self.name, "git");
         match process::run(spec).await {
-            Ok(out) => Ok(Answer {
+            Ok(out) => self.minding_where(Answer {
                 name: self.name,
                 code: out.code,
                 stdout: out.stdout,
@@ -193,6 +216,20 @@ impl Call {
                 stderr: self.redacted(&out.stderr),
             }),
             Err(broken) => Err(self.broken(broken)),
+        }
+    }
+
+    /// An answer of another host is none.
+    fn minding_where(&self, answer: Answer) -> Result<Answer, GitError> {
+        let elsewhere = self.home.as_ref().and_then(|home| sent_elsewhere(&answer.stderr, home));
+        match elsewhere {
+            None => Ok(answer),
+            Some(there) => Err(GitError::Failed {
+                command: answer.name,
+                status: answer.code,
+                fault: Fault::Moved,
+                stderr: format!("the server sends us to {there}"),
+            }),
         }
     }
 
@@ -207,10 +244,10 @@ impl Call {
     }
 
     fn environment(&self) -> Vec<(OsString, OsString)> {
-        let mut env = self.git.environment().to_vec();
+        let mut env = self.git.environment();
         env.extend(self.env.iter().cloned());
         let own = CONFIG.iter().map(|(k, v)| (*k, *v));
-        let added = self.config.iter().map(|(k, v)| (*k, v.as_str()));
+        let added = self.config.iter().map(|(k, v)| (k.as_str(), v.as_str()));
         let mut count = 0_usize;
         for (key, value) in own.chain(added) {
             env.push((format!("GIT_CONFIG_KEY_{count}").into(), key.into()));

@@ -131,8 +131,26 @@ pub enum Fault {
     NoSuchRef,
     /// Credentials missing, wrong, or without the right to do this.
     Denied,
+    /// May read and not write.
+    ReadOnly,
+    /// A credential is wanted and there is none.
+    NoCredential,
     /// The SSH host is not known.
     HostKey,
+    /// The SSH host has another key than the known one.
+    HostKeyChanged,
+    /// The private SSH key cannot be read by ssh.
+    Key,
+    /// The server's TLS certificate is not trusted.
+    Certificate,
+    /// The server sends us to another host.
+    Moved,
+    /// The server cannot move refs together.
+    NoAtomic,
+    /// Our user has no name, and ssh wants one.
+    NoUser,
+    /// There is no ssh here.
+    NoSsh,
     /// Network or server trouble; also a connection cut in the middle, when the request may have been carried out.
     Network,
     /// Another process holds a lock.
@@ -159,6 +177,15 @@ impl Fault {
             Self::NotFound => "NotFound",
             Self::NoSuchRef => "NoSuchRef",
             Self::Denied => "Denied",
+            Self::ReadOnly => "ReadOnly",
+            Self::NoCredential => "NoCredential",
+            Self::HostKeyChanged => "HostKeyChanged",
+            Self::Key => "Key",
+            Self::Certificate => "Certificate",
+            Self::Moved => "Moved",
+            Self::NoAtomic => "NoAtomic",
+            Self::NoUser => "NoUser",
+            Self::NoSsh => "NoSsh",
             Self::HostKey => "HostKey",
             Self::Network => "Network",
             Self::Locked => "Locked",
@@ -182,23 +209,43 @@ impl Fault {
 const WORDS: &[(&[&str], Fault)] = &[
     (&["no space left on device"], Fault::Disk),
     (&["disk quota exceeded"], Fault::Disk),
+    (&["no user exists for uid"], Fault::NoUser),
+    (&["ssh: not found"], Fault::NoSsh),
+    (&["ssh: command not found"], Fault::NoSsh),
+    (&["cannot run ssh"], Fault::NoSsh),
+    (&["host identification has changed"], Fault::HostKeyChanged),
     (&["host key verification failed"], Fault::HostKey),
+    (&["load key", "invalid format"], Fault::Key),
+    (&["load key", "error in libcrypto"], Fault::Key),
+    (&["does not support --atomic"], Fault::NoAtomic),
+    (&["certificate problem"], Fault::Certificate),
+    (&["certificate verification failed"], Fault::Certificate),
+    (&["certificate verify failed"], Fault::Certificate),
+    (&["local issuer certificate"], Fault::Certificate),
+    (&["no alternative certificate subject name"], Fault::Certificate),
+    (&["certificate subject name"], Fault::Certificate),
+    (&["error setting certificate"], Fault::Certificate),
     (&["couldn't find remote ref"], Fault::NoSuchRef),
     (&["not our ref"], Fault::NoSuchRef),
     (&["does not match any"], Fault::NoSuchRef),
     (&["unknown revision"], Fault::NoSuchRef),
     (&["not a valid object name"], Fault::NoSuchRef),
     (&["authentication failed"], Fault::Denied),
-    (&["could not read username"], Fault::Denied),
-    (&["could not read password"], Fault::Denied),
+    (&["could not read username"], Fault::NoCredential),
+    (&["could not read password"], Fault::NoCredential),
+    (&["marked as read only"], Fault::ReadOnly),
+    (&["not allowed to push"], Fault::ReadOnly),
+    (&["denied for writing"], Fault::ReadOnly),
+    (&["write access to repository not granted"], Fault::ReadOnly),
+    (&["permission to", "denied"], Fault::Denied),
     (&["permission denied"], Fault::Denied),
-    (&["write access to repository not granted"], Fault::Denied),
     (&["access denied"], Fault::Denied),
     (&["returned error: 401"], Fault::Denied),
     (&["returned error: 403"], Fault::Denied),
     (&["detected dubious ownership"], Fault::Denied),
     (&["not allowed"], Fault::Denied),
     (&["repository not found"], Fault::NotFound),
+    (&["fatal: repository", "not found"], Fault::NotFound),
     (&["does not appear to be a git repository"], Fault::NotFound),
     (&["not a git repository"], Fault::NotFound),
     (&["returned error: 404"], Fault::NotFound),
@@ -225,6 +272,7 @@ const WORDS: &[(&[&str], Fault)] = &[
     (&["missing blob"], Fault::Corrupt),
     (&["could not read from remote repository"], Fault::Network),
     (&["hung up unexpectedly"], Fault::Network),
+    (&["unable to access"], Fault::Network),
     (&["unexpected disconnect"], Fault::Network),
 ];
 
@@ -282,6 +330,38 @@ mod tests {
             (
                 "error: file write error: No space left on device\nfatal: early EOF",
                 Fault::Disk,
+            ),
+            (
+                "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.\nfatal: Could not read from remote repository.",
+                Fault::HostKeyChanged,
+            ),
+            (
+                "ERROR: The key you are authenticating with has been marked as read only.\nfatal: Could not read from remote repository.",
+                Fault::ReadOnly,
+            ),
+            (
+                "ERROR: Permission to o/r.git denied to nux.\nfatal: Could not read from remote repository.",
+                Fault::Denied,
+            ),
+            (
+                "fatal: could not read Username for 'https://h': terminal prompts disabled",
+                Fault::NoCredential,
+            ),
+            (
+                "No user exists for uid 1000660000\nfatal: Could not read from remote repository.",
+                Fault::NoUser,
+            ),
+            (
+                "fatal: unable to access 'https://h/': server certificate verification failed. CAfile: none CRLfile: none",
+                Fault::Certificate,
+            ),
+            (
+                "fatal: the receiving end does not support --atomic push\nfatal: the remote end hung up unexpectedly",
+                Fault::NoAtomic,
+            ),
+            (
+                "fatal: unable to access 'https://h/': Operation too slow. Less than 1 bytes/sec transferred the last 60 seconds",
+                Fault::Network,
             ),
             ("fatal: something new", Fault::Other),
         ] {

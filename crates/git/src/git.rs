@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +14,11 @@ use crate::error::GitError;
 use crate::names::{BranchName, Oid, RefName};
 use crate::remote::Remote;
 use crate::repo::Repo;
+use crate::ssh::SshAccess;
 use crate::version::Version;
 
 /// How long a command may take unless said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(300);
-
-/// SSH that asks nothing and trusts no host it does not know.
-const SSH: &str = "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes";
 
 /// What is taken from our own environment: where programs and scratch space are, and how to get out of the house.
 const INHERITED: &[&str] = &[
@@ -30,6 +29,8 @@ const INHERITED: &[&str] = &[
     "GIT_SSL_CAINFO",
     "HTTPS_PROXY",
     "https_proxy",
+    // The upper-case one is not read by git's http library, as a request's header can set it.
+    "http_proxy",
     "ALL_PROXY",
     "all_proxy",
     "NO_PROXY",
@@ -42,7 +43,7 @@ const FIXED: &[(&str, &str)] = &[
     ("GIT_ATTR_NOSYSTEM", "1"),
     ("GIT_TERMINAL_PROMPT", "0"),
     ("GIT_ASKPASS", ""),
-    ("GIT_ALLOW_PROTOCOL", "file:https:ssh"),
+    ("GIT_ALLOW_PROTOCOL", "file:http:https:ssh"),
     ("GIT_LITERAL_PATHSPECS", "1"),
     ("GIT_OPTIONAL_LOCKS", "0"),
     ("GIT_NO_LAZY_FETCH", "1"),
@@ -58,6 +59,7 @@ pub struct Git {
     version: Version,
     timeout: Duration,
     ssh_command: OsString,
+    added: Vec<(OsString, OsString)>,
     environment: Arc<Environment>,
 }
 
@@ -65,7 +67,7 @@ pub struct Git {
 struct Environment {
     variables: Vec<(OsString, OsString)>,
     // Held so that the folder lives as long as anyone may run git.
-    _home: Option<Home>,
+    home: Option<Home>,
 }
 
 impl Git {
@@ -86,7 +88,8 @@ impl Git {
             program: program.to_owned(),
             version: crate::version::FLOOR,
             timeout: TIMEOUT,
-            ssh_command: SSH.into(),
+            ssh_command: crate::ssh::NOBODY.into(),
+            added: Vec::new(),
             environment: Arc::new(Environment::new()),
         };
         let answer = Call::new(&git, "version").ok().await?;
@@ -118,6 +121,55 @@ impl Git {
         self
     }
 
+    /// The same git, meeting SSH servers with this key and knowing these hosts.
+    ///
+    /// # Errors
+    /// If there is no private place to put the key.
+    pub fn with_ssh(mut self, access: &SshAccess) -> Result<Self, GitError> {
+        let key = self.keep("ssh-key", access.key().as_bytes())?;
+        let hosts = self.keep("known-hosts", access.known_hosts().as_bytes())?;
+        self.ssh_command = crate::ssh::command(&key, &hosts).into();
+        Ok(self)
+    }
+
+    /// The same git, trusting these authorities (PEM) and no others.
+    ///
+    /// # Errors
+    /// If there is no place to put them.
+    pub fn with_authorities(mut self, pem: &str) -> Result<Self, GitError> {
+        let file = self.keep("authorities", pem.as_bytes())?;
+        self.added.push(("GIT_SSL_CAINFO".into(), file.into()));
+        Ok(self)
+    }
+
+    /// A file nobody else may read, gone with this git.
+    fn keep(&self, name: &str, content: &[u8]) -> Result<PathBuf, GitError> {
+        let failed = |path: &Path, source| GitError::Io {
+            what: "write",
+            path: path.to_owned(),
+            source,
+        };
+        let Some(home) = &self.environment.home else {
+            let nowhere = std::io::Error::other("there is no folder for temporary files that can be written");
+            return Err(failed(&std::env::temp_dir(), nowhere));
+        };
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let path = home.0.join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| file.write_all(content))
+            .map_err(|source| failed(&path, source))?;
+        Ok(path)
+    }
+
+    /// A file nobody else may read, gone when dropped.
+    pub(crate) fn lend(&self, content: &str) -> Result<Lent, GitError> {
+        self.keep("lent", content.as_bytes()).map(Lent)
+    }
+
     /// Its version.
     #[must_use]
     pub fn version(&self) -> Version {
@@ -138,8 +190,10 @@ impl Git {
         &self.ssh_command
     }
 
-    pub(crate) fn environment(&self) -> &[(OsString, OsString)] {
-        &self.environment.variables
+    pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
+        let added = |key: &OsStr| self.added.iter().any(|(name, _)| name == key);
+        let own = self.environment.variables.iter().filter(|(key, _)| !added(key));
+        own.chain(&self.added).cloned().collect()
     }
 
     /// Makes an empty bare repository, or finds the one that is there.
@@ -253,7 +307,23 @@ impl Environment {
         variables.extend(FIXED.iter().map(|(k, v)| ((*k).into(), (*v).into())));
         variables.push(("HOME".into(), dir.into()));
         variables.push(("GIT_CONFIG_GLOBAL".into(), config.into()));
-        Self { variables, _home: home }
+        Self { variables, home }
+    }
+}
+
+/// A file that is there for one command.
+pub(crate) struct Lent(PathBuf);
+
+impl Lent {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // What stays goes with the folder.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

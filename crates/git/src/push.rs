@@ -92,10 +92,22 @@ impl Repo {
             Verdict::Unclear(fault) => Err(GitError::Failed {
                 command: answer.name,
                 status: answer.code,
-                fault,
+                fault: of_push(fault, &answer.stderr),
                 stderr: answer.stderr,
             }),
         }
+    }
+}
+
+/// Whom a server knows and does not let write. Whom it does not know is denied, also in a push.
+fn of_push(fault: Fault, stderr: &str) -> Fault {
+    let said = stderr.to_ascii_lowercase();
+    let unknown = ["authentication failed", "permission denied (", "returned error: 401"]
+        .iter()
+        .any(|words| said.contains(words));
+    match fault {
+        Fault::Denied if !unknown => Fault::ReadOnly,
+        fault => fault,
     }
 }
 

@@ -25,6 +25,8 @@ pub enum RemoteKind {
     Ssh,
     /// `https://`.
     Https,
+    /// `http://`: neither encrypted nor authenticated.
+    Http,
 }
 
 /// The address of a repository. `Display` and `Debug` show no user, password or token.
@@ -38,7 +40,7 @@ impl RemoteUrl {
     /// Checks and takes an address.
     ///
     /// # Errors
-    /// [`UrlError`] for relative paths, unknown or unsafe schemes (`http`, `git`, `ext::`), control characters.
+    /// [`UrlError`] for relative paths, unknown or unsafe schemes (`git`, `ext::`), control characters.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let wrong = |why| UrlError {
             url: redact(text, &[]),
@@ -78,8 +80,9 @@ impl RemoteUrl {
             }
             return match scheme {
                 "https" => Ok(RemoteKind::Https),
+                "http" => Ok(RemoteKind::Http),
                 "ssh" => Ok(RemoteKind::Ssh),
-                "http" | "git" => Err("it is neither encrypted nor authenticated: use https or ssh"),
+                "git" => Err("it is neither encrypted nor authenticated: use https or ssh"),
                 _ => Err("use https, ssh, file or an absolute path"),
             };
         }
@@ -97,12 +100,38 @@ impl RemoteUrl {
         self.kind
     }
 
+    /// Where it is, where that is another machine.
+    #[must_use]
+    pub fn host(&self) -> Option<Host> {
+        let (authority, scp) = match (self.kind, self.text.split_once("://")) {
+            (RemoteKind::Path | RemoteKind::File, _) => return None,
+            (_, Some((_, rest))) => (rest.split(['/', '?', '#']).next().unwrap_or_default(), false),
+            (_, None) => (self.text.split_once(':').map_or("", |(host, _)| host), true),
+        };
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        // The colons of an IPv6 address stand in brackets.
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if !scp && !port.contains(']') => (name, port.parse().ok()),
+            _ => (host, None),
+        };
+        let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        Some(Host { name, port })
+    }
+
+    /// Scheme and authority, as git scopes the configuration of credentials; for http and https.
+    pub(crate) fn origin(&self) -> Option<String> {
+        let (argument, _) = self.split();
+        origin(&argument)
+    }
+
     /// Splits an `https` address into what may stand in an argument list and the credential it carried.
     fn split(&self) -> (String, Option<Credential>) {
-        if self.kind != RemoteKind::Https {
-            return (self.text.clone(), None);
-        }
-        let rest = self.text.strip_prefix("https://").unwrap_or(&self.text);
+        let scheme = match self.kind {
+            RemoteKind::Https => "https://",
+            RemoteKind::Http => "http://",
+            _ => return (self.text.clone(), None),
+        };
+        let rest = self.text.strip_prefix(scheme).unwrap_or(&self.text);
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let Some((user_info, host)) = authority.rsplit_once('@') else {
             return (self.text.clone(), None);
@@ -112,7 +141,7 @@ impl RemoteUrl {
             user: percent_decode(user),
             password: percent_decode(password),
         };
-        (format!("https://{host}{path}"), Some(credential))
+        (format!("{scheme}{host}{path}"), Some(credential))
     }
 }
 
@@ -126,6 +155,56 @@ impl fmt::Debug for RemoteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", redact(&self.text, &[]))
     }
+}
+
+/// The machine a repository is on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Host {
+    /// Its name or address, in lower case and without brackets.
+    pub name: String,
+    /// The port, where one is named.
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// `https://host:port` of an address, in lower case.
+fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest
+        .split(['/', '?', '#', '\'', '"'])
+        .next()
+        .filter(|a| !a.is_empty())?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    matches!(scheme, "http" | "https").then(|| format!("{scheme}://{host}").to_ascii_lowercase())
+}
+
+/// The other host that git's words say it was sent to. From http to https of the same host is no other host.
+pub(crate) fn sent_elsewhere(stderr: &str, home: &str) -> Option<String> {
+    let host = |origin: &str| {
+        let (_, authority) = origin.split_once("://")?;
+        Some(authority.split(':').next()?.to_owned())
+    };
+    let named = |line: &str| {
+        let at = match line.strip_prefix("warning: redirecting to ") {
+            Some(rest) => rest,
+            // The server's own words come behind "remote:"; these are git's.
+            None if line.starts_with("fatal: ") => line.get(line.find("'http")? + 1..)?,
+            None => return None,
+        };
+        origin(at)
+    };
+    stderr.lines().filter_map(named).find(|there| {
+        let downgraded = home.starts_with("https:") && !there.starts_with("https:");
+        there != home && (downgraded || host(there) != host(home))
+    })
 }
 
 /// A user name and password (or token) for an `https` remote. Cannot be printed.
@@ -145,23 +224,26 @@ impl Credential {
         }
     }
 
-    /// A credential helper for git that reads the two variables of [`Credential::environment`]: nothing secret in any argument list.
-    pub(crate) const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$GASTOWN_GIT_USER" "$GASTOWN_GIT_PASSWORD"; }; f"#;
+    /// A credential helper for git that hands over the file of [`Credential::answer`]: nothing secret in any argument list,
+    /// and none in an environment, which whatever git starts would inherit.
+    pub(crate) const HELPER: &str = r#"!f() { test "$1" = get && cat "$GASTOWN_GIT_CREDENTIAL"; }; f"#;
+    /// Variable that names the file.
+    pub(crate) const FILE: &str = "GASTOWN_GIT_CREDENTIAL";
 
-    pub(crate) fn environment(&self) -> [(&'static str, &str); 2] {
-        [
-            ("GASTOWN_GIT_USER", &self.user),
-            ("GASTOWN_GIT_PASSWORD", &self.password),
-        ]
+    /// What the helper says. A line break would start another field.
+    pub(crate) fn answer(&self) -> String {
+        let line = |text: &str| text.replace(['\n', '\r', '\0'], "");
+        format!("username={}\npassword={}\n", line(&self.user), line(&self.password))
     }
 
     /// What must not appear in any text.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        [&self.password]
-            .into_iter()
-            .filter(|s| !s.is_empty())
-            .cloned()
-            .collect()
+        let whole = Some(self.password.clone()).filter(|s| !s.is_empty());
+        // As curl sends it: a server may say it back.
+        let sent = whole
+            .as_ref()
+            .map(|password| base64(&format!("{}:{password}", self.user)));
+        whole.into_iter().chain(sent).collect()
     }
 }
 
@@ -193,7 +275,7 @@ impl Remote {
         RemoteUrl::parse(url).map(Self::new)
     }
 
-    /// The same remote with a credential, used only if it is an `https` one.
+    /// The same remote with a credential, used only if it is an `https` or `http` one, and for this host alone.
     #[must_use]
     pub fn with_credential(mut self, credential: Credential) -> Self {
         self.credential = Some(credential);
@@ -210,7 +292,7 @@ impl Remote {
     pub(crate) fn parts(&self) -> (String, Option<Credential>) {
         let (argument, embedded) = self.url.split();
         let credential = match self.url.kind {
-            RemoteKind::Https => self.credential.clone().or(embedded),
+            RemoteKind::Https | RemoteKind::Http => self.credential.clone().or(embedded),
             RemoteKind::Path | RemoteKind::File | RemoteKind::Ssh => None,
         };
         (argument, credential)
@@ -221,6 +303,21 @@ impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.url.fmt(f)
     }
+}
+
+fn base64(text: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let word = chunk.iter().fold(0_u32, |w, b| (w << 8) | u32::from(*b)) << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            let letter = usize::try_from((word >> (18 - 6 * i)) & 63)
+                .ok()
+                .and_then(|at| ALPHABET.get(at));
+            out.push(letter.filter(|_| i <= chunk.len()).map_or('=', |l| char::from(*l)));
+        }
+    }
+    out
 }
 
 fn percent_decode(text: &str) -> String {
@@ -245,7 +342,7 @@ fn percent_decode(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Remote, RemoteKind, RemoteUrl, percent_decode};
+    use super::{Credential, Host, Remote, RemoteKind, RemoteUrl, percent_decode, sent_elsewhere};
 
     #[test]
     fn what_is_accepted() {
@@ -254,7 +351,9 @@ mod tests {
             ("file:///srv/a.git", RemoteKind::File),
             ("git@github.com:o/r.git", RemoteKind::Ssh),
             ("ssh://git@h:2222/o/r", RemoteKind::Ssh),
+            ("ssh://h/~nux/r", RemoteKind::Ssh),
             ("https://h/o/r.git", RemoteKind::Https),
+            ("http://gitea:3000/o/r.git", RemoteKind::Http),
         ] {
             assert_eq!(RemoteUrl::parse(text).unwrap().kind(), kind, "{text}");
         }
@@ -263,7 +362,6 @@ mod tests {
             "a/b",
             "./a",
             "-oProxyCommand=x:y",
-            "http://h/r",
             "git://h/r",
             "ext::sh -c date",
             "file://h",
@@ -281,9 +379,57 @@ mod tests {
         let remote = Remote::parse("https://bot:hunt%40er2@h:8443/o/r.git").unwrap();
         let (argument, credential) = remote.parts();
         assert_eq!(argument, "https://h:8443/o/r.git");
-        assert_eq!(credential.unwrap().environment().map(|(_, v)| v), ["bot", "hunt@er2"]);
+        assert_eq!(credential.unwrap().answer(), "username=bot\npassword=hunt@er2\n");
         let shown = format!("{remote} {remote:?} {:?}", remote.parts().1);
         assert!(!shown.contains("hunt") && !shown.contains("bot"), "{shown}");
+    }
+
+    #[test]
+    fn which_host_it_is() {
+        for (text, name, port) in [
+            ("git@GitHub.com:o/r.git", "github.com", None),
+            ("h:22/r", "h", None),
+            ("ssh://git@h:2222/o/r", "h", Some(2222)),
+            ("ssh://git@[fd00::1]:2222/o/r", "fd00::1", Some(2222)),
+            ("https://[fd00::1]/o/r", "fd00::1", None),
+            ("https://u:p@h:8443/o/r", "h", Some(8443)),
+        ] {
+            let host = Host {
+                name: name.into(),
+                port,
+            };
+            assert_eq!(RemoteUrl::parse(text).unwrap().host(), Some(host), "{text}");
+        }
+        assert_eq!(RemoteUrl::parse("/srv/r.git").unwrap().host(), None);
+    }
+
+    #[test]
+    fn being_sent_to_another_host_is_seen() {
+        let home = "https://h:8443";
+        for said in [
+            "warning: redirecting to https://other/o/r.git/",
+            "fatal: could not read Username for 'https://other': terminal prompts disabled",
+            "fatal: unable to access 'http://h/o/r.git/': x",
+        ] {
+            assert!(sent_elsewhere(said, home).is_some(), "{said}");
+        }
+        for said in [
+            "warning: redirecting to https://h:8443/o/r.git/",
+            "fatal: Authentication failed for 'https://h:8443/o/r.git/'",
+            "remote: fatal: see 'https://docs.example'",
+            "remote: Create a pull request by visiting https://docs.example",
+        ] {
+            assert_eq!(sent_elsewhere(said, home), None, "{said}");
+        }
+        assert_eq!(sent_elsewhere("warning: redirecting to https://h/x", "http://h"), None);
+    }
+
+    #[test]
+    fn a_credential_that_is_said_back_is_masked_in_both_shapes() {
+        assert_eq!(
+            Credential::new("bot", "hunter2").secrets(),
+            ["hunter2", "Ym90Omh1bnRlcjI="]
+        );
     }
 
     proptest! {

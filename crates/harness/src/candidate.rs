@@ -17,7 +17,7 @@ use gastown_wire::{
 use crate::{
     candidate::joining::{Fate, Joiner},
     files, last_words,
-    queue::{DECLINED, Desk, Trouble, candidate_ref, oid, place},
+    queue::{DECLINED, Desk, Trouble, candidate_ref, oid, place, refused},
     setup::termination_path,
 };
 
@@ -100,7 +100,7 @@ async fn attempt(git: &Git, orders: &TestOrders) -> Result<CandidateReport, Trou
     })?;
 
     let refs = job.look().await?;
-    let base = job.desk.target_in(&refs)?;
+    let base = job.desk.target_in(&refs).await?;
     if wanted.is_some_and(|wanted| wanted != base) {
         return Ok(report(CandidateOutcome::BaseMoved, base.as_str()));
     }
@@ -271,10 +271,7 @@ impl Job<'_> {
         let update = RefUpdate::set(self.candidate.clone(), tip.clone(), expect);
         match self.desk.repo.push(&self.desk.remote, &[update]).await? {
             PushOutcome::Done => Ok(()),
-            PushOutcome::Refused { why, .. } => Err(Trouble::Config {
-                reason: "PushRejected",
-                detail: why,
-            }),
+            PushOutcome::Refused { dst, why } => Err(refused(&dst, &why)),
             PushOutcome::Stale { .. } => {
                 // A twin of this pod builds the same commit; anything else is not ours to settle here.
                 let now = self.desk.look(&[self.candidate.as_str()]).await?;

@@ -8,7 +8,7 @@ use gastown_wire::{LandOrders, LandOutcome, LandReport, Report as _, VERSION, ca
 
 use crate::{
     last_words,
-    queue::{DECLINED, Desk, Trouble, candidate_ref, oid},
+    queue::{DECLINED, Desk, Trouble, candidate_ref, oid, refused},
     setup::termination_path,
 };
 
@@ -113,6 +113,8 @@ impl Job<'_> {
         );
         match self.desk.repo.push(&self.desk.remote, &[update, proof]).await {
             Ok(PushOutcome::Done) => Ok(LandOutcome::Landed),
+            // It takes the branch and not the proof: nothing landed, and it is not the branch that needs another rule.
+            Ok(PushOutcome::Refused { dst, why }) if dst != self.desk.target => Err(refused(&dst, &why)),
             Ok(PushOutcome::Refused { why, .. }) => Ok(LandOutcome::Refused { why }),
             Ok(PushOutcome::Stale { .. }) => {
                 let now = self.view().await?;
@@ -137,7 +139,7 @@ impl Job<'_> {
             .desk
             .look(&[self.desk.target.as_str(), self.candidate_ref.as_str()])
             .await?;
-        self.desk.target_in(&refs)?;
+        self.desk.target_in(&refs).await?;
         let [target, candidate] = &self.kept;
         let mut specs = vec![Refspec::of(&self.desk.target, target)];
         if refs.contains_key(&self.candidate_ref) {

@@ -4,10 +4,11 @@ use std::{path::Path, time::Duration};
 
 use gastown_git::{
     Fault, FetchOptions, Git, GitError, Identity, NameError, NewCommit, Oid, PushOutcome, RefName, RefUpdate, Refspec,
-    Remote, Repo, TreeEntry, UrlError,
+    Remote, Repo, TreeEntry,
 };
 
 use crate::{
+    access::{self, AccessError},
     record::{self, Record, RecordError},
     setup::Pod,
 };
@@ -32,9 +33,9 @@ pub enum LedgerError {
     /// The orders name a branch that git would refuse.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The orders name a repository that is none.
+    /// The orders name a repository that is none, or a credential that cannot be used.
     #[error(transparent)]
-    Url(#[from] UrlError),
+    Access(#[from] AccessError),
     /// The record's commit holds no record.
     #[error("commit {0} on the record ref holds no {file}", file = record::FILE)]
     NoRecord(Oid),
@@ -58,7 +59,7 @@ impl LedgerError {
             Self::Workspace(_)
             | Self::Record(_)
             | Self::Name(_)
-            | Self::Url(_)
+            | Self::Access(_)
             | Self::NoRecord(_)
             | Self::Refused { .. } => false,
         }
@@ -105,10 +106,10 @@ impl Ledger {
             target: RefName::parse(&pod.target_ref())?,
             snapshot: RefName::parse(&gastown_wire::snapshot_ref(&o.subject.uid))?,
         };
-        let remote = Remote::parse(&o.remote.url)?;
         let git = Git::probe()
             .await?
             .with_timeout(Duration::from_secs(o.pace.git_timeout_s.max(1)));
+        let (git, remote) = access::open(git, &o.remote)?;
         let dir = pod.repository();
         // Only one container of the pod works in it at a time: what is locked was locked by one that was killed.
         match gastown_git::break_locks(&dir) {
@@ -155,6 +156,16 @@ impl Ledger {
             (&self.names.target, "refs/remote/target"),
             (&self.names.snapshot, "refs/remote/snapshot"),
         ]
+    }
+
+    /// The branches the remote has: what to say where one is missing.
+    pub(crate) async fn branches(&self) -> Result<Vec<String>, GitError> {
+        let refs = self.repo.git().ls_remote(&self.remote, &["refs/heads/*"]).await?;
+        Ok(refs
+            .keys()
+            .filter_map(RefName::as_branch)
+            .map(|b| b.to_string())
+            .collect())
     }
 
     /// What the remote says right now, without bringing anything here.

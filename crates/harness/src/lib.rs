@@ -13,6 +13,7 @@
 //! Who holds a git credential (clone, courier, candidate, land) never runs git inside a repository that agent
 //! code can write; who runs agent code (run) holds no git credential.
 
+pub mod access;
 pub mod candidate;
 pub mod clone;
 pub mod courier;

@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use gastown_git::{Fault, FetchOptions, Git, GitError, Oid, RefName, Refspec, Remote, Repo};
-use gastown_wire::{Pace, Paths, RemoteOrders, candidates_prefix};
+use gastown_wire::{Pace, Paths, RemoteOrders, RemoteTrouble, candidates_prefix};
+
+use crate::access::{self, AccessError};
 
 /// Exit code where everything was looked at and there is nothing to test or nothing landed: the report says why.
 pub(crate) const DECLINED: i32 = 79;
@@ -44,26 +45,27 @@ impl Trouble {
     }
 }
 
+impl From<AccessError> for Trouble {
+    fn from(AccessError { trouble, detail }: AccessError) -> Self {
+        Self::Config {
+            reason: trouble.as_str(),
+            detail,
+        }
+    }
+}
+
 impl From<GitError> for Trouble {
     fn from(error: GitError) -> Self {
-        let detail = error.to_string();
-        let reason = match &error {
-            GitError::Missing { .. } | GitError::NotGit { .. } => "GitMissing",
-            GitError::TooOld { .. } => "GitTooOld",
-            GitError::Name(_) => "BadOrders",
-            GitError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => "VolumeNotWritable",
-            // Out of processes, memory or space: another moment or another machine may have some.
-            GitError::Io { .. } | GitError::Spawn { .. } => return Self::Transient(detail),
-            _ => match error.fault() {
-                Fault::Network | Fault::Locked | Fault::Disk => return Self::Transient(detail),
-                Fault::NotFound => "RepositoryNotFound",
-                Fault::Denied => "CredentialRefused",
-                Fault::HostKey => "HostKeyUnknown",
-                Fault::Corrupt => "RepositoryCorrupt",
-                Fault::NoSuchRef | Fault::Other => "GitFailed",
-            },
-        };
-        Self::Config { reason, detail }
+        match (access::trouble(&error), error.fault()) {
+            (Some(trouble), _) => trouble.into(),
+            (None, Fault::NoSuchRef | Fault::Other)
+                if !matches!(error, GitError::Io { .. } | GitError::Spawn { .. }) =>
+            {
+                AccessError::new(RemoteTrouble::GitFailed, error.to_string()).into()
+            }
+            // Also out of processes, memory or space: another moment or another machine may have some.
+            (None, _) => Self::Transient(error.to_string()),
+        }
     }
 }
 
@@ -81,8 +83,8 @@ impl Desk {
     pub(crate) async fn open(git: &Git, remote: &RemoteOrders, paths: &Paths, pace: &Pace) -> Result<Self, Trouble> {
         let repository = place(&paths.courier, "paths.courier")?.join("repo.git");
         let target = RefName::parse(&format!("refs/heads/{}", remote.branch)).map_err(Trouble::orders)?;
-        let remote = Remote::parse(&remote.url).map_err(Trouble::orders)?;
         let git = git.clone().with_timeout(Duration::from_secs(pace.git_timeout_s.max(1)));
+        let (git, remote) = access::open(git, remote)?;
         let repo = git.init_bare(&repository).await?;
         Ok(Self { repo, remote, target })
     }
@@ -93,17 +95,30 @@ impl Desk {
     }
 
     /// The target branch among `refs`.
-    pub(crate) fn target_in(&self, refs: &BTreeMap<RefName, Oid>) -> Result<Oid, Trouble> {
-        refs.get(&self.target).cloned().ok_or_else(|| Trouble::Config {
-            reason: "BranchNotFound",
-            detail: format!("{} has no {}", self.remote, self.target),
-        })
+    pub(crate) async fn target_in(&self, refs: &BTreeMap<RefName, Oid>) -> Result<Oid, Trouble> {
+        if let Some(tip) = refs.get(&self.target) {
+            return Ok(tip.clone());
+        }
+        let trouble = match self.look(&["refs/heads/*"]).await?.is_empty() {
+            true => RemoteTrouble::RepositoryEmpty,
+            false => RemoteTrouble::BranchNotFound,
+        };
+        Err(AccessError::new(trouble, format!("{} has no {}", self.remote, self.target)).into())
     }
 
     /// Fetches with whole history: merges are wrong on a history that was cut.
     pub(crate) async fn fetch(&self, specs: &[Refspec]) -> Result<(), GitError> {
         self.repo.fetch(&self.remote, specs, FetchOptions::default()).await
     }
+}
+
+/// The remote takes no ref of ours beside branches.
+pub(crate) fn refused(name: &RefName, why: &str) -> Trouble {
+    AccessError::new(
+        RemoteTrouble::RefsRefused,
+        format!("the remote refuses the ref {name}: {why}"),
+    )
+    .into()
 }
 
 /// A path of the orders that must be there.

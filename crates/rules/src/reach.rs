@@ -3,8 +3,8 @@
 //! Nobody probes a repository for a Rig: its polecats find out anyway, and the newest of them is right.
 
 use crate::census::Census;
-use crate::polecat::outcome::OF_THE_REPOSITORY;
 use crate::reason::Reason;
+use crate::remote;
 use crate::row::{PolecatRow, RigRow};
 use crate::settings;
 use gastown_api::PolecatPhase;
@@ -40,7 +40,7 @@ fn word(polecat: &PolecatRow) -> Option<Word<'_>> {
     let status = &polecat.status;
     let barred = [DEGRADED, PROGRESSING].into_iter().find_map(|kind| {
         let said = conditions::get(&status.conditions, kind)?;
-        OF_THE_REPOSITORY.into_iter().find(|code| *code == said.reason)
+        remote::of_the_repository(&said.reason)
     });
     if let Some(code) = barred {
         let message = status.message.as_deref().unwrap_or_default();

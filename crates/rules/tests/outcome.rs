@@ -223,7 +223,7 @@ fn what_keeps_a_pod_from_starting_is_told_at_once_and_given_up_in_time() {
         (
             "remote away",
             |p| waits(p, "clone", "CrashLoopBackOff", "back-off 40s"),
-            "CloneRetrying",
+            "RemoteUnreachable",
         ),
     ];
     for (seen, change, reason) in cases {

@@ -12,6 +12,7 @@ pub mod beads;
 mod orders;
 mod report;
 mod settings;
+mod trouble;
 
 pub use orders::{
     AgentOrders, Evidence, EvidenceKind, LandOrders, Member, MergeStyle, Orders, Pace, Paths, PolecatOrders,
@@ -21,8 +22,8 @@ pub use report::{
     CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport, Included,
     LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
-
 pub use settings::{LOGIN_KEYS, settings_key, settings_path};
+pub use trouble::RemoteTrouble;
 
 /// The version both sides speak. A higher one is refused with a message that says which side to update.
 pub const VERSION: u32 = 1;

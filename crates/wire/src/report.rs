@@ -128,7 +128,7 @@ pub enum CloneOutcome {
     BranchTaken,
     /// The repository, branch or credential is wrong. `reason` is CamelCase.
     Config {
-        /// `RepositoryNotFound`, `BranchNotFound`, `CredentialRefused`, `BadOrders`, …
+        /// The name of a [`RemoteTrouble`](crate::RemoteTrouble).
         reason: String,
     },
     /// The remote did not answer.

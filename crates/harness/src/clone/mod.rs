@@ -6,10 +6,11 @@ mod workspace;
 
 use std::io;
 
-use gastown_git::{Expect, Fault, GitError, Oid, PushOutcome, RefUpdate};
-use gastown_wire::{CloneOutcome, CloneReport, VERSION, exit};
+use gastown_git::{Expect, GitError, Oid, PushOutcome, RefUpdate};
+use gastown_wire::{CloneOutcome, CloneReport, RemoteTrouble, VERSION, exit};
 
 use crate::{
+    access::{self, AccessError},
     last_words,
     ledger::{Heads, Ledger, LedgerError},
     record::{Claim, Record, Standing, WORKING, weigh},
@@ -23,10 +24,15 @@ pub enum CloneError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The repository has no such branch.
-    #[error("the repository has no branch `{0}`: name an existing one as the Rig's gitBranch")]
-    NoBranch(String),
+    #[error("it has no branch `{wanted}`; it has {}", shown(.there))]
+    NoBranch {
+        /// The one that is needed.
+        wanted: String,
+        /// Those there are.
+        there: Vec<String>,
+    },
     /// The remote does not take our record.
-    #[error("the remote refuses the ref {name}: {why}; the git credential must be allowed to write refs/gastown/*")]
+    #[error("the remote refuses the ref {name}: {why}")]
     RecordRefused {
         /// The record ref.
         name: String,
@@ -55,41 +61,48 @@ impl CloneError {
         move |source| Self::File { what, source }
     }
 
-    /// How the report calls it. What is unknown may pass: the kubelet tries again, and the operator counts.
-    fn outcome(&self) -> CloneOutcome {
-        let reason = match self {
-            Self::Ledger(error) if error.is_transient() => return CloneOutcome::Transient,
-            Self::Ledger(LedgerError::Git(
-                GitError::Missing { .. } | GitError::TooOld { .. } | GitError::NotGit { .. },
-            )) => "GitUnusable",
-            Self::Ledger(LedgerError::Git(error)) => match error.fault() {
-                Fault::NotFound => "RepositoryNotFound",
-                Fault::Denied => "CredentialRefused",
-                Fault::HostKey => "HostKeyUnknown",
-                _ => return CloneOutcome::Transient,
-            },
-            Self::Ledger(LedgerError::Record(_) | LedgerError::NoRecord(_)) => "RecordUnreadable",
-            Self::Ledger(LedgerError::Name(_) | LedgerError::Url(_)) => "BadOrders",
-            Self::NoBranch(_) => "BranchNotFound",
-            Self::Ledger(LedgerError::Refused { .. }) | Self::RecordRefused { .. } => "CredentialRefused",
-            Self::Ledger(LedgerError::Workspace(_)) | Self::File { .. } => {
-                return CloneOutcome::Transient;
-            }
-        };
-        CloneOutcome::Config { reason: reason.into() }
+    /// How the report calls it, and what it says. What is unknown may pass: the kubelet tries again, and the operator counts.
+    fn told(&self) -> (CloneOutcome, String) {
+        match self.trouble() {
+            Some(AccessError { trouble, detail }) => (
+                CloneOutcome::Config {
+                    reason: trouble.as_str().into(),
+                },
+                detail,
+            ),
+            None => (CloneOutcome::Transient, self.to_string()),
+        }
     }
 
-    /// What a person can do about it.
-    fn advice(&self) -> &'static str {
-        match self.outcome() {
-            CloneOutcome::Config { reason } => match reason.as_str() {
-                "RepositoryNotFound" => "; check the Rig's gitURL, and that its credential may read it",
-                "CredentialRefused" => "; check the git Secret: it must be allowed to read, and to push branches",
-                "HostKeyUnknown" => "; name the host's key in a known_hosts ConfigMap",
-                _ => "",
-            },
-            _ => "",
+    /// What no trying again mends.
+    fn trouble(&self) -> Option<AccessError> {
+        let trouble = match self {
+            Self::Ledger(LedgerError::Git(error)) => return access::trouble(error),
+            Self::Ledger(LedgerError::Access(error)) => return Some(error.clone()),
+            Self::Ledger(LedgerError::Record(_) | LedgerError::NoRecord(_)) => RemoteTrouble::RecordUnreadable,
+            Self::Ledger(LedgerError::Name(_)) => RemoteTrouble::BadOrders,
+            Self::NoBranch { there, .. } if there.is_empty() => RemoteTrouble::RepositoryEmpty,
+            Self::NoBranch { .. } => RemoteTrouble::BranchNotFound,
+            Self::Ledger(LedgerError::Refused { .. }) | Self::RecordRefused { .. } => RemoteTrouble::RefsRefused,
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                RemoteTrouble::VolumeNotWritable
+            }
+            Self::Ledger(LedgerError::Workspace(_)) | Self::File { .. } => return None,
+        };
+        Some(AccessError::new(trouble, self.to_string()))
+    }
+}
+
+/// The first few of many names.
+fn shown(names: &[String]) -> String {
+    const MOST: usize = 8;
+    match names {
+        [] => "none at all".to_owned(),
+        names if names.len() > MOST => {
+            let few: Vec<&str> = names.iter().take(MOST).map(String::as_str).collect();
+            format!("{} and {} more", few.join(", "), names.len() - MOST)
         }
+        names => names.join(", "),
     }
 }
 
@@ -97,7 +110,7 @@ impl CloneError {
 pub async fn run(pod: Pod) -> i32 {
     let (outcome, detail) = match steps(&pod).await {
         Ok(outcome) => outcome,
-        Err(error) => (error.outcome(), format!("{error}{}", error.advice())),
+        Err(error) => error.told(),
     };
     let code = match &outcome {
         CloneOutcome::Ready { .. } => 0,
@@ -108,7 +121,7 @@ pub async fn run(pod: Pod) -> i32 {
     };
     match code {
         0 => tracing::info!("{detail}"),
-        _ => tracing::error!("{detail}"),
+        _ => tracing::error!("{}: {detail}", word(&outcome)),
     }
     let report = CloneReport {
         version: VERSION,
@@ -118,6 +131,15 @@ pub async fn run(pod: Pod) -> i32 {
     };
     last_words::leave_or_log(&pod.termination, &report);
     code
+}
+
+fn word(outcome: &CloneOutcome) -> &str {
+    match outcome {
+        CloneOutcome::Config { reason } => reason,
+        CloneOutcome::BranchTaken => "BranchTaken",
+        CloneOutcome::Transient => "the remote cannot be used now",
+        CloneOutcome::Fenced | CloneOutcome::AlreadyDone { .. } | CloneOutcome::Ready { .. } => "no work to do",
+    }
 }
 
 async fn steps(pod: &Pod) -> Result<(CloneOutcome, String), CloneError> {
@@ -182,10 +204,12 @@ async fn take(pod: &Pod, ledger: &Ledger) -> Result<Taken, CloneError> {
 async fn try_take(pod: &Pod, ledger: &Ledger) -> Result<Option<Taken>, CloneError> {
     let o = &pod.orders;
     let heads = ledger.refresh().await?;
-    let target = heads
-        .target
-        .clone()
-        .ok_or_else(|| CloneError::NoBranch(o.remote.branch.clone()))?;
+    let Some(target) = heads.target.clone() else {
+        return Err(CloneError::NoBranch {
+            wanted: o.remote.branch.clone(),
+            there: ledger.branches().await?,
+        });
+    };
     let record = match &heads.record {
         Some(commit) => Some(ledger.read(commit).await?),
         None => None,

@@ -177,6 +177,8 @@ impl Town {
             uid: format!("pod-{attempt}"),
             orders,
             dir,
+            env: Vec::new(),
+            program: vec![HARNESS.into()],
         }
     }
 }
@@ -186,6 +188,10 @@ pub(crate) struct Pod {
     pub(crate) dir: TempDir,
     pub(crate) orders: PolecatOrders,
     pub(crate) uid: String,
+    /// More of every container's environment.
+    pub(crate) env: Vec<(String, String)>,
+    /// What is started, before the step's name.
+    pub(crate) program: Vec<String>,
 }
 
 impl Pod {
@@ -207,8 +213,10 @@ impl Pod {
             .append(true)
             .open(self.path(&format!("{step}.log")))
             .unwrap();
-        let mut command = Command::new(HARNESS);
+        let (program, before) = self.program.split_first().unwrap();
+        let mut command = Command::new(program);
         command
+            .args(before)
             .arg(step)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
@@ -219,6 +227,7 @@ impl Pod {
             )
             .env(POD_UID_ENV, &self.uid)
             .env(TERMINATION_ENV, self.path(&format!("{step}.report")))
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);

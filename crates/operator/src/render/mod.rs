@@ -248,6 +248,24 @@ mod tests {
     }
 
     #[test]
+    fn a_user_that_no_image_knows_has_a_name_where_git_is_spoken() {
+        let mut blueprint = polecat_pod();
+        let entry = "gastown:x:1000660000:0::/gastown/home:/sbin/nologin\n";
+        blueprint
+            .common
+            .annotations
+            .insert(gastown_api::labels::PASSWD.into(), entry.into());
+        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint)).unwrap();
+        for container in containers(&pod) {
+            let mounts = container["volumeMounts"].as_array().unwrap();
+            let named = mounts
+                .iter()
+                .any(|m| m["mountPath"] == "/etc/passwd" && m["subPath"] == "passwd" && m["readOnly"] == true);
+            assert_eq!(named, container["name"] != "claude", "{}", container["name"]);
+        }
+    }
+
+    #[test]
     fn every_container_is_locked_down() {
         let pod = pod_manifest(&Blueprint::PolecatPod(polecat_pod()), PodUser::default()).unwrap();
         for container in containers(&pod) {

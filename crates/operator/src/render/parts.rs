@@ -40,6 +40,8 @@ impl std::str::FromStr for PodUser {
     }
 }
 
+/// The program of the containers that speak git, as the harness image has it.
+const HARNESS: &str = "gastown-harness";
 /// Bounds of the emptyDirs: agent code fills its own volume, never the node's disk.
 pub(super) const WORK_SIZE: &str = "10Gi";
 const SMALL_SIZE: &str = "256Mi";
@@ -213,7 +215,7 @@ pub(super) fn harness(name: &str, step: &str, image: &str, env: Vec<EnvVar>, mou
     Container {
         name: name.into(),
         image: Some(image.into()),
-        command: Some(vec!["gastown-harness".into(), step.into()]),
+        command: Some(vec![HARNESS.into(), step.into()]),
         env: Some(env),
         volume_mounts: Some(mounts),
         resources: Some(resources(&[("cpu", "50m"), ("memory", "64Mi")], &[("memory", "1Gi")])),
@@ -280,6 +282,9 @@ pub(super) fn pod(common: &PodCommon, user: PodUser, spec: PodSpec) -> Pod {
         }),
         ..spec
     };
+    if common.annotations.contains_key(labels::PASSWD) {
+        name_user(&mut spec);
+    }
     overlay(&mut spec, &template);
     let mut labels = template.labels.unwrap_or_default();
     labels.extend(common.labels.clone());
@@ -297,6 +302,39 @@ pub(super) fn pod(common: &PodCommon, user: PodUser, spec: PodSpec) -> Pod {
         },
         spec: Some(spec),
         status: None,
+    }
+}
+
+/// Gives the user a name in the containers that speak git, also on a read-only root: a file of an annotation's text lies
+/// over theirs. The agent's and the test's image keep the users they have.
+fn name_user(spec: &mut PodSpec) {
+    const NAME: &str = "passwd";
+    let file = DownwardAPIVolumeFile {
+        path: NAME.into(),
+        field_ref: Some(ObjectFieldSelector {
+            field_path: format!("metadata.annotations['{}']", labels::PASSWD),
+            ..ObjectFieldSelector::default()
+        }),
+        ..DownwardAPIVolumeFile::default()
+    };
+    spec.volumes.get_or_insert_default().push(Volume {
+        name: NAME.into(),
+        downward_api: Some(DownwardAPIVolumeSource {
+            items: Some(vec![file]),
+            ..DownwardAPIVolumeSource::default()
+        }),
+        ..Volume::default()
+    });
+    let all = spec
+        .init_containers
+        .iter_mut()
+        .flatten()
+        .chain(spec.containers.iter_mut());
+    for container in all.filter(|c| c.command.iter().flatten().next().is_some_and(|word| word == HARNESS)) {
+        container.volume_mounts.get_or_insert_default().push(VolumeMount {
+            sub_path: Some(NAME.into()),
+            ..read_only(NAME, "/etc/passwd")
+        });
     }
 }
 

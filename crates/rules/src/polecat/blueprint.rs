@@ -4,6 +4,7 @@ use super::Case;
 use crate::blueprint::{PodCommon, PolecatPod, TextMap};
 use crate::key::{Key, Kind};
 use crate::names;
+use crate::passwd;
 use crate::settings::Settings;
 use gastown_api::labels;
 use gastown_wire as wire;
@@ -49,7 +50,11 @@ pub(super) fn pod(case: &Case<'_, '_>, settings: &Settings, attempt: u32) -> Pol
 
 fn common(case: &Case<'_, '_>, settings: &Settings, attempt: u32) -> PodCommon {
     let meta = &case.row.meta;
-    let (labels, annotations) = marks(case, settings, attempt);
+    let (labels, mut annotations) = marks(case, settings, attempt);
+    annotations.extend(passwd::annotation(
+        case.census.world.town.one_machine,
+        settings.template.as_ref(),
+    ));
     PodCommon {
         key: Key::new(
             Kind::Pod,

@@ -2,6 +2,7 @@
 //! what agent code wrote decides nothing.
 
 use crate::reason::Reason;
+use crate::remote;
 use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRow};
 use gastown_wire::{CloneOutcome, CloneReport, CourierOutcome, CourierReport, Report as _, exit};
 use jiff::{SignedDuration, Timestamp};
@@ -12,18 +13,6 @@ const RESTART_LIMIT: u32 = 3;
 pub(crate) const DELETION_SLACK: SignedDuration = SignedDuration::from_mins(5);
 /// Names an agent's container may have.
 const AGENT_CONTAINERS: [&str; 4] = ["claude", "opencode", "aider", "agent"];
-
-/// Reasons that are of the repository, its credential or the way to it, and so of the whole rig.
-pub(crate) const OF_THE_REPOSITORY: [&str; 8] = [
-    "RepositoryNotFound",
-    "BranchNotFound",
-    "CredentialRefused",
-    "CredentialMissing",
-    "HostKeyUnknown",
-    "RepositoryCorrupt",
-    "CloneRetrying",
-    "PushRejected",
-];
 
 /// What the pod of the current attempt says.
 #[derive(Clone, Debug, PartialEq)]
@@ -242,51 +231,14 @@ pub(crate) fn resumed(pod: &PodRow, attempt: u32) -> Option<String> {
     ))
 }
 
-/// Clone's reasons, each with its fix. Codes are ours alone: a container cannot make new ones.
+/// Clone's reasons, each with its fix.
 fn config(reason: &str, detail: &str) -> Reason {
-    let (code, fix) = match reason {
-        "RepositoryNotFound" => (
-            "RepositoryNotFound",
-            "the repository does not exist or cannot be seen: check gitURL and the git Secret",
-        ),
-        "BranchNotFound" => ("BranchNotFound", "the repository has no such branch: check gitBranch"),
-        "CredentialRefused" => (
-            "CredentialRefused",
-            "the remote refuses the credential: check the git Secret",
-        ),
-        "CredentialMissing" => (
-            "CredentialMissing",
-            "the git Secret does not exist in the pod's namespace or lacks its key: create it",
-        ),
-        "HostKeyUnknown" => (
-            "HostKeyUnknown",
-            "the host's key is not known: name a ConfigMap in sshKnownHostsConfigMapRef",
-        ),
-        "RepositoryCorrupt" => (
-            "RepositoryCorrupt",
-            "git finds the repository broken: run git fsck on the remote",
-        ),
-        "GitMissing" | "GitTooOld" => (
-            "GitTooOld",
-            "the harness image has no git of 2.38 or newer: update the harness image",
-        ),
-        "VolumeNotWritable" => (
-            "VolumeNotWritable",
-            "a volume of its pod cannot be written: check podTemplate.runAsUser and the node's disk",
-        ),
-        "BadOrders" => (
-            "BadOrders",
-            "the harness cannot read its orders: update the harness image with the operator",
-        ),
-        _ => (
+    remote::reason(reason, detail, || {
+        Reason::new(
             "CloneFailed",
             "the workspace cannot be made: see the log of container clone",
-        ),
-    };
-    match detail {
-        "" => Reason::new(code, fix),
-        words => Reason::new(code, format!("{fix} ({})", one_line(words))),
-    }
+        )
+    })
 }
 
 /// A pod that is over and left no outcome.
@@ -409,10 +361,23 @@ fn trouble(pod: &PodRow) -> Option<Reason> {
             | "PreCreateHookError"
             | "PreStartHookError"
             | "PostStartHookError" => ("ContainerConfigError", "cannot be started as configured"),
-            "CrashLoopBackOff" if c.init => ("CloneRetrying", "could not reach the remote yet and tries again"),
+            "CrashLoopBackOff" if c.init => (
+                "RemoteUnreachable",
+                "could not reach the git remote yet and tries again",
+            ),
             _ => return None,
         };
-        let said = if message.is_empty() { reason } else { message };
+        // What clone said itself is worth more than how long the kubelet waits.
+        let words = c
+            .last
+            .as_ref()
+            .and_then(|e| CloneReport::decode(&e.message).ok())
+            .map(|r| r.detail);
+        let said = match (&words, message.as_str()) {
+            (Some(words), _) if c.init && !words.is_empty() => words,
+            (_, "") => reason,
+            _ => message,
+        };
         Some(Reason::new(
             code,
             format!("container {} {fix} ({})", c.name, one_line(said)),

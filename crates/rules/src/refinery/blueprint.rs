@@ -6,6 +6,7 @@ use super::queue;
 use crate::blueprint::{Blueprint, LandPod, PodCommon, TestPod};
 use crate::key::{Key, Kind};
 use crate::names;
+use crate::passwd;
 use crate::row::PolecatRow;
 use crate::world::World;
 use gastown_api::{QueueMember, labels};
@@ -133,6 +134,14 @@ fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Order
         Orders::Land(o) => serde_json::to_string(o),
         Orders::Polecat(o) => serde_json::to_string(o),
     };
+    let template = lane.rig.spec.pod_template.clone();
+    let mut annotations = BTreeMap::from([
+        (labels::RIG.to_owned(), rig.clone()),
+        // Plain data with string keys always serialises.
+        (labels::ORDERS.to_owned(), inner.unwrap_or_default()),
+        (labels::SAFE_TO_EVICT.to_owned(), "false".to_owned()),
+    ]);
+    annotations.extend(passwd::annotation(world.town.one_machine, template.as_ref()));
     PodCommon {
         key: Key::new(
             Kind::Pod,
@@ -141,16 +150,11 @@ fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Order
         ),
         owner: (Kind::Refinery, owner.key.name.clone(), owner.uid.clone()),
         labels: set,
-        annotations: BTreeMap::from([
-            (labels::RIG.to_owned(), rig.clone()),
-            // Plain data with string keys always serialises.
-            (labels::ORDERS.to_owned(), inner.unwrap_or_default()),
-            (labels::SAFE_TO_EVICT.to_owned(), "false".to_owned()),
-        ]),
+        annotations,
         harness_image: world.town.harness_image.clone(),
         credentials: lane.credentials.clone(),
         deadline: None,
-        template: lane.rig.spec.pod_template.clone(),
+        template,
         local_remote: lane.target.local_path().filter(|_| world.town.one_machine),
     }
 }

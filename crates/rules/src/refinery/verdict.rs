@@ -2,6 +2,7 @@
 
 use super::evidence::{clean, evidence};
 use crate::reason::Reason;
+use crate::remote;
 use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRow};
 use gastown_wire::{CandidateOutcome, CandidateReport, LandOutcome, LandReport, Report, ReportError, exit};
 use jiff::{SignedDuration, Timestamp};
@@ -95,7 +96,7 @@ pub(super) fn of_test(pod: &PodRow, timeout: SignedDuration, now: Timestamp) -> 
             CandidateOutcome::BaseMoved => return Tested::Moved,
             CandidateOutcome::Missing { i } => return Tested::Missing(i),
             CandidateOutcome::Config { reason } => {
-                return Tested::Hindered(hindered(pod, "RemoteRefused", config(&reason, &report.detail)));
+                return Tested::Hindered(because(pod, config(&reason, &report.detail)));
             }
             CandidateOutcome::Transient => {
                 return Tested::Hindered(hindered(pod, "RemoteUnreachable", unreachable(&report.detail)));
@@ -202,9 +203,7 @@ pub(super) fn of_land(pod: &PodRow, deadline: SignedDuration, now: Timestamp) ->
         LandOutcome::Stale { .. } => Landing::Stale,
         LandOutcome::Refused { why } => Landing::Hindered(hindered(pod, "PushRejected", refused(&why))),
         LandOutcome::Mismatch { why } => Landing::Mismatch(hindered(pod, "LandingMismatch", clean(&why))),
-        LandOutcome::Config { reason } => {
-            Landing::Hindered(hindered(pod, "RemoteRefused", config(&reason, &report.detail)))
-        }
+        LandOutcome::Config { reason } => Landing::Hindered(because(pod, config(&reason, &report.detail))),
         LandOutcome::Transient => Landing::Hindered(hindered(pod, "RemoteUnreachable", unreachable(&report.detail))),
     }
 }
@@ -217,12 +216,13 @@ fn refused(why: &str) -> String {
     )
 }
 
-fn config(reason: &str, detail: &str) -> String {
-    format!(
-        "{}: {}; check gitURL, targetBranch and gitSecretRef of the Rig or Refinery",
-        clean(reason),
-        clean(detail)
-    )
+fn config(reason: &str, detail: &str) -> Reason {
+    remote::reason(reason, &clean(detail), || {
+        Reason::new(
+            "RemoteRefused",
+            "the git remote cannot be used as configured: check gitURL, targetBranch and gitSecretRef of the Rig or Refinery",
+        )
+    })
 }
 
 fn unreachable(detail: &str) -> String {
@@ -269,11 +269,7 @@ fn unreadable(pod: &PodRow, container: &str, error: &ReportError) -> Option<Hind
         return Some(hindered(pod, "HarnessVersion", error.to_string()));
     }
     match ended(pod, container).map(|e| e.exit) {
-        Some(exit::CONFIG) => Some(hindered(
-            pod,
-            "RemoteRefused",
-            config("BadOrders", &death(pod, container)),
-        )),
+        Some(exit::CONFIG) => Some(because(pod, config("BadOrders", &death(pod, container)))),
         Some(exit::TRANSIENT) => Some(hindered(pod, "RemoteUnreachable", unreachable(&death(pod, container)))),
         _ => None,
     }
@@ -366,15 +362,16 @@ fn ended<'p>(pod: &'p PodRow, container: &str) -> Option<&'p Ended> {
 }
 
 fn hindered(pod: &PodRow, code: &'static str, message: impl Into<String>) -> Hindrance {
+    because(pod, Reason::new(code, message))
+}
+
+fn because(pod: &PodRow, reason: Reason) -> Hindrance {
     let since = [CANDIDATE, TEST, LAND]
         .into_iter()
         .filter_map(|c| ended(pod, c).and_then(|e| e.at))
         .max()
         .unwrap_or(pod.meta.created);
-    Hindrance {
-        reason: Reason::new(code, message),
-        since,
-    }
+    Hindrance { reason, since }
 }
 
 /// The pod's own disk limit is the change's doing; a full node is not.

@@ -308,7 +308,8 @@ impl Desk {
         }
         let user = match self.admit(given, writes) {
             Ok(user) => user,
-            Err(refusal) => return Ok(refusal),
+            Err(StatusCode::UNAUTHORIZED) => return Ok(unauthorized()),
+            Err(status) => return Ok(plain(status)),
         };
         let body = body.collect().await.map_err(|_| HungUp)?.to_bytes();
         let is_push = parts.method == http::Method::POST && writes;
@@ -321,24 +322,27 @@ impl Desk {
     }
 
     /// Who it is, where that matters.
-    fn admit(&self, given: Option<&str>, writes: bool) -> Result<Option<String>, Response<Full<Bytes>>> {
+    fn admit(&self, given: Option<&str>, writes: bool) -> Result<Option<String>, StatusCode> {
         let Some(given) = given else {
             return if self.public && !writes {
                 Ok(None)
             } else {
-                Err(unauthorized())
+                Err(StatusCode::UNAUTHORIZED)
             };
         };
-        let decoded = given.strip_prefix("Basic ").and_then(decode).ok_or_else(unauthorized)?;
-        let (user, password) = decoded.split_once(':').ok_or_else(unauthorized)?;
+        let decoded = given
+            .strip_prefix("Basic ")
+            .and_then(decode)
+            .ok_or(StatusCode::UNAUTHORIZED)?;
+        let (user, password) = decoded.split_once(':').ok_or(StatusCode::UNAUTHORIZED)?;
         let account = self
             .accounts
             .iter()
             .find(|a| a.password == password && a.user.as_deref().is_none_or(|name| name == user));
         match account {
-            Some(account) if writes && account.access == Access::Read => Err(plain(StatusCode::FORBIDDEN)),
+            Some(account) if writes && account.access == Access::Read => Err(StatusCode::FORBIDDEN),
             Some(account) => Ok((account.access == Access::Write).then(|| user.to_owned())),
-            None => Err(unauthorized()),
+            None => Err(StatusCode::UNAUTHORIZED),
         }
     }
 }

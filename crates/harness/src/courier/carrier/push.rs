@@ -90,7 +90,9 @@ impl Carrier {
                     self.record = next;
                     return Ok(Carried::Level);
                 }
-                PushOutcome::Refused { dst, why } if dst == self.ledger.names.work => {
+                // A hook that minds the branch refuses the whole push, and git names the record first. The record alone
+                // keeps the work, unless it is the record that is minded: the next turn shows.
+                PushOutcome::Refused { dst, why } if dst == self.ledger.names.work || tip.is_some() => {
                     self.refuse(why, tip);
                 }
                 PushOutcome::Refused { dst, why } => return Err(refused(&dst, &why)),
