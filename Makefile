@@ -79,13 +79,17 @@ dist-pods: ## of these only what runs in pods: operator and harness
 	mkdir -p $(DIST)
 	cp target/$(TRIPLE)/$(HARNESS_PROFILE)/gastown-harness $(BUILT)/gastown-operator $(DIST)/
 
-.PHONY: bench
+.PHONY: bench e2e-citizen
 BENCH ?= full
 BENCH_PAGE = $(if $(filter full,$(BENCH)),--page docs/BENCHMARKS.md)
 bench: target/cluster ## every budget beside its floor on a real control plane, ten minutes; BENCH=quick: a smoke test of two
 	$(CARGO) build --locked --release -p gastown-operator -p kubectl-gt -p gastown-bench
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile dist-small --target x86_64-unknown-linux-gnu -p gastown-harness
 	target/release/gastown-bench run --size $(BENCH) $(BENCH_PAGE)
+
+e2e-citizen: target/cluster ## the operator under its own rights: API server and leader killed, its audit log held against deploy/install.yaml
+	$(CARGO) build --locked -p gastown-operator -p gastown-bench
+	e2e/bench/citizen.sh $(BIN)
 
 .PHONY: helm chart-test chart-generate e2e-install install uninstall deploy undeploy run-local kubectl-gt-install
 

@@ -58,10 +58,10 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [create, get]
-# what changed, and why
+# what changed, and why; patched to count what happens again
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [create, patch]
 {{- end }}
 {{- define "gastown-operator.rules.own" -}}
 # a rig's; got where the name was taken
