@@ -3,7 +3,7 @@ CARGO ?= cargo
 	$(CARGO) run --locked --quiet -p kubectl-gt -- __reference > target/CLI_REFERENCE.md && mv target/CLI_REFERENCE.md docs/CLI_REFERENCE.md
 BIN := target/debug
 
-.PHONY: help demo test lint generate check-generated kubectl cluster cluster-up cluster-down dist clean build
+.PHONY: help demo test lint generate check-generated kubectl cluster cluster-up cluster-down differential cel126 dist clean build
 
 help: ## this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -42,6 +42,12 @@ cluster-up: target/cluster ## a real control plane on loopback in seconds; DIR=f
 
 cluster-down: ## ends it and leaves nothing behind
 	@e2e/cluster/down.sh $(DIR)
+
+differential: ## our API server held to a real kube-apiserver's answers (skipped, loudly, without Go)
+	@e2e/differential.sh
+
+cel126: ## our CRDs and their CEL rules, judged by Kubernetes 1.26, the oldest release we promise
+	cd e2e/cel126 && GOFLAGS=-mod=readonly go test -count=1 ./...
 
 lint: ## rustfmt, clippy with all warnings denied, generated files in step
 	$(CARGO) fmt --all --check

@@ -2,10 +2,11 @@
 # A real Kubernetes control plane on loopback, for tests: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
 # Several run side by side, each in its own DIR on ports that are free.
 #
-# usage: up.sh [--audit] [--audit-policy FILE] [--user NAME[=GROUP,...]]... [--kubelet] DIR
+# usage: up.sh [--audit] [--audit-policy FILE] [--user NAME[=GROUP,...]]... [--bare] [--kubelet] DIR
 #   --audit          every call at level Metadata into DIR/audit.log
 #   --audit-policy   the same with a policy of one's own
 #   --user           a further user; its kubeconfig is DIR/NAME.kubeconfig (service accounts: account.sh)
+#   --bare           no service accounts, and nothing of Kubernetes' own in a new namespace (no pods of controllers then)
 #   --kubelet        a real node too: kubelet on containerd (needs root; one on a machine)
 # leaves DIR/kubeconfig (cluster admin), DIR/log, DIR/pids; down.sh DIR ends and removes it all.
 set -euo pipefail
@@ -16,12 +17,13 @@ usage() {
     exit 2
 }
 
-policy='' users=() node='' dir=''
+policy='' users=() node='' bare='' dir=''
 while [ $# -gt 0 ]; do
     case $1 in
     --audit) policy=$here/audit-policy.yaml ;;
     --audit-policy) policy=$(realpath "${2:?--audit-policy needs a file}") && shift ;;
     --user) users+=("${2:?--user needs a name}") && shift ;;
+    --bare) bare=1 ;;
     --kubelet) node=1 ;;
     -*) usage ;;
     *) [ -z "$dir" ] || usage && dir=$1 ;;
@@ -95,7 +97,7 @@ control_plane() {
         --service-account-signing-key-file "$dir/accounts.key" --service-account-key-file "$dir/accounts.key" \
         --token-auth-file "$dir/tokens" --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
         --service-cluster-ip-range 10.0.0.0/24 --allow-privileged=true --kubelet-preferred-address-types=Hostname \
-        --profiling=false ${audit[@]+"${audit[@]}"}
+        --profiling=false ${bare:+--disable-admission-plugins=ServiceAccount} ${audit[@]+"${audit[@]}"}
     await "$dir" kube-apiserver 120 readyz kubectl get --raw /readyz
 }
 
@@ -111,9 +113,9 @@ done
 
 begin "$dir" kube-controller-manager "$binary" kube-controller-manager --kubeconfig "$dir/kubeconfig" --secure-port 0 --leader-elect=false \
     --service-account-private-key-file "$dir/accounts.key" --root-ca-file "$dir/certs/apiserver.crt" --profiling=false \
-    --controllers='*,-nodeipam,-node-route-controller,-service-lb-controller,-cloud-node-lifecycle-controller'
+    --controllers='*,-nodeipam,-node-route-controller,-service-lb-controller,-cloud-node-lifecycle-controller'"${bare:+,-serviceaccount-controller,-serviceaccount-token-controller,-root-ca-certificate-publisher-controller}"
 begin "$dir" kube-scheduler "$binary" kube-scheduler --kubeconfig "$dir/scheduler.kubeconfig" --secure-port 0 --leader-elect=false --profiling=false
-await "$dir" kube-controller-manager 120 'default service account' kubectl get serviceaccount default
-await "$dir" kube-controller-manager 120 'root certificate' kubectl get configmap kube-root-ca.crt
+[ -n "$bare" ] || await "$dir" kube-controller-manager 120 'default service account' kubectl get serviceaccount default
+[ -n "$bare" ] || await "$dir" kube-controller-manager 120 'root certificate' kubectl get configmap kube-root-ca.crt
 
 echo "Kubernetes $(kubectl version -o json | sed -n '/serverVersion/,$s/.*"gitVersion": "\(.*\)".*/\1/p') after $SECONDS s; export KUBECONFIG=$dir/kubeconfig"

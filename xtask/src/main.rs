@@ -1,6 +1,7 @@
 //! Generators of what is made from code, and the gate that what is committed is what they make.
 
 mod crds;
+mod differences;
 mod generated;
 mod install;
 mod rbac;
@@ -34,6 +35,7 @@ fn main() -> Result<()> {
     files.push(install::manifest(&root, &files)?);
     files.push(reference::page(&crds)?);
     files.push(rbac::rules());
+    files.push(differences::page(&root)?);
     match Arguments::parse().task {
         Task::Generate => generated::write(&root, &files)?
             .iter()

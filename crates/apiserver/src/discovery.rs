@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, Resource, Version};
-use crate::kinds::BuiltIn;
+use crate::kinds::{BuiltIn, version_rank};
 use crate::request::wants_aggregated_discovery;
 use crate::respond::{self, Body};
 use crate::server::ApiServer;
@@ -22,6 +23,48 @@ const VERBS: &[&str] = &[
     "update",
     "watch",
 ];
+const WITHOUT_COLLECTION: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+/// In upstream's order, which is another for what definitions define.
+const CUSTOM_VERBS: &[&str] = &[
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
+    "update",
+    "watch",
+];
+
+fn verbs(resource: &Resource) -> &'static [&'static str] {
+    match resource.built_in {
+        None => CUSTOM_VERBS,
+        Some(kind) if !kind.deletes_collections() => WITHOUT_COLLECTION,
+        Some(_) => VERBS,
+    }
+}
+
+/// Tells clients whether two kinds share a store.
+fn storage_hash(resource: &Resource) -> String {
+    let name = format!("{}/{}/{}", resource.group, resource.storage, resource.kind);
+    let digest = Sha256::digest(name.as_bytes());
+    crate::base64::encode(digest.get(..8).unwrap_or_default())
+}
+
+/// Leaves out what is empty, as upstream does.
+fn with_names(mut entry: Value, resource: &Resource) -> Value {
+    if let Some(map) = entry.as_object_mut() {
+        for (field, names) in [
+            ("shortNames", &resource.short_names),
+            ("categories", &resource.categories),
+        ] {
+            if !names.is_empty() {
+                map.insert(field.to_owned(), json!(names));
+            }
+        }
+    }
+    entry
+}
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 impl ApiServer {
@@ -77,6 +120,9 @@ pub(crate) fn groups(catalog: &Catalog) -> BTreeMap<String, Vec<String>> {
         }
     }
     groups.retain(|_, versions| !versions.is_empty());
+    for versions in groups.values_mut() {
+        versions.sort_by_key(|v| std::cmp::Reverse(version_rank(v)));
+    }
     groups
 }
 
@@ -118,15 +164,15 @@ fn subresources(resource: &Resource, version: &Version) -> Vec<(&'static str, &'
 fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Option<Value> {
     let mut resources = Vec::new();
     for (resource, served) in members(catalog, group, version) {
-        resources.push(json!({
+        let entry = json!({
             "name": resource.plural,
             "singularName": resource.singular,
             "namespaced": resource.namespaced,
             "kind": resource.kind,
-            "verbs": VERBS,
-            "shortNames": resource.short_names,
-            "categories": resource.categories,
-        }));
+            "verbs": verbs(resource),
+            "storageVersionHash": storage_hash(resource),
+        });
+        resources.push(with_names(entry, resource));
         for (name, verbs, kind) in subresources(resource, served) {
             resources.push(json!({
                 "name": format!("{}/{name}", resource.plural),
@@ -159,11 +205,7 @@ fn aggregated(catalog: &Catalog, core: bool) -> Response<Body> {
         .filter(|(name, _)| name.is_empty() == core)
         .map(|(name, versions)| {
             let versions: Vec<Value> = versions.iter().map(|v| aggregated_version(catalog, &name, v)).collect();
-            let metadata = if core {
-                json!({"creationTimestamp": null})
-            } else {
-                json!({"name": name, "creationTimestamp": null})
-            };
+            let metadata = if core { json!({}) } else { json!({"name": name}) };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
@@ -188,16 +230,18 @@ fn aggregated_version(catalog: &Catalog, group: &str, version: &str) -> Value {
                 .into_iter()
                 .map(|(name, verbs, k)| json!({"subresource": name, "responseKind": kind(&k), "verbs": verbs}))
                 .collect();
-            json!({
+            let entry = json!({
                 "resource": resource.plural,
                 "responseKind": kind(&resource.kind),
                 "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
                 "singularResource": resource.singular,
-                "verbs": VERBS,
-                "shortNames": resource.short_names,
-                "categories": resource.categories,
-                "subresources": below,
-            })
+                "verbs": verbs(resource),
+            });
+            let mut entry = with_names(entry, resource);
+            if let (false, Some(map)) = (below.is_empty(), entry.as_object_mut()) {
+                map.insert("subresources".to_owned(), Value::from(below));
+            }
+            entry
         })
         .collect();
     json!({"version": version, "resources": resources, "freshness": "Current"})

@@ -11,7 +11,7 @@ use crate::object::{Object, Place, to_bytes};
 use crate::request::View;
 use crate::respond::{self, Body};
 use crate::selector::Selector;
-use crate::status::{ApiError, ApiResult};
+use crate::status::{ApiError, ApiResult, FieldError};
 use crate::table;
 use crate::verbs::{Call, render};
 
@@ -54,8 +54,13 @@ impl Call<'_> {
         if self.context.query.flag("watch") {
             return self.watch();
         }
+        self.check_list_options(false)?;
         let page = self.page()?;
         let mut metadata = json!({"resourceVersion": page.rv.to_string()});
+        if let (None, View::Full, Some(map)) = (self.resource.built_in, self.context.view, metadata.as_object_mut()) {
+            // As upstream writes lists of what it has no type for.
+            map.insert("continue".to_owned(), Value::from(""));
+        }
         if let (Some(next), Some(map)) = (page.next, metadata.as_object_mut()) {
             map.insert("continue".to_owned(), Value::from(next.encode()));
             if self.selector()?.is_everything() {
@@ -63,6 +68,49 @@ impl Call<'_> {
             }
         }
         Ok(self.list_response(page.objects.iter(), metadata))
+    }
+
+    /// Options that contradict each other.
+    pub(crate) fn check_list_options(&self, watch: bool) -> ApiResult<()> {
+        const MATCH: &str = "resourceVersionMatch";
+        let query = &self.context.query;
+        let (wanted, how) = (query.text("resourceVersion"), query.text(MATCH));
+        let initial = query.get("sendInitialEvents");
+        let mut errors = Vec::new();
+        let mut forbid = |field: &str, why: &str| errors.push(FieldError::forbidden(field, why));
+        match (initial, watch) {
+            (Some(_), false) => forbid("sendInitialEvents", "sendInitialEvents is forbidden for list"),
+            (Some(_), true) if how.is_empty() => forbid(
+                MATCH,
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ),
+            (None, true) if !how.is_empty() => forbid(
+                MATCH,
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ),
+            (None, false) if !how.is_empty() && wanted.is_empty() => forbid(
+                MATCH,
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ),
+            (None, false) if how == "Exact" && wanted == "0" => forbid(
+                MATCH,
+                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            ),
+            _ => {}
+        }
+        if !matches!(how, "" | "Exact" | "NotOlderThan") {
+            let choices = ["Exact", "NotOlderThan", ""].map(Value::from);
+            errors.push(FieldError::unsupported(MATCH, &Value::from(how), &choices));
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::invalid_options("ListOptions", errors));
+        }
+        if !query.text("continue").is_empty() && !matches!(wanted, "" | "0") {
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
+        Ok(())
     }
 
     pub(crate) fn selector(&self) -> ApiResult<Selector> {
@@ -81,20 +129,21 @@ impl Call<'_> {
 
     fn page(&self) -> ApiResult<Page> {
         let query = &self.context.query;
-        let limit = query.number::<usize>("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
+        let limit = query.number::<i64>("limit")?.filter(|l| *l > 0);
+        let limit = limit.and_then(|l| usize::try_from(l).ok()).unwrap_or(usize::MAX);
         let (selector, state) = (self.selector()?, self.server.inner.state());
         let token = match query.text("continue") {
             "" => None,
             text => Some(Token::decode(text).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?),
         };
         let wanted = query.number::<u64>("resourceVersion")?.unwrap_or(0);
-        let exact = query.text("resourceVersionMatch") == "Exact";
+        // As upstream: a chunk of a named revision is of exactly that one.
+        let exact = match query.text("resourceVersionMatch") {
+            "" => limit < usize::MAX,
+            how => how == "Exact",
+        };
         if token.is_none() && wanted > state.rv {
-            return Err(ApiError::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "Timeout",
-                format!("Too large resource version: {wanted}, current: {}", state.rv),
-            ));
+            return Err(ApiError::too_new(wanted, state.rv));
         }
         let rv = match &token {
             Some(token) => token.rv,

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::object::{Object, dig};
+use crate::request::Query;
 use crate::respond::{self, Body};
-use crate::status::{ApiError, ApiResult};
+use crate::status::{About, ApiError, ApiResult, FieldError};
 use crate::verbs::Call;
 
 /// A request for the log of one container.
@@ -65,6 +66,28 @@ pub trait PodLogs: Send + Sync {
     fn logs(&self, request: LogRequest) -> BoxFuture<'static, Result<LogStream, LogError>>;
 }
 
+/// What no log can be asked for.
+fn check_options(name: &str, query: &Query) -> ApiResult<()> {
+    let mut errors = Vec::new();
+    for (field, least, detail) in [
+        ("tailLines", 0, "must be greater than or equal to 0"),
+        ("limitBytes", 1, "must be greater than 0"),
+        ("sinceSeconds", 1, "must be greater than 0"),
+    ] {
+        if let Some(value) = query.number::<i64>(field)?.filter(|v| *v < least) {
+            errors.push(FieldError::invalid(field, &Value::from(value), detail));
+        }
+    }
+    if query.get("sinceSeconds").is_some() && query.get("sinceTime").is_some() {
+        let detail = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+        errors.push(FieldError::forbidden("[]", detail));
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::invalid(About::new("", "PodLogOptions", name), errors))
+}
+
 impl Call<'_> {
     /// `GET pods/{name}/log`. A pod that is gone may still have a log, so the source is asked anyway.
     pub(crate) async fn log(&self, name: &str) -> ApiResult<Response<Body>> {
@@ -80,6 +103,7 @@ impl Call<'_> {
         })?;
         let subject = self.subject(name);
         let pod = self.server.inner.state().get(&subject.key()).cloned();
+        check_options(name, &self.context.query)?;
         let request = self.log_request(name, pod.as_deref())?;
         let opened = source.logs(request).await.map_err(|e| match e {
             LogError::NotFound(_) if pod.is_none() => subject.missing(),
@@ -119,13 +143,8 @@ impl Call<'_> {
                 (None, [only]) => request.container = Some((*only).to_owned()),
                 (None, many) => {
                     return Err(ApiError::bad_request(format!(
-                        "a container name must be specified for pod {name}, choose one of: [{}]{}",
-                        many.join(" "),
-                        if init.is_empty() {
-                            String::new()
-                        } else {
-                            format!(" or one of the init containers: [{}]", init.join(" "))
-                        }
+                        "a container name must be specified for pod {name}, choose one of: [{}]",
+                        [init.as_slice(), many].concat().join(" ")
                     )));
                 }
                 (Some(wanted), _) if !main.contains(&wanted.as_str()) && !init.contains(&wanted.as_str()) => {

@@ -53,6 +53,27 @@ pub(crate) fn is_qualified(text: &str) -> bool {
     }
 }
 
+/// Why a text is no label or annotation key.
+fn unqualified(text: &str) -> Option<String> {
+    let (prefix, name) = match text.split_once('/') {
+        Some((_, rest)) if rest.contains('/') => {
+            let (_, grammar) = QUALIFIED.split_once(' ').unwrap_or_default();
+            let (_, grammar) = grammar.split_once(' ').unwrap_or_default();
+            return Some(format!(
+                "a valid label key {grammar} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            ));
+        }
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, text),
+    };
+    match prefix {
+        Some("") => Some("prefix part must be non-empty".to_owned()),
+        Some(prefix) if !is_dns_subdomain(prefix) => Some(format!("prefix part {DNS_SUBDOMAIN}")),
+        _ if name.is_empty() => Some("name part must be non-empty".to_owned()),
+        _ => (!is_word(name)).then(|| QUALIFIED.to_owned()),
+    }
+}
+
 pub(crate) fn is_label_value(text: &str) -> bool {
     text.is_empty() || is_word(text)
 }
@@ -67,18 +88,16 @@ pub(crate) fn validate_metadata(value: &Value, label_name: bool) -> Vec<FieldErr
             "metadata.name",
             "name or generateName is required",
         ));
+    } else if label_name && name.contains('.') {
+        errors.push(FieldError::invalid("metadata.name", &quoted, "must not contain dots"));
     } else if label_name && !is_dns_label(name) {
         errors.push(FieldError::invalid("metadata.name", &quoted, DNS_LABEL));
     } else if !is_dns_subdomain(name) {
         errors.push(FieldError::invalid("metadata.name", &quoted, DNS_SUBDOMAIN));
     }
     for (key, label) in meta(value, "labels").and_then(Value::as_object).into_iter().flatten() {
-        if !is_qualified(key) {
-            errors.push(FieldError::invalid(
-                "metadata.labels",
-                &Value::from(key.as_str()),
-                QUALIFIED,
-            ));
+        if let Some(why) = unqualified(key) {
+            errors.push(FieldError::invalid("metadata.labels", &Value::from(key.as_str()), &why));
         }
         match label.as_str() {
             Some(text) if text.len() > 63 => {
@@ -93,10 +112,10 @@ pub(crate) fn validate_metadata(value: &Value, label_name: bool) -> Vec<FieldErr
         }
     }
     validate_annotations(value, &mut errors);
-    for (i, finalizer) in crate::object::finalizers(value).iter().enumerate() {
-        if !is_qualified(finalizer) {
-            let at = format!("metadata.finalizers[{i}]");
-            errors.push(FieldError::invalid(&at, &Value::from(finalizer.as_str()), QUALIFIED));
+    for finalizer in crate::object::finalizers(value) {
+        if !is_qualified(&finalizer) {
+            let at = "metadata.finalizers";
+            errors.push(FieldError::invalid(at, &Value::from(finalizer), QUALIFIED));
         }
     }
     validate_owners(value, &mut errors);
@@ -110,11 +129,11 @@ fn validate_annotations(value: &Value, errors: &mut Vec<FieldError>) {
         .into_iter()
         .flatten()
     {
-        if !is_qualified(&key.to_lowercase()) {
+        if let Some(why) = unqualified(&key.to_lowercase()) {
             errors.push(FieldError::invalid(
                 "metadata.annotations",
                 &Value::from(key.as_str()),
-                QUALIFIED,
+                &why,
             ));
         }
         if !text.is_string() {
@@ -132,23 +151,43 @@ fn validate_annotations(value: &Value, errors: &mut Vec<FieldError>) {
 }
 
 fn validate_owners(value: &Value, errors: &mut Vec<FieldError>) {
-    let mut controllers = 0;
+    const AT: &str = "metadata.ownerReferences";
     let list = meta(value, "ownerReferences").and_then(Value::as_array);
-    for (i, owner) in list.into_iter().flatten().enumerate() {
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            if dig(owner, &[field]).and_then(Value::as_str).is_none_or(str::is_empty) {
-                let at = format!("metadata.ownerReferences[{i}].{field}");
-                errors.push(FieldError::required(&at, "must not be empty"));
+    let mut controller: Option<String> = None;
+    for owner in list.into_iter().flatten() {
+        let text = |field: &str| dig(owner, &[field]).and_then(Value::as_str).unwrap_or_default();
+        let version = text("apiVersion");
+        if version.is_empty() || version.matches('/').count() > 1 {
+            let detail = "version must not be empty";
+            errors.push(FieldError::invalid(
+                &format!("{AT}.apiVersion"),
+                &Value::from(version),
+                detail,
+            ));
+        }
+        for field in ["kind", "name", "uid"] {
+            if text(field).is_empty() {
+                let at = format!("{AT}.{field}");
+                errors.push(FieldError::invalid(&at, &Value::from(""), "must not be empty"));
             }
         }
-        controllers += usize::from(dig(owner, &["controller"]) == Some(&Value::Bool(true)));
-    }
-    if controllers > 1 {
-        let detail = "Only one reference can have Controller set to true";
-        errors.push(FieldError::invalid(
-            "metadata.ownerReferences",
-            &Value::from("array"),
-            detail,
-        ));
+        if version == "v1" && text("kind") == "Event" {
+            let detail = "/v1, Kind=Event is disallowed from being an owner";
+            errors.push(FieldError::invalid(AT, owner, detail));
+        }
+        if dig(owner, &["controller"]) != Some(&Value::Bool(true)) {
+            continue;
+        }
+        let name = format!("{}/{}", text("kind"), text("name"));
+        match &controller {
+            None => controller = Some(name),
+            Some(first) => {
+                let detail = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
+                );
+                let all = meta(value, "ownerReferences").unwrap_or(&Value::Null);
+                errors.push(FieldError::invalid(AT, all, &detail));
+            }
+        }
     }
 }

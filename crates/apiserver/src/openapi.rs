@@ -66,6 +66,15 @@ fn schema_name(resource: &Resource, version: &Version) -> String {
     }
 }
 
+/// What upstream says of a field that every kind has.
+fn common(field: &str) -> Value {
+    definitions()
+        .get("io.k8s.api.core.v1.ConfigMap")
+        .and_then(|c| c.pointer(&format!("/properties/{field}/description")))
+        .cloned()
+        .unwrap_or_default()
+}
+
 fn schema(resource: &Resource, version: &Version) -> Value {
     let mut schema = match version.open_api.get("$ref").and_then(Value::as_str) {
         Some(reference) => {
@@ -75,9 +84,17 @@ fn schema(resource: &Resource, version: &Version) -> Value {
         None => {
             let mut schema = (*version.open_api).clone();
             let properties = crate::object::child(&mut schema, "properties");
-            properties.insert("apiVersion".to_owned(), json!({"type": "string", "description": "APIVersion defines the versioned schema of this representation of an object."}));
-            properties.insert("kind".to_owned(), json!({"type": "string", "description": "Kind is a string value representing the REST resource this object represents."}));
-            properties.insert("metadata".to_owned(), json!({"allOf": [{"$ref": format!("#/components/schemas/{META}")}], "default": {}, "description": "Standard object's metadata."}));
+            for field in ["apiVersion", "kind"] {
+                properties.insert(
+                    field.to_owned(),
+                    json!({"type": "string", "description": common(field)}),
+                );
+            }
+            let reference = format!("#/components/schemas/{META}");
+            properties.insert(
+                "metadata".to_owned(),
+                json!({"allOf": [{"$ref": reference}], "description": common("metadata")}),
+            );
             schema
         }
     };

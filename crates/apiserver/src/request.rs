@@ -34,10 +34,11 @@ impl Query {
     pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> ApiResult<Option<T>> {
         match self.get(name).filter(|v| !v.is_empty()) {
             None => Ok(None),
-            Some(text) => text
-                .parse()
-                .map(Some)
-                .map_err(|_| ApiError::bad_request(format!("invalid value {text:?} of the parameter {name}"))),
+            Some(text) => text.parse().map(Some).map_err(|_| {
+                ApiError::bad_request(format!(
+                    "strconv.ParseInt: parsing {text:?}: invalid syntax (of the parameter {name})"
+                ))
+            }),
         }
     }
 }
@@ -242,8 +243,12 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(parts: Parts) -> ApiResult<Context> {
         let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let view = view(&parts.headers)?;
+        if view == View::Table {
+            crate::table::check_include(&query)?;
+        }
         Ok(Context {
-            view: view(&parts.headers)?,
+            view,
             method: parts.method,
             headers: parts.headers,
             query,

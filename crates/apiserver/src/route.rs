@@ -45,13 +45,18 @@ impl ApiServer {
         }
         match words.as_slice() {
             ["version"] => Ok(respond::json(StatusCode::OK, &version())),
-            ["healthz" | "livez" | "readyz", ..] => Ok(respond::text(StatusCode::OK, "ok")),
+            ["healthz" | "livez" | "readyz"] | ["healthz" | "livez" | "readyz", "ping"] => {
+                Ok(respond::text(StatusCode::OK, "ok"))
+            }
             ["api", ..] | ["apis", ..] => Err(not_served(&words.join("/"))),
             _ => Err(ApiError::not_served("the server could not find the requested resource")),
         }
     }
 
     async fn resource(&self, path: ResourcePath, context: &Context, body: Bytes) -> ApiResult<Response<Body>> {
+        if path.group == REVIEWS && path.version == "v1" && path.plural == "selfsubjectaccessreviews" {
+            return review(context, &body);
+        }
         let resource = self
             .inner
             .state()
@@ -80,6 +85,25 @@ impl ApiServer {
         };
         call.dispatch(&body).await
     }
+}
+
+const REVIEWS: &str = "authorization.k8s.io";
+
+/// `kubectl auth can-i`: one machine has one user, who may do everything that is served.
+fn review(context: &Context, body: &[u8]) -> ApiResult<Response<Body>> {
+    if context.method != Method::POST {
+        return Err(ApiError::method_not_allowed());
+    }
+    // kubectl asks in protobuf; the answer is the same whatever was asked.
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    let answer = json!({
+        "kind": "SelfSubjectAccessReview",
+        "apiVersion": "authorization.k8s.io/v1",
+        "metadata": {},
+        "spec": asked.get("spec").cloned().unwrap_or_else(|| json!({})),
+        "status": {"allowed": true, "reason": "whoever holds this machine's token may do everything"},
+    });
+    Ok(respond::json(StatusCode::CREATED, &answer))
 }
 
 /// 404 that says why: this is no cluster, and says which kind it has not got.

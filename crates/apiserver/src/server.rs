@@ -191,7 +191,7 @@ impl Inner {
     /// Runs a change against the present state and throws it away.
     pub(crate) fn rehearse<T>(&self, job: impl FnOnce(&mut Txn<'_>) -> ApiResult<T>) -> ApiResult<T> {
         let state = self.state();
-        whole(&mut Txn::new(&state), job)
+        whole(&mut Txn::rehearsal(&state), job)
     }
 
     fn first_namespace(&self, name: &str) -> Result<(), String> {

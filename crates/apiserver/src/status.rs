@@ -74,6 +74,24 @@ impl FieldError {
         }
     }
 
+    /// Whether rules are not run on an object with such a fault: they could not be trusted on it.
+    pub(crate) fn blocks_rules(&self) -> bool {
+        matches!(
+            self.reason,
+            "FieldValueNotSupported"
+                | "FieldValueRequired"
+                | "FieldValueTooLong"
+                | "FieldValueTooMany"
+                | "FieldValueTypeInvalid"
+        )
+    }
+
+    /// Says that rules were not run.
+    pub(crate) fn rules_not_checked() -> Self {
+        let detail = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+        Self::invalid("", &Value::Null, detail)
+    }
+
     pub(crate) fn too_long(field: &str, max: u64) -> Self {
         FieldError {
             reason: "FieldValueTooLong",
@@ -142,6 +160,8 @@ pub(crate) struct ApiError {
     pub(crate) message: String,
     about: Option<Box<About>>,
     causes: Vec<FieldError>,
+    /// Seconds after which trying again makes sense.
+    retry_after: Option<u32>,
 }
 
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -154,6 +174,7 @@ impl ApiError {
             message: message.into(),
             about: None,
             causes: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -210,7 +231,13 @@ impl ApiError {
 
     /// 422 with its causes; `about.kind` is the kind here, as upstream has it.
     pub(crate) fn invalid(about: About, causes: Vec<FieldError>) -> Self {
-        let lines: Vec<String> = causes.iter().map(FieldError::line).collect();
+        let mut lines: Vec<String> = Vec::new();
+        for line in causes.iter().map(FieldError::line) {
+            // Upstream, too, says the same thing once in the sentence and lists it twice.
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
         let text = match lines.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -221,6 +248,44 @@ impl ApiError {
             causes,
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
         }
+    }
+
+    /// 422 about the options of a request: `CreateOptions`, `DeleteOptions` and so on.
+    pub(crate) fn invalid_options(kind: &str, causes: Vec<FieldError>) -> Self {
+        Self::invalid(About::new("meta.k8s.io", kind, ""), causes)
+    }
+
+    /// 400 for a body that is no object of its kind.
+    pub(crate) fn undecodable(kind: &str, version: &str, why: &str) -> Self {
+        Self::bad_request(format!(
+            "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"
+        ))
+    }
+
+    pub(crate) fn with_cause(mut self, cause: FieldError) -> Self {
+        self.causes.push(cause);
+        self
+    }
+
+    /// A revision that is not there yet.
+    pub(crate) fn too_new(wanted: u64, current: u64) -> Self {
+        let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
+        ApiError {
+            about: Some(Box::default()),
+            retry_after: Some(1),
+            causes: vec![FieldError {
+                reason: "ResourceVersionTooLarge",
+                field: String::new(),
+                message: "Too large resource version".to_owned(),
+            }],
+            ..Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
+        }
+    }
+
+    /// Details that say nothing, where upstream sends them.
+    pub(crate) fn with_empty_details(mut self) -> Self {
+        self.about = Some(Box::default());
+        self
     }
 
     pub(crate) fn expired(message: impl Into<String>) -> Self {
@@ -300,12 +365,16 @@ impl ApiError {
             let causes: Vec<Value> = self
                 .causes
                 .iter()
-                .map(|c| {
-                    let field = if c.field.is_empty() { "<nil>" } else { &c.field };
-                    json!({"reason": c.reason, "message": c.message, "field": field})
+                .map(|c| match c.field.as_str() {
+                    "" if c.reason == "ResourceVersionTooLarge" => json!({"reason": c.reason, "message": c.message}),
+                    "" => json!({"reason": c.reason, "message": c.message, "field": "<nil>"}),
+                    field => json!({"reason": c.reason, "message": c.message, "field": field}),
                 })
                 .collect();
             details.insert("causes".to_owned(), Value::from(causes));
+        }
+        if let Some(seconds) = self.retry_after {
+            details.insert("retryAfterSeconds".to_owned(), Value::from(seconds));
         }
         Some(Value::Object(details))
     }

@@ -12,7 +12,7 @@ use crate::object::Object;
 use crate::request::{Context, ResourcePath, View, decode_body, media_type};
 use crate::respond::{self, Body};
 use crate::server::ApiServer;
-use crate::status::{self, ApiError, ApiResult};
+use crate::status::{self, ApiError, ApiResult, FieldError};
 use crate::store::Txn;
 use crate::table;
 use crate::write::{self, DeleteOptions, Deleted, Patch, Propagation, Strictness, Subject, Update, Written};
@@ -27,6 +27,15 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     pub(crate) async fn dispatch(&self, body: &Bytes) -> ApiResult<Response<Body>> {
+        let mut response = self.answer(body).await?;
+        let version = self.resource.version(&self.path.version);
+        if let Some(warning) = version.and_then(|v| v.deprecation.as_ref()) {
+            respond::warn(&mut response, std::slice::from_ref(warning));
+        }
+        Ok(response)
+    }
+
+    async fn answer(&self, body: &Bytes) -> ApiResult<Response<Body>> {
         let method = &self.context.method;
         match (self.path.name.as_deref(), self.path.subresource.as_deref()) {
             (None, _) if method == Method::GET => self.collection().await,
@@ -80,23 +89,55 @@ impl Call<'_> {
     }
 
     fn strictness(&self) -> ApiResult<Strictness> {
+        self.check_options()?;
         match self.context.query.text("fieldValidation") {
             "" | "Warn" => Ok(Strictness::Warn),
             "Strict" => Ok(Strictness::Strict),
             "Ignore" => Ok(Strictness::Ignore),
-            other => Err(ApiError::bad_request(format!(
-                "fieldValidation: Unsupported value: \"{other}\": supported values: \"Ignore\", \"Warn\", \"Strict\""
-            ))),
+            other => {
+                let choices = [json!(""), json!("Ignore"), json!("Strict"), json!("Warn")];
+                let error = FieldError::unsupported("fieldValidation", &Value::from(other), &choices);
+                Err(ApiError::invalid_options(self.options_kind(), vec![error]))
+            }
         }
     }
 
     fn dry_run(&self) -> ApiResult<bool> {
         match self.context.query.get("dryRun") {
-            None | Some("") => Ok(false),
+            None => Ok(false),
             Some("All") => Ok(true),
-            Some(other) => Err(ApiError::bad_request(format!(
-                "dryRun: Unsupported value: \"{other}\": supported values: \"All\""
-            ))),
+            Some(other) => Err(self.bad_dry_run(&json!([other]))),
+        }
+    }
+
+    /// What is asked of every write, whatever its body.
+    fn check_options(&self) -> ApiResult<()> {
+        let query = &self.context.query;
+        let mut errors = Vec::new();
+        if query.text("fieldManager").len() > 128 {
+            errors.push(FieldError::too_long("fieldManager", 128));
+        }
+        if query.get("force").is_some() {
+            let detail = "may not be specified for non-apply patch";
+            errors.push(FieldError::forbidden("force", detail));
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::invalid_options(self.options_kind(), errors))
+    }
+
+    fn bad_dry_run(&self, value: &Value) -> ApiError {
+        let error = FieldError::unsupported("dryRun", value, &[json!("All")]);
+        ApiError::invalid_options(self.options_kind(), vec![error])
+    }
+
+    fn options_kind(&self) -> &'static str {
+        match self.context.method {
+            Method::PUT => "UpdateOptions",
+            Method::PATCH => "PatchOptions",
+            Method::DELETE => "DeleteOptions",
+            _ => "CreateOptions",
         }
     }
 
@@ -216,7 +257,8 @@ impl Call<'_> {
     }
 
     async fn delete_collection(&self, body: &Bytes) -> ApiResult<Response<Body>> {
-        if self.resource.namespaced && self.path.namespace.is_empty() {
+        let refused = self.resource.built_in.is_some_and(|kind| !kind.deletes_collections());
+        if refused || (self.resource.namespaced && self.path.namespace.is_empty()) {
             return Err(ApiError::method_not_allowed());
         }
         let (options, dry) = self.delete_options(body)?;
@@ -239,7 +281,11 @@ impl Call<'_> {
             })
             .await?;
         let rv = self.server.inner.state().rv;
-        Ok(self.list_response(deleted.iter(), json!({"resourceVersion": rv.to_string()})))
+        let mut metadata = json!({"resourceVersion": rv.to_string()});
+        if let (None, Some(map)) = (self.resource.built_in, metadata.as_object_mut()) {
+            map.insert("continue".to_owned(), Value::from(""));
+        }
+        Ok(self.list_response(deleted.iter(), metadata))
     }
 
     fn delete_options(&self, body: &Bytes) -> ApiResult<(DeleteOptions, bool)> {
@@ -248,6 +294,12 @@ impl Call<'_> {
         } else {
             decode_body(&self.context.headers, body)?
         };
+        let kind = value.get("kind").and_then(Value::as_str).unwrap_or("DeleteOptions");
+        if kind != "DeleteOptions" {
+            return Err(ApiError::bad_request(format!(
+                "the body of a delete is DeleteOptions, not {kind}"
+            )));
+        }
         let query = &self.context.query;
         let text = |path: &str| value.pointer(path).and_then(Value::as_str).map(str::to_owned);
         let policy = text("/propagationPolicy").or_else(|| query.get("propagationPolicy").map(str::to_owned));
@@ -259,16 +311,30 @@ impl Call<'_> {
             Some("Foreground") => Some(Propagation::Foreground),
             Some("Orphan") => Some(Propagation::Orphan),
             Some(other) => {
-                return Err(ApiError::bad_request(format!(
-                    "propagationPolicy: Unsupported value: \"{other}\": supported values: \"Foreground\", \"Background\", \"Orphan\""
-                )));
+                let choices = ["Foreground", "Background", "Orphan", "nil"].map(Value::from);
+                let error = FieldError::unsupported("propagationPolicy", &Value::from(other), &choices);
+                return Err(ApiError::invalid_options("DeleteOptions", vec![error]));
             }
         };
-        let grace = match value.get("gracePeriodSeconds").and_then(Value::as_i64) {
-            Some(grace) => Some(grace),
+        if let (Some(policy), Some(_)) = (policy.as_deref().filter(|p| !p.is_empty()), orphan) {
+            let detail = "orphanDependents and deletionPropagation cannot be both set";
+            let error = FieldError::invalid("propagationPolicy", &Value::from(policy), detail);
+            return Err(ApiError::invalid_options("DeleteOptions", vec![error]));
+        }
+        let grace = match value.get("gracePeriodSeconds").filter(|g| !g.is_null()) {
+            Some(grace) => Some(grace.as_i64().ok_or_else(|| {
+                ApiError::bad_request(format!(
+                    "gracePeriodSeconds of DeleteOptions is no number of seconds: {grace}"
+                ))
+            })?),
             None => query.number("gracePeriodSeconds")?,
         };
-        let dry = value.get("dryRun").is_some_and(|d| *d == json!(["All"]));
+        let dry = match value.get("dryRun").filter(|d| !d.is_null()) {
+            None => false,
+            Some(all) if *all == json!(["All"]) => true,
+            Some(none) if *none == json!([]) => false,
+            Some(other) => return Err(self.bad_dry_run(other)),
+        };
         let options = DeleteOptions {
             uid: text("/preconditions/uid"),
             resource_version: text("/preconditions/resourceVersion"),

@@ -18,7 +18,7 @@ use crate::respond::{self, Body};
 use crate::selector::Selector;
 use crate::server::ApiServer;
 use crate::status::{ApiError, ApiResult};
-use crate::store::{Change, ChangeKind, Since};
+use crate::store::{Change, ChangeKind, Since, stamped};
 use crate::table;
 use crate::verbs::{Call, render};
 
@@ -53,6 +53,7 @@ impl Call<'_> {
     /// Starts a watch on the collection.
     pub(crate) fn watch(&self) -> ApiResult<Response<Body>> {
         let query = &self.context.query;
+        self.check_list_options(true)?;
         let selector = self.selector()?;
         let timeout = query.number::<u64>("timeoutSeconds")?.filter(|t| *t > 0);
         let from = query.number::<u64>("resourceVersion")?.filter(|rv| *rv > 0);
@@ -188,7 +189,8 @@ impl Watcher {
                     for change in changes {
                         self.cursor = change.rv;
                         if let Some(kind) = self.seen_as(&change) {
-                            self.event(out, kind, &change.shown);
+                            let shown = parting(kind, &change);
+                            self.event(out, kind, &shown);
                         }
                     }
                     if !out.is_empty() {
@@ -233,7 +235,7 @@ impl Watcher {
     }
 
     fn bookmark(&self, end_of_initial: bool) -> Bytes {
-        let mut metadata = json!({"resourceVersion": self.cursor.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": self.cursor.to_string()});
         if end_of_initial && let Some(map) = metadata.as_object_mut() {
             map.insert("annotations".to_owned(), json!({"k8s.io/initial-events-end": "true"}));
         }
@@ -253,6 +255,14 @@ impl Watcher {
         let mut out = BytesMut::new();
         put_line(&mut out, "BOOKMARK", &to_bytes(&object));
         out.freeze()
+    }
+}
+
+/// What leaves a selector is shown as it last was inside, with the revision at which it left.
+fn parting(kind: ChangeKind, change: &Change) -> Arc<Object> {
+    match (kind, &change.old, &change.new) {
+        (ChangeKind::Deleted, Some(old), Some(_)) => stamped(old.value.clone(), change.rv),
+        _ => Arc::clone(&change.shown),
     }
 }
 

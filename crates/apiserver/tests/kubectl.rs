@@ -82,6 +82,16 @@ impl PodLogs for Lines {
     }
 }
 
+const EVENT: &str = r#"
+apiVersion: v1
+kind: Event
+metadata: {name: worker.1, namespace: default}
+involvedObject: {apiVersion: v1, kind: Pod, name: worker, namespace: default}
+reason: Tested
+message: just so
+type: Normal
+"#;
+
 const MANIFEST: &str = r#"
 apiVersion: things.example.org/v1alpha1
 kind: Gadget
@@ -188,6 +198,13 @@ fn transcript(kubectl: &Kubectl) {
         "",
         &["Restart policy for all containers"],
     );
+    kubectl.says("auth can-i create pods", "", &["yes"]);
+    kubectl.says("auth can-i '*' '*'", "", &["yes"]);
+    kubectl.says("explain gadget --recursive", "", &["colour", "twin"]);
+    kubectl.says("events", "", &["No events found"]);
+    kubectl.says("create -f -", EVENT, &["event/worker.1 created"]);
+    kubectl.says("events --for pod/worker", "", &["Tested", "just so"]);
+    kubectl.fails("top pod", "Metrics API not available");
     kubectl.says("logs -f worker", "", &["from the pod"]);
     kubectl.says(
         "wait --for=jsonpath={.status.phase}=Pending pod/worker --timeout=10s",

@@ -120,7 +120,8 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::invalid("spec.versions", &json!("array"), detail));
     }
     for (i, version) in versions(value).enumerate() {
-        validate_version(version, &format!("spec.versions[{i}]"), &mut errors);
+        let only = versions(value).count() == 1;
+        validate_version(version, &format!("spec.versions[{i}]"), only, &mut errors);
     }
     if let Some(old) = old {
         for path in [
@@ -138,15 +139,22 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors
 }
 
-fn validate_version(version: &Value, at: &str, errors: &mut Vec<FieldError>) {
+fn validate_version(version: &Value, at: &str, only: bool, errors: &mut Vec<FieldError>) {
     let Some(schema) = dig(version, &["schema", "openAPIV3Schema"]) else {
-        errors.push(FieldError::required(
-            &format!("{at}.schema.openAPIV3Schema"),
-            "schemas are required",
-        ));
+        errors.push(FieldError::required(&format!("{at}.schema.openAPIV3Schema"), ""));
         return;
     };
-    let at = format!("{at}.schema");
+    // Upstream speaks of the schema of an only version as if it were everybody's.
+    let at = if only {
+        "spec.validation".to_owned()
+    } else {
+        format!("{at}.schema")
+    };
+    let before = errors.len();
+    check_types(schema, &format!("{at}.openAPIV3Schema"), "at the root", errors);
+    if errors.len() > before {
+        return;
+    }
     if let Err(error) = Schema::compile(schema) {
         errors.push(FieldError::invalid(
             &format!("{at}.{}", error.path),
@@ -157,6 +165,46 @@ fn validate_version(version: &Value, at: &str, errors: &mut Vec<FieldError>) {
     if let Err(error) = Rules::compile(schema) {
         let field = format!("{at}.openAPIV3Schema.x-kubernetes-validations");
         errors.push(FieldError::invalid(&field, &json!("object"), &error.to_string()));
+    }
+}
+
+/// A structural schema says the type of everything in it.
+fn check_types(schema: &Value, at: &str, what: &str, errors: &mut Vec<FieldError>) {
+    const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+    let open = |word: &str| is_true(schema, &format!("x-kubernetes-{word}"));
+    let field = format!("{at}.type");
+    match dig_str(schema, &["type"]) {
+        "" if open("int-or-string") || open("preserve-unknown-fields") => {}
+        "" => errors.push(FieldError::required(&field, &format!("must not be empty {what}"))),
+        known if TYPES.contains(&known) => {}
+        other => errors.push(FieldError::unsupported(
+            &field,
+            &Value::from(other),
+            &TYPES.map(Value::from),
+        )),
+    }
+    for (name, below) in dig(schema, &["properties"])
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        check_types(
+            below,
+            &format!("{at}.properties[{name}]"),
+            "for specified object fields",
+            errors,
+        );
+    }
+    if let Some(items) = schema.get("items") {
+        check_types(items, &format!("{at}.items"), "for specified array items", errors);
+    }
+    if let Some(below) = schema.get("additionalProperties").filter(|v| v.is_object()) {
+        check_types(
+            below,
+            &format!("{at}.additionalProperties"),
+            "for specified object fields",
+            errors,
+        );
     }
 }
 
@@ -232,6 +280,7 @@ fn columns(version: &Value) -> Vec<Column> {
     let Some(list) = version.get("additionalPrinterColumns").and_then(Value::as_array) else {
         let mut age = column("Age", "date", 0);
         age.path = ".metadata.creationTimestamp".to_owned();
+        age.description = super::described("creationTimestamp");
         columns.push(age);
         return columns;
     };
@@ -239,7 +288,13 @@ fn columns(version: &Value) -> Vec<Column> {
         name: dig_str(c, &["name"]).to_owned(),
         kind: dig_str(c, &["type"]).to_owned(),
         format: dig_str(c, &["format"]).to_owned(),
-        description: dig_str(c, &["description"]).to_owned(),
+        description: match dig_str(c, &["description"]) {
+            "" => format!(
+                "Custom resource definition column (in JSONPath format): {}",
+                dig_str(c, &["jsonPath"])
+            ),
+            said => said.to_owned(),
+        },
         priority: c.get("priority").and_then(Value::as_i64).unwrap_or(0),
         path: dig_str(c, &["jsonPath"]).to_owned(),
     }));
@@ -247,7 +302,7 @@ fn columns(version: &Value) -> Vec<Column> {
 }
 
 /// Kubernetes' order of versions: v2 over v1 over v1beta1 over v1alpha1 over anything else.
-fn version_rank(name: &str) -> (u8, u64, u64) {
+pub(crate) fn version_rank(name: &str) -> (u8, u64, u64) {
     let Some(rest) = name.strip_prefix('v') else {
         return (0, 0, 0);
     };

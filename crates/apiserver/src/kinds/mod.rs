@@ -2,8 +2,13 @@
 
 mod crd;
 mod definitions;
+mod event;
+mod lease;
 mod namespace;
+mod network;
 mod pod;
+mod quantity;
+mod resources;
 mod secret;
 
 use std::sync::{Arc, OnceLock};
@@ -11,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-pub(crate) use crd::{CLEANUP, compile as compile_crd};
+pub(crate) use crd::{CLEANUP, compile as compile_crd, version_rank};
 pub(crate) use definitions::definitions;
 
 use crate::catalog::{Column, Resource, Version};
@@ -73,7 +78,7 @@ const POD_FIELDS: &[&str] = &[
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     Row { kind: BuiltIn::ConfigMap, group: "", plural: "configmaps", name: "ConfigMap", short: &["cm"], categories: &[], namespaced: true, status: false, selectable: &[],
-        columns: &[("Data", "integer", 0), ("Age", "string", 0)] },
+        columns: &[("Data", "string", 0), ("Age", "string", 0)] },
     Row { kind: BuiltIn::Event, group: "", plural: "events", name: "Event", short: &["ev"], categories: &[], namespaced: true, status: false, selectable: EVENT_FIELDS,
         columns: &[("Last Seen", "string", 0), ("Type", "string", 0), ("Reason", "string", 0), ("Object", "string", 0), ("Subobject", "string", 1), ("Source", "string", 1), ("Message", "string", 0), ("First Seen", "string", 1), ("Count", "string", 1), ("Name", "string", 1)] },
     Row { kind: BuiltIn::Namespace, group: "", plural: "namespaces", name: "Namespace", short: &["ns"], categories: &[], namespaced: false, status: true, selectable: &["status.phase"],
@@ -142,10 +147,23 @@ fn column(name: &str, kind: &str, priority: i64) -> Column {
         } else {
             String::new()
         },
-        description: String::new(),
+        description: match name {
+            "Name" => described("name"),
+            _ => String::new(),
+        },
         priority,
         path: String::new(),
     }
+}
+
+/// What upstream says of a field of the metadata.
+fn described(field: &str) -> String {
+    definitions()
+        .get("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+        .and_then(|m| m.pointer(&format!("/properties/{field}/description")))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 impl BuiltIn {
@@ -160,6 +178,8 @@ impl BuiltIn {
             BuiltIn::Pod => pod::prepare_create(value),
             BuiltIn::Namespace => namespace::prepare_create(value),
             BuiltIn::Secret => secret::prepare(value),
+            BuiltIn::Event => event::prepare(value),
+            BuiltIn::NetworkPolicy => network::prepare(value),
             BuiltIn::Crd => crd::prepare_create(value, now),
             _ => {}
         }
@@ -171,9 +191,35 @@ impl BuiltIn {
             BuiltIn::Pod => pod::default(value),
             BuiltIn::Namespace => namespace::prepare_update(value, old),
             BuiltIn::Secret => secret::prepare(value),
+            BuiltIn::Event => event::prepare(value),
+            BuiltIn::NetworkPolicy => network::prepare(value),
             BuiltIn::Crd => crd::prepare_update(value, old, now),
             _ => {}
         }
+    }
+
+    /// What holds when only the status is written, too.
+    pub(crate) fn prepare_status(self, value: &mut Value, old: &Value) {
+        match self {
+            BuiltIn::Namespace => namespace::keep_label(value),
+            BuiltIn::Pod => pod::keep_quality(value, old),
+            _ => {}
+        }
+    }
+
+    /// Why a body cannot be decoded into its kind, beyond wrong types.
+    pub(crate) fn check_encoding(self, value: &Value) -> Result<(), String> {
+        match self {
+            BuiltIn::Secret => secret::check_encoding(value, "data"),
+            BuiltIn::ConfigMap => secret::check_encoding(value, "binaryData"),
+            BuiltIn::Pod => pod::check_quantities(value),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a whole collection of them may be deleted at once.
+    pub(crate) fn deletes_collections(self) -> bool {
+        self != BuiltIn::Namespace
     }
 
     /// What the schema cannot say.
@@ -183,6 +229,9 @@ impl BuiltIn {
             BuiltIn::Secret => secret::validate(value, old, "Secret"),
             BuiltIn::ConfigMap => secret::validate(value, old, "ConfigMap"),
             BuiltIn::Crd => crd::validate(value, old),
+            BuiltIn::Event => event::validate(value),
+            BuiltIn::Lease => lease::validate(value),
+            BuiltIn::NetworkPolicy => network::validate(value),
             _ => Vec::new(),
         }
     }

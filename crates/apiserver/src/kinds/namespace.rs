@@ -20,6 +20,12 @@ pub(super) fn prepare_update(value: &mut Value, old: &Value) {
     }
 }
 
+/// The label that says the name, which nobody can take away.
+pub(super) fn keep_label(value: &mut Value) {
+    let name = meta_str(value, "name").to_owned();
+    label(value, &name);
+}
+
 fn label(value: &mut Value, name: &str) {
     let metadata = child(value, "metadata");
     let labels = as_map(metadata.entry("labels").or_insert_with(|| json!({})));

@@ -36,6 +36,10 @@ impl Rules {
         }
     }
 
+    pub(crate) fn are_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Violations of `value`; transition rules run when `old` is given.
     /// A rule that looks at nothing that changed is not held against an update.
     pub(crate) fn validate(&self, value: &Value, old: Option<&Value>) -> Vec<FieldError> {

@@ -93,18 +93,19 @@ impl Schema {
         }
     }
 
-    /// Drops nulls of fields that may not be null, as decoding into a typed object does upstream.
+    /// Drops nulls of fields and map entries that may not be null, as upstream does.
     pub(crate) fn drop_nulls(&self, value: &mut Value) {
         match value {
             Value::Object(map) => {
                 map.retain(|name, below| {
-                    let schema = self.properties.get(name);
+                    let schema = match (self.properties.get(name), &self.additional) {
+                        (Some(schema), _) | (None, Additional::Of(schema)) => Some(schema),
+                        _ => None,
+                    };
                     if below.is_null() {
-                        return schema.is_none_or(|s| s.nullable || s.kind.is_none());
+                        return schema.is_none_or(|s| s.nullable || (s.kind.is_none() && !s.int_or_string));
                     }
                     if let Some(schema) = schema {
-                        schema.drop_nulls(below);
-                    } else if let Additional::Of(schema) = &self.additional {
                         schema.drop_nulls(below);
                     }
                     true

@@ -42,7 +42,7 @@ impl Schema {
 
     fn check_type(&self, value: &Value, path: &str, errors: &mut Vec<FieldError>) -> bool {
         if self.int_or_string {
-            let fits = Kind::Integer.admits(value) || value.is_string() || value.is_number();
+            let fits = Kind::Integer.admits(value) || value.is_string();
             if !fits {
                 errors.push(wrong_type(path, "integer,string", value));
             }
@@ -206,9 +206,12 @@ impl Bounds {
         if let Some(min) = self.min_length.filter(|min| length < *min) {
             let detail = format!("{} in body should be at least {min} chars long", at(path));
             errors.push(FieldError::invalid(path, value, &detail));
+            // As upstream: the first fault of a text is the one told.
+            return;
         }
         if let Some(max) = self.max_length.filter(|max| length > *max) {
             errors.push(FieldError::too_long(path, max));
+            return;
         }
         if let Some(pattern) = &self.pattern
             && !pattern.is_match(text)
@@ -218,7 +221,7 @@ impl Bounds {
         }
         if self.format.as_deref() == Some("date-time") && text.parse::<jiff::Timestamp>().is_err() {
             let detail = format!("{} in body must be of type date-time: {value}", at(path));
-            errors.push(FieldError::invalid(path, value, &detail));
+            errors.push(FieldError::type_invalid(path, value, &detail));
         }
     }
 

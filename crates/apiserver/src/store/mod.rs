@@ -17,6 +17,6 @@ mod writer;
 pub use disk::OpenError;
 pub(crate) use disk::{Disk, Loaded};
 pub(crate) use history::{Change, ChangeKind, Since};
-pub(crate) use state::State;
+pub(crate) use state::{State, stamped};
 pub(crate) use txn::{Follow, Txn};
 pub(crate) use writer::Writer;

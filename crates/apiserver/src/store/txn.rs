@@ -36,6 +36,8 @@ pub(crate) struct Txn<'a> {
     follow: VecDeque<Follow>,
     // Checked last and once, however many removals ask for it.
     emptying: BTreeSet<Key>,
+    /// Only played through: what is written keeps the revision it had, or has none.
+    rehearsal: bool,
 }
 
 impl<'a> Txn<'a> {
@@ -50,6 +52,15 @@ impl<'a> Txn<'a> {
             changes: Vec::new(),
             follow: VecDeque::new(),
             emptying: BTreeSet::new(),
+            rehearsal: false,
+        }
+    }
+
+    /// A transaction that will never be committed.
+    pub(crate) fn rehearsal(base: &'a State) -> Self {
+        Txn {
+            rehearsal: true,
+            ..Self::new(base)
         }
     }
 
@@ -120,8 +131,7 @@ impl<'a> Txn<'a> {
 
     /// Stores `value` under `key` with the next revision.
     pub(crate) fn put(&mut self, key: &Key, value: Value) -> Arc<Object> {
-        self.rv += 1;
-        let object = stamped(value, self.rv);
+        let object = self.stamped(key, value);
         for owner in owners(&object.value) {
             self.added_dependents.entry(owner.uid).or_default().insert(key.clone());
         }
@@ -132,11 +142,24 @@ impl<'a> Txn<'a> {
     /// Removes an object; returns its last state, with the revision of the removal.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
         let old = self.get(key)?;
-        self.rv += 1;
-        let last = stamped(old.value.clone(), self.rv);
+        let last = self.stamped(key, old.value.clone());
         self.record(key, None, Arc::clone(&last));
         self.follow.push_back(Follow::Removed(key.clone(), Arc::clone(&last)));
         Some(last)
+    }
+
+    fn stamped(&mut self, key: &Key, mut value: Value) -> Arc<Object> {
+        if !self.rehearsal {
+            self.rv += 1;
+            return stamped(value, self.rv);
+        }
+        match self.get(key) {
+            Some(old) => stamped(value, old.rv),
+            None => {
+                crate::object::set_meta(&mut value, "resourceVersion", None);
+                Arc::new(Object::new(value, 0))
+            }
+        }
     }
 
     fn record(&mut self, key: &Key, new: Option<Arc<Object>>, shown: Arc<Object>) {

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::catalog::{Column, Resource};
 use crate::kinds::BuiltIn;
 use crate::object::{Object, meta_str};
-use crate::request::Context;
+use crate::request::{Context, Query};
+use crate::status::{ApiError, ApiResult};
 
 /// How a kind is printed.
 pub(crate) struct Shape {
@@ -25,6 +26,17 @@ enum Include {
     Nothing,
     Metadata,
     Object,
+}
+
+/// What `includeObject` cannot be.
+pub(crate) fn check_include(query: &Query) -> ApiResult<()> {
+    match query.text("includeObject") {
+        "" | "None" | "Metadata" | "Object" => Ok(()),
+        other => Err(ApiError::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: \"{other}\": \
+             must be 'Metadata', 'Object', 'None', or empty"
+        ))),
+    }
 }
 
 impl Shape {
@@ -48,10 +60,10 @@ impl Shape {
         headed: bool,
     ) -> Value {
         let now = Timestamp::now();
-        let columns: Vec<Value> = if headed {
+        let columns: Value = if headed {
             self.columns.iter().map(definition).collect()
         } else {
-            Vec::new()
+            Value::Null
         };
         json!({
             "kind": "Table",

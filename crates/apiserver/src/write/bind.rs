@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Subject;
 use crate::names::timestamp;
-use crate::object::{as_map, child, dig_str};
-use crate::status::{ApiError, ApiResult};
+use crate::object::{as_map, child, dig_str, meta_str};
+use crate::status::{About, ApiError, ApiResult};
 use crate::store::Txn;
 
 /// `pods/binding`: gives a pod its node.
@@ -16,7 +16,14 @@ pub(crate) fn bind(txn: &mut Txn<'_>, subject: &Subject, binding: &Value) -> Api
         return Err(ApiError::bad_request("the binding names no node in target.name"));
     }
     let pod = txn.get(&subject.key()).ok_or_else(|| subject.missing())?;
-    let refuse = |why: &str| Err(ApiError::conflict(subject.resource.about(&subject.name), why));
+    let said = meta_str(binding, "name");
+    if !said.is_empty() && said != subject.name {
+        return Err(ApiError::bad_request(
+            "name in URL does not match name in Binding object",
+        ));
+    }
+    let about = About::new("", "pods/binding", &subject.name);
+    let refuse = |why: &str| Err(ApiError::conflict(about.clone(), why));
     if pod.is_terminating() {
         return refuse(&format!(
             "pod {} is being deleted, cannot be assigned to a host",

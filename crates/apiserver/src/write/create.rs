@@ -8,7 +8,7 @@ use crate::catalog::Resource;
 use crate::kinds::BuiltIn;
 use crate::names::timestamp;
 use crate::object::{Key, as_map, meta_str, set_meta};
-use crate::status::{About, ApiError, ApiResult};
+use crate::status::{About, ApiError, ApiResult, FieldError};
 use crate::store::{Follow, Txn};
 
 /// Creates the object in `value`; the subject's name is what the body names, or generates.
@@ -54,6 +54,13 @@ pub(crate) fn create(
     if resource.is(BuiltIn::Crd) {
         warnings.extend(shadow_warning(txn, &value));
     }
+    if resource.built_in.is_none() {
+        for finalizer in crate::object::finalizers(&value).iter().filter(|f| !f.contains('/')) {
+            warnings.push(format!(
+                "metadata.finalizers: \"{finalizer}\": prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+            ));
+        }
+    }
     let owned = !crate::object::owners(&value).is_empty();
     let object = txn.put(&key, value);
     if owned {
@@ -68,16 +75,21 @@ fn check_namespace(txn: &Txn<'_>, resource: &Resource, namespace: &str, value: &
     }
     let said = meta_str(value, "namespace");
     if !said.is_empty() && said != namespace {
-        return Err(ApiError::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request ({said} is not {namespace})"
-        )));
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     let Some(found) = txn.get(&Key::new(&"namespaces".into(), "", namespace)) else {
         return Err(ApiError::not_found(About::new("", "namespaces", namespace)));
     };
     if found.is_terminating() {
         let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-        return Err(ApiError::forbidden(resource.about(meta_str(value, "name")), &why));
+        let cause = FieldError {
+            reason: "NamespaceTerminating",
+            field: "metadata.namespace".to_owned(),
+            message: format!("namespace {namespace} is being terminated"),
+        };
+        return Err(ApiError::forbidden(resource.about(meta_str(value, "name")), &why).with_cause(cause));
     }
     Ok(())
 }

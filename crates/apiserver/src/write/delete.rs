@@ -54,8 +54,15 @@ pub(crate) fn delete(txn: &mut Txn<'_>, subject: &Subject, options: &DeleteOptio
 
 fn check_preconditions(subject: &Subject, old: &Object, options: &DeleteOptions) -> ApiResult<()> {
     let refuse = |what: &str, wanted: &str, found: &str| {
-        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
-        Err(ApiError::conflict(subject.resource.about(&subject.name), &why))
+        let fate = match what {
+            "UID" => "deleted and then recreated",
+            _ => "modified",
+        };
+        let why = format!(
+            "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). \
+             The object might have been {fate}"
+        );
+        Err(ApiError::conflict(subject.resource.about_kind(&subject.name), &why))
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != old.uid()) {
         return refuse("UID", uid, old.uid());
@@ -90,8 +97,13 @@ pub(super) fn remove(
         0
     };
     if keep.is_empty() && grace == 0 && kind != Some(BuiltIn::Namespace) {
-        let object = txn.remove(key).unwrap_or_else(|| Arc::clone(old));
-        return Deleted { object, gone: true };
+        // A pod says on its way out that nobody waits for it any more; the answer shows it.
+        let shown = (kind == Some(BuiltIn::Pod)).then(|| mark(txn, key, old, kind, &keep, grace));
+        let removed = txn.remove(key).unwrap_or_else(|| Arc::clone(old));
+        return Deleted {
+            object: shown.unwrap_or(removed),
+            gone: true,
+        };
     }
     let object = mark(txn, key, old, kind, &keep, grace);
     if kind == Some(BuiltIn::Namespace) || kind == Some(BuiltIn::Crd) {
@@ -141,10 +153,14 @@ fn mark(
     let mut value = old.value.clone();
     if !marked {
         let at = txn.now() + SignedDuration::from_secs(grace);
-        set_meta(&mut value, "deletionTimestamp", Some(Value::from(timestamp(at))));
-        set_meta(&mut value, "deletionGracePeriodSeconds", Some(json!(grace)));
-        if let Some(generation) = meta(&value, "generation").and_then(Value::as_i64) {
+        if !is_terminating(&value)
+            && let Some(generation) = meta(&value, "generation").and_then(Value::as_i64)
+        {
             set_meta(&mut value, "generation", Some(json!(generation + 1)));
+        }
+        set_meta(&mut value, "deletionTimestamp", Some(Value::from(timestamp(at))));
+        if kind != Some(BuiltIn::Namespace) {
+            set_meta(&mut value, "deletionGracePeriodSeconds", Some(json!(grace)));
         }
         if kind == Some(BuiltIn::Namespace) {
             child(&mut value, "status").insert("phase".to_owned(), json!("Terminating"));

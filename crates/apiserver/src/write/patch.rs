@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::update::{Update, replace};
 use super::{Subject, Written, in_version, strategic};
 use crate::object::meta_str;
-use crate::status::{ApiError, ApiResult};
+use crate::status::{About, ApiError, ApiResult, FieldError};
 use crate::store::Txn;
 
 /// A decoded patch.
@@ -28,14 +28,36 @@ pub(crate) fn patch(txn: &mut Txn<'_>, subject: &Subject, patch: &Patch, how: Up
                 "Invalid",
                 format!("the server rejected our request due to an error in our request: {e}"),
             )
+            .with_empty_details()
         })?,
         Patch::Merge(change) => json_patch::merge(&mut value, change),
         Patch::Strategic(change) => strategic::merge(&mut value, change)?,
     }
-    // Removing the revision from a patched object would lift the check; upstream puts it back too.
-    if meta_str(&value, "resourceVersion").is_empty() {
-        let revision = meta_str(&old.value, "resourceVersion").to_owned();
-        crate::object::set_meta(&mut value, "resourceVersion", Some(Value::from(revision)));
+    let uid = meta_str(&value, "uid");
+    if !uid.is_empty() && uid != old.uid() {
+        let cause = FieldError::invalid("metadata.uid", &Value::from(uid), "field is immutable");
+        // Upstream finds it twice.
+        return Err(ApiError::invalid(
+            subject.resource.about_kind(&subject.name),
+            vec![cause.clone(), cause],
+        ));
     }
-    replace(txn, subject, &old, value, how)
+    let whole = value.clone();
+    // A patch that takes the revision away is an update without one.
+    let how = Update {
+        must_name_revision: true,
+        ..how
+    };
+    replace(txn, subject, &old, value, how).map_err(|e| misfit(subject, e, &whole))
+}
+
+/// A patch whose result cannot be read as its kind is an invalid patch, not a bad request.
+fn misfit(subject: &Subject, error: ApiError, whole: &Value) -> ApiError {
+    let prefix = format!("{} in version ", subject.resource.kind);
+    let why = match error.message.strip_prefix(&prefix).and_then(|m| m.split_once(": ")) {
+        Some((_, why)) => why.to_owned(),
+        _ => return error,
+    };
+    let cause = FieldError::invalid("patch", &Value::from(whole.to_string()), &why);
+    ApiError::invalid(About::default(), vec![cause])
 }

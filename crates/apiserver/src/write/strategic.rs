@@ -85,13 +85,9 @@ fn merge_list(value: &mut Value, field: &str, changes: &[Value]) -> ApiResult<()
     if SETS.contains(&field)
         && let Some(list) = value.as_array_mut()
     {
-        list.extend(
-            changes
-                .iter()
-                .filter(|c| !list.contains(c))
-                .cloned()
-                .collect::<Vec<_>>(),
-        );
+        // As upstream: what the patch names comes first.
+        list.retain(|item| !changes.contains(item));
+        list.splice(..0, changes.iter().cloned());
         return Ok(());
     }
     let keys = KEYS

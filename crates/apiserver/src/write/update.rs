@@ -71,10 +71,12 @@ fn store(txn: &mut Txn<'_>, subject: &Subject, old: &Object, value: Value) -> st
         > 0;
     let namespace = subject.resource.is(BuiltIn::Namespace);
     let owners_changed = owners_differ(&old.value, &value);
-    let object = txn.put(&key, value);
-    if released && !waits && !namespace && !old.value.is_null() && !finalizers(&old.value).is_empty() {
-        return txn.remove(&key).unwrap_or(object);
+    if released && !waits && !namespace && !finalizers(&old.value).is_empty() {
+        // It goes as it stood; only the answer shows what was asked for.
+        txn.remove(&key);
+        return std::sync::Arc::new(Object::new(value, old.rv));
     }
+    let object = txn.put(&key, value);
     if namespace && object.is_terminating() {
         txn.follow_up(Follow::Emptying(key.clone()));
     }
@@ -96,10 +98,16 @@ fn check_identity(subject: &Subject, value: &Value) -> ApiResult<()> {
         ("namespace", &subject.namespace, "namespace"),
     ] {
         let said = meta_str(value, field);
-        if !said.is_empty() && said != expected {
+        if field == "name" && said.is_empty() {
             return Err(ApiError::bad_request(format!(
-                "the {what} of the object ({said}) does not match the {what} on the URL ({expected})"
+                "the name of the object ({expected} based on URL) was undeterminable: name must be provided"
             )));
+        }
+        if !said.is_empty() && said != expected {
+            return Err(ApiError::bad_request(match what {
+                "name" => format!("the name of the object ({said}) does not match the name on the URL ({expected})"),
+                _ => "the namespace of the provided object does not match the namespace sent on the request".to_owned(),
+            }));
         }
     }
     Ok(())
@@ -119,10 +127,7 @@ fn check_revision(subject: &Subject, old: &Object, value: &Value, how: Update) -
     if revision.is_empty() || revision == "0" {
         if how.must_name_revision && subject.resource.built_in.is_none() {
             let error = FieldError::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
-            return Err(ApiError::invalid(
-                subject.resource.about_kind(&subject.name),
-                vec![error],
-            ));
+            return Err(ApiError::invalid(about(), vec![error]));
         }
         return Ok(());
     }
@@ -178,6 +183,9 @@ fn only_status(subject: &Subject, old: &Value, new: Value) -> Value {
             }
         }
     }
+    if let Some(kind) = subject.resource.built_in {
+        kind.prepare_status(&mut kept, old);
+    }
     kept
 }
 
@@ -213,8 +221,9 @@ fn check_finalizers(subject: &Subject, value: &Value, old: &Value) -> ApiResult<
         added.iter().map(|f| format!("\"{f}\"")).collect::<Vec<_>>().join(", ")
     );
     let error = FieldError::forbidden("metadata.finalizers", &detail);
+    // Upstream finds it twice.
     Err(ApiError::invalid(
         subject.resource.about_kind(&subject.name),
-        vec![error],
+        vec![error.clone(), error],
     ))
 }
