@@ -1,6 +1,5 @@
 # The one menu of tasks; CI calls the same targets.
 CARGO ?= cargo
-	$(CARGO) run --locked --quiet -p kubectl-gt -- __reference > target/CLI_REFERENCE.md && mv target/CLI_REFERENCE.md docs/CLI_REFERENCE.md
 BIN := target/debug
 
 .PHONY: help demo test lint generate check-generated kubectl cluster cluster-up cluster-down differential cel126 dist clean build
