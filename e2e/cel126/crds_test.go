@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const definitions = "../../charts/gastown-operator/crds"
+const definitions = "../../charts/gastown-operator/files/crds"
 
 // judge decodes a definition strictly and validates it as the API server does when it is created.
 func judge(t *testing.T, content []byte) (rules int, errs field.ErrorList) {

@@ -309,7 +309,7 @@ fn filled_value(value: &Value, fill: &impl Fn(&str) -> String) -> Value {
 fn definitions() -> Vec<Value> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![here.join("tests/differential/definitions.yaml")];
-    let chart = here.join("../../charts/gastown-operator/crds");
+    let chart = here.join("../../charts/gastown-operator/files/crds");
     files.extend(std::fs::read_dir(chart).unwrap().map(|f| f.unwrap().path()));
     files.sort();
     files
