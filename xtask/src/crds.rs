@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::generated::Generated;
 
@@ -19,7 +19,12 @@ fn file(crd: &CustomResourceDefinition) -> Result<Generated> {
     let mut definition = serde_json::to_value(crd).with_context(|| format!("{name} as JSON"))?;
     whole_numbers(&mut definition);
     // An uninstall leaves the definitions, and with them everything that people made of them.
-    definition["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep".into();
+    let metadata = definition.get_mut("metadata").and_then(Value::as_object_mut);
+    metadata
+        .map(|metadata| metadata.entry("annotations").or_insert_with(|| json!({})))
+        .and_then(Value::as_object_mut)
+        .with_context(|| format!("{name} has no metadata"))?
+        .insert("helm.sh/resource-policy".into(), "keep".into());
     let yaml = serde_saphyr::to_string(&definition).with_context(|| format!("{name} as YAML"))?;
     Ok(Generated {
         path: format!("{FOLDER}/{name}.yaml"),
