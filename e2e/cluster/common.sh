@@ -41,3 +41,26 @@ await() {
         return 1
     done
 }
+
+# ours PID DIR: whether it is still the process that was begun for DIR, and not a later one of the same number
+ours() { grep -qzF -e "$2/" "/proc/$1/cmdline" 2>/dev/null; }
+
+# end PID DIR: asks it to end, and kills it where it does not
+end() {
+    ours "$1" "$2" || return 0
+    kill "$1" 2>/dev/null || return 0
+    local deadline=$((SECONDS + 10))
+    while ours "$1" "$2"; do
+        if [ "$SECONDS" -ge "$deadline" ]; then
+            kill -KILL "$1" 2>/dev/null || true
+            deadline=$((SECONDS + 10))
+        fi
+        sleep 0.05
+    done
+}
+
+# end_part DIR NAME
+end_part() {
+    local pid
+    for pid in $(sed -n "s/^$2 //p" "$1/pids"); do end "$pid" "$1"; done
+}

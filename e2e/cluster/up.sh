@@ -11,6 +11,7 @@
 # leaves DIR/kubeconfig (cluster admin), DIR/log, DIR/pids; down.sh DIR ends and removes it all.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
+. "$here/node.sh"
 
 usage() {
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
@@ -33,6 +34,12 @@ done
 [ -n "$dir" ] || usage
 [ -x "$binary" ] || fail "$binary is missing: run make cluster (needs Go 1.25 or newer)"
 [ ! -e "$dir/pids" ] || fail "$dir is in use: run down.sh $dir first"
+
+if [ -n "$node" ]; then
+    lacks=$(node_lacks)
+    [ -z "$lacks" ] || fail "no node can run here:" "$lacks"
+    node_claim
+fi
 
 umask 077
 mkdir -p "$dir/log"
@@ -69,8 +76,12 @@ member() {
 }
 
 control_plane() {
-    address=127.0.0.1
+    address=127.0.0.1 range=10.0.0.0/24
     { read -r port && read -r client && read -r peer; } < <("$binary" free-ports 3)
+    if [ -n "$node" ]; then
+        node_network
+        address=$service port=443 range=$service_range
+    fi
     : >"$dir/tokens"
     member admin system:masters "$dir/kubeconfig"
     member system:node:localhost system:nodes "$dir/kubelet.kubeconfig"
@@ -96,7 +107,7 @@ control_plane() {
         --service-account-issuer https://kubernetes.default.svc \
         --service-account-signing-key-file "$dir/accounts.key" --service-account-key-file "$dir/accounts.key" \
         --token-auth-file "$dir/tokens" --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
-        --service-cluster-ip-range 10.0.0.0/24 --allow-privileged=true --kubelet-preferred-address-types=Hostname \
+        --service-cluster-ip-range "$range" --allow-privileged=true --kubelet-preferred-address-types=Hostname \
         --profiling=false ${bare:+--disable-admission-plugins=ServiceAccount} ${audit[@]+"${audit[@]}"}
     await "$dir" kube-apiserver 120 readyz kubectl get --raw /readyz
 }
@@ -117,5 +128,7 @@ begin "$dir" kube-controller-manager "$binary" kube-controller-manager --kubecon
 begin "$dir" kube-scheduler "$binary" kube-scheduler --kubeconfig "$dir/scheduler.kubeconfig" --secure-port 0 --leader-elect=false --profiling=false
 [ -n "$bare" ] || await "$dir" kube-controller-manager 120 'default service account' kubectl get serviceaccount default
 [ -n "$bare" ] || await "$dir" kube-controller-manager 120 'root certificate' kubectl get configmap kube-root-ca.crt
+
+[ -z "$node" ] || node_up "$dir"
 
 echo "Kubernetes $(kubectl version -o json | sed -n '/serverVersion/,$s/.*"gitVersion": "\(.*\)".*/\1/p') after $SECONDS s; export KUBECONFIG=$dir/kubeconfig"
