@@ -9,6 +9,12 @@ fail() { # fail WHAT [MORE ...]: says why it cannot go on, and ends
     exit 1
 }
 
+# cannot WHAT [MORE ...]: says what this machine lacks, and ends with code 3
+cannot() {
+    printf 'cluster: %s\n' "$@" >&2
+    exit 3
+}
+
 # begin DIR NAME COMMAND...: a process of its own session, its log and pid under DIR
 begin() {
     local dir=$1 name=$2

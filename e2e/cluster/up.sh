@@ -8,6 +8,7 @@
 #   --user           a further user; its kubeconfig is DIR/NAME.kubeconfig (service accounts: account.sh)
 #   --bare           no service accounts, and nothing of Kubernetes' own in a new namespace (no pods of controllers then)
 #   --kubelet        a real node too: kubelet on containerd (needs root; one on a machine)
+# exit code 3: this machine lacks something, and it is said what.
 # leaves DIR/kubeconfig (cluster admin), DIR/log, DIR/pids; down.sh DIR ends and removes it all.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -32,12 +33,12 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$dir" ] || usage
-[ -x "$binary" ] || fail "$binary is missing: run make cluster (needs Go 1.25 or newer)"
+[ -x "$binary" ] || cannot "$binary is missing: run make cluster (needs Go 1.25 or newer)"
 [ ! -e "$dir/pids" ] || fail "$dir is in use: run down.sh $dir first"
 
 if [ -n "$node" ]; then
     lacks=$(node_lacks)
-    [ -z "$lacks" ] || fail "no node can run here:" "$lacks"
+    [ -z "$lacks" ] || cannot "no node can run here:" "$lacks"
     node_claim
 fi
 

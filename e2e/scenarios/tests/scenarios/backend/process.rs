@@ -1,0 +1,147 @@
+//! `kube-apiserver`: a real control plane, our `node` as its kubelet, and the operator as a process of its own.
+
+use super::{Backend, Missing, SYSTEM};
+use crate::programs::{Running, bin, ours, run, tail, top};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
+use tempfile::TempDir;
+
+/// A control plane of `e2e/cluster`; gone when dropped.
+pub(super) struct ControlPlane {
+    scratch: TempDir,
+}
+
+impl ControlPlane {
+    pub(super) fn start(flags: &[&str]) -> Result<Self, Missing> {
+        if !top().join("target/cluster").is_file() {
+            return Err(Missing(
+                "target/cluster is not built: make cluster (needs Go 1.25 or newer)".to_owned(),
+            ));
+        }
+        let scratch = TempDir::with_prefix("e2e-cluster-").unwrap();
+        let plane = Self { scratch };
+        let up = plane.script("up.sh", flags);
+        match up.code {
+            0 => Ok(plane),
+            3 => Err(Missing(up.err)),
+            _ => panic!("no control plane:\n{}{}", up.out, up.err),
+        }
+    }
+
+    fn script(&self, name: &str, flags: &[&str]) -> crate::programs::Ran {
+        run(Command::new(top().join("e2e/cluster").join(name))
+            .args(flags)
+            .arg(self.dir()))
+    }
+
+    pub(super) fn dir(&self) -> PathBuf {
+        self.scratch.path().join("state")
+    }
+
+    pub(super) fn kubeconfig(&self) -> PathBuf {
+        self.dir().join("kubeconfig")
+    }
+
+    pub(super) fn kubectl(&self, args: &[&str]) -> String {
+        let mut command = Command::new(top().join("target/cluster"));
+        command
+            .arg("kubectl")
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig())
+            .args(args);
+        run(&mut command).ok()
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        let down = self.script("down.sh", &[]);
+        if down.code != 0 {
+            eprintln!("the control plane does not end: {down:?}");
+        }
+    }
+}
+
+pub(crate) struct Processes {
+    // Ended in this order.
+    operator: Mutex<Running>,
+    _node: Running,
+    plane: ControlPlane,
+    scratch: TempDir,
+}
+
+impl Processes {
+    pub(crate) fn start() -> Result<Self, Missing> {
+        let plane = ControlPlane::start(&["--audit"])?;
+        install_kinds(&plane);
+        let scratch = TempDir::with_prefix("e2e-node-").unwrap();
+        let log = scratch.path().join("operator.log");
+        let mut node = Command::new(env!("CARGO_BIN_EXE_process-node"));
+        node.env("KUBECONFIG", plane.kubeconfig());
+        node.arg("--data").arg(scratch.path().join("node"));
+        node.arg("--path-prefix").arg(bin()).arg("--hide").arg(plane.dir());
+        // Toolchains are found from the home folder, which pods of this backend have no need of.
+        let node = Running::start(&mut node, &scratch.path().join("node.log"));
+        let operator = Running::start(&mut operator(&plane), &log);
+        plane.kubectl(&["wait", "--for=create", "--timeout=120s", "node/localhost"]);
+        plane.kubectl(&["wait", "--for=condition=Ready", "--timeout=120s", "node/localhost"]);
+        Ok(Self {
+            operator: Mutex::new(operator),
+            _node: node,
+            plane,
+            scratch,
+        })
+    }
+}
+
+/// The six kinds, and the operator's namespace.
+fn install_kinds(plane: &ControlPlane) {
+    let scratch = TempDir::with_prefix("e2e-kinds-").unwrap();
+    for kind in gastown_api::crds() {
+        let file = scratch
+            .path()
+            .join(format!("{}.json", kind.metadata.name.clone().unwrap()));
+        std::fs::write(&file, serde_json::to_vec(&kind).unwrap()).unwrap();
+    }
+    plane.kubectl(&["apply", "--server-side", "--filename", scratch.path().to_str().unwrap()]);
+    plane.kubectl(&["wait", "--for=condition=Established", "--timeout=120s", "crd", "--all"]);
+    plane.kubectl(&["create", "namespace", SYSTEM]);
+}
+
+fn operator(plane: &ControlPlane) -> Command {
+    let mut command = Command::new(ours("gastown-operator"));
+    command.env("KUBECONFIG", plane.kubeconfig()).env_remove("RUST_LOG");
+    command.args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0"]);
+    command.args(["--namespace", SYSTEM, "--log-format", "text"]);
+    command
+}
+
+impl Backend for Processes {
+    fn name(&self) -> &'static str {
+        "kube-apiserver"
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.plane.kubeconfig()
+    }
+
+    fn host(&self) -> IpAddr {
+        Ipv4Addr::LOCALHOST.into()
+    }
+
+    fn crash_operator(&self) {
+        let mut running = self.operator.lock().unwrap();
+        running.kill();
+        *running = Running::start(&mut operator(&self.plane), &self.scratch.path().join("operator.log"));
+    }
+
+    fn operator_log(&self, lines: usize) -> String {
+        let node = tail(&self.scratch.path().join("node.log"), 20);
+        format!(
+            "{}\nnode:\n{node}",
+            tail(&self.scratch.path().join("operator.log"), lines)
+        )
+    }
+}

@@ -1,0 +1,96 @@
+//! Where the repositories are: a real `git http-backend` behind TLS, with an authority and an account of its own.
+
+use crate::backend::{Backend, SYSTEM};
+use gastown_testkit::remotes::{Access, Authority, HttpGit, HttpPlan};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// Name of the Secret with the account.
+pub(crate) const SECRET: &str = "e2e-git";
+/// Name of the ConfigMap with the authority.
+const AUTHORITY: &str = "e2e-ca";
+const USER: &str = "town";
+const PASSWORD: &str = "thunderdome";
+
+/// The server, and the folder of its repositories.
+pub(crate) struct Forge {
+    folder: TempDir,
+    server: HttpGit,
+    authority: Authority,
+}
+
+impl Forge {
+    /// Listens where pods of that backend reach it.
+    pub(crate) fn open(backend: &dyn Backend) -> Self {
+        let folder = TempDir::with_prefix("e2e-forge-").unwrap();
+        let authority = Authority::new();
+        let host = backend.host();
+        let plan = HttpPlan::of(folder.path())
+            .at((host, 0).into())
+            .named(&host.to_string());
+        let server = plan.account(USER, PASSWORD, Access::Write).start_tls(&authority);
+        Self {
+            folder,
+            server,
+            authority,
+        }
+    }
+
+    /// Where a repository lies.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// How pods reach it. The account stands in the URL until the harness reads it from the Secret.
+    pub(crate) fn url(&self, name: &str) -> String {
+        let host = format!("{USER}:{PASSWORD}@{}", self.server.addr().ip());
+        self.server.url_at(&host, name)
+    }
+
+    /// What a rig says so that its pods are let in.
+    pub(crate) fn rig_spec(&self) -> Value {
+        json!({
+            "gitSecretRef": { "name": SECRET },
+            "podTemplate": { "caBundleConfigMapRef": { "name": AUTHORITY } },
+        })
+    }
+
+    /// Puts account and authority into a scene's namespace, and into the operator's, where the queue's pods are.
+    pub(crate) async fn furnish(&self, client: &Client, namespace: &str) {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": SECRET },
+            "type": "kubernetes.io/basic-auth", "stringData": { "username": USER, "password": PASSWORD },
+        });
+        let authority = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": AUTHORITY },
+            "data": { "ca.crt": self.authority.pem() },
+        });
+        for namespace in [namespace, SYSTEM] {
+            let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+            put(&secrets, SECRET, &secret).await;
+            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+            put(&maps, AUTHORITY, &authority).await;
+        }
+    }
+}
+
+/// Creates it, or makes the one that stands like it.
+async fn put<K>(api: &Api<K>, name: &str, object: &Value)
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
+{
+    let whole: K = serde_json::from_value(object.clone()).unwrap();
+    match api.create(&kube::api::PostParams::default(), &whole).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(s)) if s.code == 409 => {
+            api.patch(name, &PatchParams::default(), &Patch::Merge(object))
+                .await
+                .unwrap();
+        }
+        Err(e) => panic!("{name}: {e}"),
+    }
+}
