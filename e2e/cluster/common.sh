@@ -51,16 +51,10 @@ await() {
 # ours PID DIR: whether it is still the process that was begun for DIR, and not a later one of the same number
 ours() { grep -qzF -e "$2/" "/proc/$1/cmdline" 2>/dev/null; }
 
-# end PID DIR: asks it to end, and kills it where it does not
+# end PID DIR: at once; nothing that it holds is kept
 end() {
-    ours "$1" "$2" || return 0
-    kill "$1" 2>/dev/null || return 0
-    local deadline=$((SECONDS + 10))
     while ours "$1" "$2"; do
-        if [ "$SECONDS" -ge "$deadline" ]; then
-            kill -KILL "$1" 2>/dev/null || true
-            deadline=$((SECONDS + 10))
-        fi
+        kill -KILL "$1" 2>/dev/null || true
         sleep 0.05
     done
 }

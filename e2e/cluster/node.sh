@@ -65,6 +65,8 @@ node_pause() {
 # node_up DIR: containerd and kubelet; ready when it returns
 node_up() {
     local dir=$1
+    # Folders of images that no layer names are made as the umask says, and pods' users walk through them.
+    umask 022
     # What the CNI plugin and the kubelet leave on a machine that had none of it is undone in the end.
     cat /proc/sys/net/ipv4/ip_forward >"$dir/ip_forward"
     local folder

@@ -45,10 +45,9 @@ impl Forge {
         self.folder.path().join(name)
     }
 
-    /// How pods reach it. The account stands in the URL until the harness reads it from the Secret.
+    /// How pods reach it.
     pub(crate) fn url(&self, name: &str) -> String {
-        let host = format!("{USER}:{PASSWORD}@{}", self.server.addr().ip());
-        self.server.url_at(&host, name)
+        self.server.url(name)
     }
 
     /// What a rig says so that its pods are let in.

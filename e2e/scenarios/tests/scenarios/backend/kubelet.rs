@@ -47,21 +47,10 @@ impl Kubelet {
                 .to_owned()
         };
         let (operator, harness) = (image("operator"), image("harness"));
-        // As docs/INSTALL.md has it, with the images of this checkout.
-        plane.kubectl(&["apply", "--server-side", "--filename", manifest.to_str().unwrap()]);
-        plane.kubectl(&[
-            "--namespace",
-            SYSTEM,
-            "set",
-            "image",
-            DEPLOYMENT,
-            &format!("manager={operator}"),
-        ]);
-        let (ours, agents) = (
-            format!("GASTOWN_HARNESS_IMAGE={harness}"),
-            format!("GASTOWN_AGENT_IMAGE={harness}"),
-        );
-        plane.kubectl(&["--namespace", SYSTEM, "set", "env", DEPLOYMENT, &ours, &agents]);
+        let text = std::fs::read_to_string(manifest).unwrap();
+        let file = plane.dir().join("install.yaml");
+        std::fs::write(&file, with_images(&text, &operator, &harness)).unwrap();
+        plane.kubectl(&["apply", "--server-side", "--filename", file.to_str().unwrap()]);
         let kubelet = Self { plane, harness };
         kubelet.wait_for_operator();
         Ok(kubelet)
@@ -71,6 +60,23 @@ impl Kubelet {
         self.plane
             .kubectl(&["--namespace", SYSTEM, "rollout", "status", "--timeout=180s", DEPLOYMENT]);
     }
+}
+
+/// The manifest with the images of this checkout; a shell and git are all that scripted agents need of theirs.
+fn with_images(text: &str, operator: &str, harness: &str) -> String {
+    let line = |line: &str| {
+        let (key, value) = line.split_once(": ").unwrap_or((line, ""));
+        let image = match (
+            key.trim(),
+            value.trim_matches('"').rsplit('/').next().unwrap_or_default(),
+        ) {
+            ("image" | "value", v) if v.starts_with("gastown-operator:") => operator,
+            ("image" | "value", v) if v.starts_with("gastown-harness:") || v.starts_with("polecat-agent:") => harness,
+            _ => return line.to_owned(),
+        };
+        format!("{key}: \"{image}\"")
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 impl Backend for Kubelet {
@@ -101,7 +107,6 @@ impl Backend for Kubelet {
     }
 
     fn rig_spec(&self) -> serde_json::Value {
-        // A shell and git are all that scripted agents need.
         serde_json::json!({ "image": self.harness, "testImage": self.harness })
     }
 
