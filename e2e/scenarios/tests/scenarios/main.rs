@@ -5,6 +5,7 @@
 //! apiserver        our API and our node, as `gastown up` has them  in the same process (the default)
 //! kube-apiserver   a real control plane; our node as its kubelet   its own process
 //! kubelet          a real control plane and a real node            a pod, from deploy/install.yaml
+//! kubeconfig       a person's cluster                              as they installed it
 //! ```
 //!
 //! Scenarios share a backend and have a namespace, a repository and a rig each; they run side by side, those that

@@ -1,6 +1,7 @@
 //! Where the scenarios are played. What differs from place to place is behind one trait, and as little as possible.
 
 mod embedded;
+mod given;
 mod kubelet;
 mod process;
 
@@ -51,8 +52,9 @@ pub(crate) struct Missing(pub(crate) String);
 pub(crate) fn start(name: &str) -> Result<Box<dyn Backend>, Missing> {
     match name {
         "apiserver" => Ok(Box::new(embedded::Embedded::start())),
+        "kubeconfig" => Ok(Box::new(given::Given::start()?)),
         "kubelet" => Ok(Box::new(kubelet::Kubelet::start()?)),
         "kube-apiserver" => Ok(Box::new(process::Processes::start()?)),
-        other => panic!("no backend is named {other:?}: apiserver, kube-apiserver, kubelet"),
+        other => panic!("no backend is named {other:?}: apiserver, kube-apiserver, kubelet, kubeconfig"),
     }
 }
