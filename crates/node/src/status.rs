@@ -150,7 +150,6 @@ impl View<'_> {
             pod_ip: Some(ADDRESS.to_owned()),
             pod_ips: Some(vec![PodIP { ip: ADDRESS.to_owned() }]),
             start_time: Some(Time(self.start_time)),
-            qos_class: Some("BestEffort".to_owned()),
             observed_generation: self.generation,
             ..Default::default()
         }
