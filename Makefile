@@ -43,8 +43,7 @@ cluster-up: target/cluster ## a real control plane on loopback in seconds; DIR=f
 # (E2E_STRICT=1: fails). Only some: make e2e ONLY=conflict.
 BACKEND ?= apiserver kube-apiserver kubelet
 e2e: target/cluster ## one list of scenarios on three kinds of cluster; BACKEND="apiserver kube-apiserver kubelet"
-	$(CARGO) build --locked --workspace --bins
-	$(CARGO) test --locked --workspace --test scenarios --no-run
+	$(CARGO) build --locked --workspace --bins --test scenarios
 	@set -e; for backend in $(BACKEND); do \
 		start=$$(date +%s); echo "== e2e $$backend"; \
 		E2E_BACKEND=$$backend $(CARGO) test --locked --quiet --workspace --test scenarios -- $(ONLY); \
