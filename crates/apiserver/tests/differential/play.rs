@@ -276,7 +276,6 @@ fn filled(text: &str, namespace: &str, answers: &BTreeMap<String, Value>) -> Str
         let (name, tail) = after[2..].split_once('}').expect("a closed ${");
         let mut words = name.split('.');
         let mut value = &answers.get(words.next().unwrap()).cloned().unwrap_or_default();
-        let owned;
         for word in words {
             value = match word.parse::<usize>() {
                 Ok(index) => value.get(index),
@@ -284,7 +283,7 @@ fn filled(text: &str, namespace: &str, answers: &BTreeMap<String, Value>) -> Str
             }
             .unwrap_or(&Value::Null);
         }
-        owned = value.clone();
+        let owned = value.clone();
         out.push_str(owned.as_str().unwrap_or(&owned.to_string()));
         rest = tail;
     }

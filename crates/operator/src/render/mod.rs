@@ -255,7 +255,7 @@ mod tests {
             .common
             .annotations
             .insert(gastown_api::labels::PASSWD.into(), entry.into());
-        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint)).unwrap();
+        let pod = pod_manifest(&Blueprint::PolecatPod(blueprint), PodUser::default()).unwrap();
         for container in containers(&pod) {
             let mounts = container["volumeMounts"].as_array().unwrap();
             let named = mounts

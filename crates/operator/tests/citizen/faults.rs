@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What befalls a call.
 #[derive(Clone, Copy, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// It is refused with that status and `Retry-After`.
     Refused { code: u16, after: Option<u64> },
     /// No connection.
@@ -34,7 +34,7 @@ type Chooses = Arc<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
 
 /// A call, as the network saw it.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub(crate) struct Call {
     pub method: Method,
     pub uri: String,
     pub asked: Instant,
@@ -43,27 +43,27 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.method != Method::GET
     }
-    pub fn is_lease(&self) -> bool {
+    pub(crate) fn is_lease(&self) -> bool {
         self.uri.contains("/leases")
     }
-    pub fn watches(&self) -> bool {
+    pub(crate) fn watches(&self) -> bool {
         self.uri.contains("watch=true")
     }
 }
 
 /// The network of one operator.
 #[derive(Clone)]
-pub struct Network {
+pub(crate) struct Network {
     chooses: Arc<Mutex<Chooses>>,
     calls: Arc<Mutex<Vec<Call>>>,
     cut: Arc<Mutex<CancellationToken>>,
 }
 
 impl Network {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             chooses: Arc::new(Mutex::new(Arc::new(|_| None))),
             calls: Arc::default(),
@@ -72,22 +72,22 @@ impl Network {
     }
 
     /// From now on.
-    pub fn set(&self, chooses: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) {
+    pub(crate) fn set(&self, chooses: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) {
         *self.chooses.lock().unwrap() = Arc::new(chooses);
     }
 
     /// Breaks every watch that is open.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         std::mem::take(&mut *self.cut.lock().unwrap()).cancel();
     }
 
     /// Everything that was called so far.
-    pub fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
     }
 
     /// A client whose calls pass through this network.
-    pub fn client(&self, server: &gastown_apiserver::ApiServer, namespace: &str) -> Client {
+    pub(crate) fn client(&self, server: &gastown_apiserver::ApiServer, namespace: &str) -> Client {
         let (network, inner) = (self.clone(), server.client(namespace));
         let service = tower::service_fn(move |request: Request<Body>| {
             let (network, inner) = (network.clone(), inner.clone());
