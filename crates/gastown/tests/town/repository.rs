@@ -40,12 +40,17 @@ fn a_repository_or_branch_that_is_not_there_is_named() {
     let (polecat, message) = checkout.stuck("trunk");
     assert_eq!(condition(&polecat, "Degraded").0, "BranchNotFound");
     assert!(message.contains("trunk"), "{message}");
-    for (name, words) in [("gone", "gone.git"), ("closed", "could not reach the remote")] {
+    for (name, words) in [("gone", "gone.git"), ("closed", "could not reach the git remote")] {
         checkout.polecat(name, |p| {
             let message = p.status.clone().unwrap_or_default().message.unwrap_or_default();
             message.contains(words)
         });
     }
+    // The rig says it as well.
+    until("the word of the rig", || {
+        let status = checkout.gastown(&["rig", "status", "closed"]).ok();
+        (status.contains("Degraded") && status.contains("RemoteUnreachable")).then_some(())
+    });
     // Whoever waits is told, too.
     let words = [
         "sling",

@@ -83,7 +83,7 @@ async fn server(session: &Session<'_>) -> Result<(String, Check), Failure> {
 }
 
 async fn kinds(session: &Session<'_>) -> Result<Check, Failure> {
-    const INSTALL: &str = "helm upgrade --install gastown-operator charts/gastown-operator -n gastown-system --create-namespace && kubectl apply --server-side -f charts/gastown-operator/crds";
+    const INSTALL: &str = "helm upgrade --install gastown-operator charts/gastown-operator -n gastown-system --create-namespace && kubectl apply --server-side -f charts/gastown-operator/files/crds";
     let api: Api<CustomResourceDefinition> = Api::all(session.cluster.client.clone());
     let (mut missing, mut older) = (Vec::new(), Vec::new());
     for ours in gastown_api::crds() {

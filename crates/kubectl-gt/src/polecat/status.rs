@@ -174,7 +174,7 @@ fn stuck(reason: &str, name: &str, polecat: &Polecat, program: &str) -> Vec<Stri
         )],
         "MissingTask" => vec![with_word],
         "NoChange" | "DirtyTree" | "WrongBranch" | "AgentFailed" | "RoundsExhausted" => vec![logs, with_word],
-        "ImagePullFailed" | "Unschedulable" | "NotStarted" | "PodRefused" | "AgentMissing" | "MissingAgentCommand" => {
+        "ImagePullFailed" | "Unschedulable" | "NotStarted" | "PodRefused" | "MissingAgentCommand" => {
             let pod = polecat.status.as_ref().and_then(|s| s.pod_name.clone());
             let describe = pod.map(|pod| format!("kubectl describe pod {pod}"));
             describe.into_iter().chain([retry]).collect()
