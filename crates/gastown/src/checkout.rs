@@ -76,7 +76,8 @@ fn prefix(rig: &str) -> String {
 /// A bare repository of its own: a first trial touches nobody's remote.
 async fn mirror(git: &Git, place: &Place, top: &Path, here: &Repo) -> Result<(), Failure> {
     let bare = place.bare();
-    if let Some(url) = remote_url(top, "gastown").filter(|url| Path::new(url) != bare) {
+    let taken = here.remote_url("gastown").await.map_err(|e| git_failed(&e))?;
+    if let Some(url) = taken.filter(|url| Path::new(url) != bare) {
         return Err(Failure::new(
             exit::REFUSED,
             format!(
@@ -105,16 +106,11 @@ async fn mirror(git: &Git, place: &Place, top: &Path, here: &Repo) -> Result<(),
         .map_err(|e| git_failed(&e))
 }
 
-/// URL of a remote, as the checkout's own configuration has it.
-pub(crate) fn remote_url(top: &Path, name: &str) -> Option<String> {
-    let config = std::fs::read_to_string(top.join(".git/config")).ok()?;
-    let header = format!("[remote \"{name}\"]");
-    config
-        .lines()
-        .skip_while(|l| l.trim() != header)
-        .skip(1)
-        .take_while(|l| !l.trim_start().starts_with('['))
-        .find_map(|l| l.trim().strip_prefix("url = ").map(str::to_owned))
+/// Where a remote of the checkout is, by the settings of whoever types.
+pub(crate) async fn remote_url(top: &Path, name: &str) -> Result<Option<String>, Failure> {
+    let git = Git::probe().await.map_err(|e| git_failed(&e))?;
+    let here = git.as_user().open(top).await.map_err(|e| git_failed(&e))?;
+    here.remote_url(name).await.map_err(|e| git_failed(&e))
 }
 
 /// A town that was killed in the middle of a push leaves locks in the repository, and nothing would land any more.
@@ -208,9 +204,9 @@ fn toolchains() -> Option<Vec<EnvVar>> {
     })
 }
 
-/// Pushes what landed to the checkout's own remote, fast-forward only.
+/// Pushes what landed to the checkout's own remote, fast-forward only, with the credentials of whoever runs the town.
 pub(crate) async fn push(place: &Place, origin: &Remote, branch: &BranchName) -> Result<String, Failure> {
-    let git = Git::probe().await.map_err(|e| git_failed(&e))?;
+    let git = Git::probe().await.map_err(|e| git_failed(&e))?.as_user();
     let repo = git.open(&place.bare()).await.map_err(|e| git_failed(&e))?;
     let name = RefName::branch(branch);
     let Some(tip) = repo.rev_parse(name.as_str()).await.map_err(|e| git_failed(&e))? else {

@@ -6,7 +6,7 @@ use crate::place::Place;
 use crate::town::{Plan, Town};
 use clap::Args;
 use gastown_api::{Refinery, names};
-use gastown_git::{Remote, RemoteKind};
+use gastown_git::Remote;
 use kube::Api;
 use kube::runtime::{WatchStreamExt, watcher};
 use kubectl_gt::{DEFAULT_NAMESPACE, Failure, Output, exit, print_one};
@@ -27,14 +27,17 @@ pub(crate) struct UpArgs {
     /// Run pods without isolation where the system allows none.
     #[arg(long)]
     unconfined: bool,
-    /// Push what landed to this remote of the checkout as well (a path or file URL), fast-forward only.
+    /// Push what landed to this remote of the checkout as well, fast-forward only, with your own git credentials.
     #[arg(long, num_args = 0..=1, default_missing_value = "origin", value_name = "REMOTE")]
     push: Option<String>,
 }
 
 pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
     let place = Place::here()?;
-    let push = args.push.as_deref().map(|name| push_target(&place, name)).transpose()?;
+    let push = match &args.push {
+        Some(name) => Some(push_target(&place, name).await?),
+        None => None,
+    };
     if args.detach {
         return detach::detach(&place).await;
     }
@@ -93,27 +96,14 @@ fn greet(place: &Place, town: &Town, prepared: &Prepared) {
     println!("{READY}; gastown down (or Ctrl-C here) stops it and keeps everything");
 }
 
-/// The remote to push to. Others than files need credentials, which this town does not take yet.
-fn push_target(place: &Place, name: &str) -> Result<Remote, Failure> {
+/// The remote to push to.
+async fn push_target(place: &Place, name: &str) -> Result<Remote, Failure> {
     let top = place.checkout.clone().unwrap_or_default();
-    let url = checkout::remote_url(&top, name).ok_or_else(|| {
+    let url = checkout::remote_url(&top, name).await?.ok_or_else(|| {
         Failure::new(exit::USAGE, format!("the checkout has no remote {name}"))
             .hint("git remote -v; gastown up --push REMOTE")
     })?;
-    let remote = Remote::parse(&url).map_err(|e| Failure::new(exit::USAGE, format!("{name}: {e}")))?;
-    match remote.url().kind() {
-        RemoteKind::Path | RemoteKind::File => Ok(remote),
-        _ => Err(Failure::new(
-            exit::USAGE,
-            format!(
-                "--push reaches only remotes that are files yet, and {name} is {}",
-                remote.url()
-            ),
-        )
-        .hint(format!(
-            "leave --push out; when work has landed: git fetch gastown && git push {name} gastown/main:main"
-        ))),
-    }
+    Remote::parse(&url).map_err(|e| Failure::new(exit::USAGE, format!("{name}: {e}")))
 }
 
 /// After each landing, where asked to. Never ends by itself.

@@ -65,6 +65,9 @@ const CONFIG: &[(&str, &str)] = &[
     ("fetch.fsck.missingTaggerEntry", "ignore"),
 ];
 
+/// What of it a person's own git decides by itself.
+const OF_THE_USER: [&str; 2] = ["credential.helper", "core.askPass"];
+
 /// One git command, being put together.
 pub(crate) struct Call {
     git: Git,
@@ -166,7 +169,7 @@ impl Call {
         if let (Some(credential), Some(home)) = (credential, self.home.clone()) {
             self = self.credential(&credential, &home);
         }
-        if remote.url().kind() == RemoteKind::Ssh {
+        if remote.url().kind() == RemoteKind::Ssh && !self.git.is_user() {
             let ssh = self.git.ssh_command().to_owned();
             self = self.env("GIT_SSH_COMMAND", ssh);
         }
@@ -246,7 +249,10 @@ impl Call {
     fn environment(&self) -> Vec<(OsString, OsString)> {
         let mut env = self.git.environment();
         env.extend(self.env.iter().cloned());
-        let own = CONFIG.iter().map(|(k, v)| (*k, *v));
+        let own = CONFIG
+            .iter()
+            .filter(|(key, _)| !(self.git.is_user() && OF_THE_USER.contains(key)));
+        let own = own.map(|(k, v)| (*k, *v));
         let added = self.config.iter().map(|(k, v)| (k.as_str(), v.as_str()));
         let mut count = 0_usize;
         for (key, value) in own.chain(added) {

@@ -60,6 +60,7 @@ pub struct Git {
     timeout: Duration,
     ssh_command: OsString,
     added: Vec<(OsString, OsString)>,
+    as_user: bool,
     environment: Arc<Environment>,
 }
 
@@ -90,6 +91,7 @@ impl Git {
             timeout: TIMEOUT,
             ssh_command: crate::ssh::NOBODY.into(),
             added: Vec::new(),
+            as_user: false,
             environment: Arc::new(Environment::new()),
         };
         let answer = Call::new(&git, "version").ok().await?;
@@ -142,6 +144,18 @@ impl Git {
         Ok(self)
     }
 
+    /// The same git with the settings and credentials of whoever runs us, and still without questions. Only for
+    /// repositories and remotes of that person's own, on that person's word.
+    #[must_use]
+    pub fn as_user(mut self) -> Self {
+        self.as_user = true;
+        self
+    }
+
+    pub(crate) fn is_user(&self) -> bool {
+        self.as_user
+    }
+
     /// A file nobody else may read, gone with this git.
     fn keep(&self, name: &str, content: &[u8]) -> Result<PathBuf, GitError> {
         let failed = |path: &Path, source| GitError::Io {
@@ -191,6 +205,9 @@ impl Git {
     }
 
     pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
+        if self.as_user {
+            return of_user();
+        }
         let added = |key: &OsStr| self.added.iter().any(|(name, _)| name == key);
         let own = self.environment.variables.iter().filter(|(key, _)| !added(key));
         own.chain(&self.added).cloned().collect()
@@ -280,6 +297,27 @@ impl Git {
             .filter_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"))
             .find_map(|name| RefName::parse(name).ok()?.as_branch()))
     }
+}
+
+/// All that a person's own git has, but for what says which repository this is; it asks nothing.
+fn of_user() -> Vec<(OsString, OsString)> {
+    const PLACES: [&str; 5] = [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_COMMON_DIR",
+    ];
+    let own = std::env::vars_os().filter(|(key, _)| PLACES.iter().all(|place| key != place));
+    let mut variables: Vec<(OsString, OsString)> = own.collect();
+    if !variables.iter().any(|(key, _)| key == "GIT_SSH_COMMAND") {
+        variables.push(("GIT_SSH_COMMAND".into(), "ssh -oBatchMode=yes".into()));
+    }
+    variables.extend([
+        ("LC_ALL".into(), "C".into()),
+        ("GIT_TERMINAL_PROMPT".into(), "0".into()),
+    ]);
+    variables
 }
 
 fn matches(pattern: &str, name: &str) -> bool {

@@ -205,6 +205,23 @@ impl Repo {
             .and_then(|name| name.as_branch()))
     }
 
+    /// Where pushes to one of its remotes go, as git works it out; none where there is no such remote.
+    ///
+    /// # Errors
+    /// If git cannot read the configuration.
+    pub async fn remote_url(&self, name: &str) -> Result<Option<String>, GitError> {
+        let answer = self
+            .call("remote")
+            .args(["get-url", "--push"])
+            .end_of_options()
+            .arg(name)
+            .run()
+            .await?
+            .accept(&[0, 2, 128])?;
+        let known = answer.code == Some(0);
+        Ok(known.then(|| answer.text().trim().to_owned()))
+    }
+
     /// Sets one value in the repository's own configuration.
     ///
     /// # Errors

@@ -69,6 +69,27 @@ fn a_repository_or_branch_that_is_not_there_is_named() {
     checkout.lands("well");
 }
 
+/// With `--push`, what landed goes to the checkout's own remote as well, the way its owner's git goes there.
+#[test]
+fn what_landed_is_pushed_on_with_the_settings_of_whoever_runs_the_town() {
+    let checkout = Checkout::new();
+    let origin = checkout.path("origin.git");
+    let origin = origin.to_str().unwrap();
+    checkout.git(&["clone", "--quiet", "--bare", ".", origin]);
+    checkout.git(&["remote", "add", "origin", "https://git.example.com/parts.git"]);
+    let settings = format!("[url \"file://{origin}\"]\n\tinsteadOf = https://git.example.com/parts.git\n");
+    std::fs::write(checkout.path("home").join(".gitconfig"), settings).unwrap();
+    let nowhere = checkout.gastown(&checkout.up_args(&["--push", "upstream"]));
+    assert!(nowhere.failed(2).contains("git remote -v"));
+    checkout.gastown(&checkout.up_args(&["--detach", "--push"])).ok();
+    checkout.sling("p1", &adds("p1"));
+    checkout.lands("p1");
+    until("the push to origin", || {
+        let log = checkout.git(&["--git-dir", origin, "log", "--format=%s", "main"]);
+        log.contains("Add p1").then_some(())
+    });
+}
+
 #[test]
 fn without_a_test_nothing_lands_and_with_one_it_does() {
     let checkout = Checkout::up();
