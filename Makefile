@@ -2,7 +2,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: help demo test lint generate check-generated kubectl cluster cluster-up cluster-down differential cel126 dist clean build e2e
+.PHONY: help demo test agents test-agents lint generate check-generated kubectl cluster cluster-up cluster-down differential cel126 dist clean build e2e
 
 help: ## this menu
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -20,6 +20,12 @@ demo: ## eight tasks slung, tested and landed on this machine (the first build t
 test: ## everything that is tested in Rust and sh (about 6 minutes cold)
 	KUBECTL=$${KUBECTL:-$$(test -x target/kubectl && echo $(CURDIR)/target/kubectl)} $(CARGO) test --locked --workspace
 	demo/test-check.sh
+
+agents: ## the real coding agents, pinned, from npm and PyPI, into target/agents
+	e2e/agents/fetch.sh
+
+test-agents: agents ## contract tests: the real agents against a scripted model, faults included (about 5 minutes on two cores)
+	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked -p gastown-harness --test agents -- --nocapture --test-threads=2
 
 kubectl: target/kubectl ## the real kubectl for its transcripts, where Go is; without it they are skipped, and say so
 

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{EnvVar, LocalObjectReference, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -105,6 +106,66 @@ pub struct Retry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub backoff_seconds: Option<i32>,
+}
+
+/// What may be spent on models. Spent: nothing new starts, a running agent is ended with its work kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Budget {
+    /// US dollars, as the agents reckon them: `5` or `"2.50"`. An agent that tells no cost spends none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usd: Option<IntOrString>,
+    /// Tokens read and written together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub tokens: Option<i64>,
+}
+
+/// What models were given and gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TokenUse {
+    /// Read by the model, caches included.
+    pub input: i64,
+    /// Written by the model.
+    pub output: i64,
+}
+
+impl TokenUse {
+    /// Read and written together.
+    #[must_use]
+    pub fn total(self) -> i64 {
+        self.input.saturating_add(self.output)
+    }
+
+    /// Both sums.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+        }
+    }
+}
+
+/// Millionths of a dollar in an amount like `5`, `2.50` or `0.0123`; none where it is no amount.
+#[must_use]
+pub fn micros(text: &str) -> Option<i64> {
+    let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > 6 {
+        return None;
+    }
+    let part: i64 = format!("{part:0<6}").parse().ok()?;
+    whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(part)
+}
+
+/// An amount of dollars as [`micros`] reads it, with at least cents.
+#[must_use]
+pub fn dollars(micros: i64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros.unsigned_abs() % 1_000_000);
+    let keep = text.trim_end_matches('0').len().max(text.len() - 4);
+    text.get(..keep).unwrap_or(&text).to_owned()
 }
 
 /// How a change becomes commits of the target branch.

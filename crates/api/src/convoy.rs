@@ -1,5 +1,6 @@
 //! Convoy: a batch of beads.
 
+use crate::common::TokenUse;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -78,6 +79,12 @@ pub struct ConvoyStatus {
     /// Stuck or ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed_beads: Vec<String>,
+    /// Model tokens of its polecats that exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenUse>,
+    /// US dollars of its polecats that exist, as their agents reckon them.
+    #[serde(rename = "costUSD", skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<String>,
     /// When the first was looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

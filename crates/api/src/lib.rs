@@ -21,8 +21,8 @@ mod witness;
 
 pub use bead_store::{BeadStore, BeadStorePhase, BeadStoreSpec, BeadStoreStatus};
 pub use common::{
-    AgentConfig, AgentKind, CacheVolume, MergeStrategy, MergeStyle, ModelProvider, PodTemplate, Provider, RecordLevel,
-    RecordSpec, Retry, SecretKeyRef, SecretReference,
+    AgentConfig, AgentKind, Budget, CacheVolume, MergeStrategy, MergeStyle, ModelProvider, PodTemplate, Provider,
+    RecordLevel, RecordSpec, Retry, SecretKeyRef, SecretReference, TokenUse, dollars, micros,
 };
 pub use convoy::{Convoy, ConvoyPhase, ConvoySpec, ConvoyStatus};
 pub use polecat::{

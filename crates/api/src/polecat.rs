@@ -1,6 +1,6 @@
 //! Polecat: one agent's work.
 
-use crate::common::{AgentConfig, AgentKind, Retry, SecretKeyRef, SecretReference};
+use crate::common::{AgentConfig, AgentKind, Budget, Retry, SecretKeyRef, SecretReference, TokenUse};
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Model", type_ = "string", json_path = ".status.agentModel", priority = 1),
     printcolumn(name = "Round", type_ = "integer", json_path = ".status.round", priority = 1),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1),
+    printcolumn(name = "Cost", type_ = "string", json_path = ".status.costUSD", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -78,6 +79,9 @@ pub struct PolecatSpec {
     /// A person's wish for another try, with a word to the agent (`kubectl gt polecat retry`). Each `id` is granted once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub another_round: Option<AnotherRound>,
+    /// What it may spend on models over its whole life. Unset: no limit of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
 }
 
 /// A wish for another try.
@@ -300,6 +304,12 @@ pub struct PolecatStatus {
     /// The newest wish for another try that was granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub another_round: Option<String>,
+    /// Model tokens over its whole life, as far as the agent told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenUse>,
+    /// US dollars over its whole life, as the agent reckons them: `0.0213`.
+    #[serde(rename = "costUSD", skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<String>,
     /// Not before this is it tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Time>,

@@ -1,7 +1,8 @@
 //! Rig: one repository and what its polecats inherit.
 
 use crate::common::{
-    AgentConfig, AgentKind, MergeStrategy, MergeStyle, PodTemplate, RecordSpec, Retry, SecretKeyRef, SecretReference,
+    AgentConfig, AgentKind, Budget, MergeStrategy, MergeStyle, PodTemplate, RecordSpec, Retry, SecretKeyRef,
+    SecretReference, TokenUse,
 };
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Working", type_ = "integer", json_path = ".status.working", priority = 1),
     printcolumn(name = "Queued", type_ = "integer", json_path = ".status.queued", priority = 1),
     printcolumn(name = "Merged", type_ = "integer", json_path = ".status.merged", priority = 1),
+    printcolumn(name = "Cost", type_ = "string", json_path = ".status.costUSD", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -116,6 +118,14 @@ pub struct RigSpec {
     /// Laid over every pod of this rig.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
+    /// What its polecats may spend on models together. Spent: nothing new starts. Unset: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// What an agent is told, in place of the harness's own text. `{task}`, `{branch}`, `{base}`, `{bead}` and `{evidence}` are
+    /// filled in. Not for `agent: custom`, which reads the task as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16384))]
+    pub prompt_template: Option<String>,
     /// Dispatches and lands nothing new while true. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
@@ -169,6 +179,12 @@ pub struct RigStatus {
     pub stuck: i32,
     /// Convoys in progress.
     pub active_convoys: i32,
+    /// Model tokens of its polecats that exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenUse>,
+    /// US dollars of its polecats that exist, as their agents reckon them.
+    #[serde(rename = "costUSD", skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<String>,
     /// Its Witness exists.
     pub witness_created: bool,
     /// Its Refinery exists.

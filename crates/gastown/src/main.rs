@@ -9,6 +9,7 @@ mod commands;
 mod demo;
 mod detach;
 mod place;
+mod programs;
 mod story;
 mod town;
 

@@ -73,7 +73,7 @@ impl Town {
             namespace: DEFAULT_NAMESPACE.to_owned(),
             one_machine: true,
             push_interval_ms: 1000,
-            record: RecordLevel::Work,
+            record: RecordLevel::Conversation,
             ..Rules::default()
         });
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
@@ -228,6 +228,12 @@ fn node_options(plan: &Plan, isolation: Isolation) -> Result<NodeOptions, Failur
     let mut path_prefix = vec![bin];
     // A Rust toolchain lies under the hidden home: brought back by name, read-only.
     path_prefix.extend(home.iter().map(|h| h.join(".cargo/bin")).filter(|p| p.is_dir()));
+    // And so do agents, often: what they are made of comes back too.
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    path_prefix.extend(
+        home.iter()
+            .flat_map(|home| crate::programs::hidden_below(home, &on_path)),
+    );
     let mut hide = vec![plan.place.data.clone()];
     hide.extend(home);
     Ok(NodeOptions {

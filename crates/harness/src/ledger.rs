@@ -1,4 +1,4 @@
-//! The remote as a polecat's pod sees it: four refs, read together and moved together.
+//! The remote as a polecat's pod sees it: five refs, read together and moved together.
 
 use std::{path::Path, time::Duration};
 
@@ -9,6 +9,7 @@ use gastown_git::{
 
 use crate::{
     access::{self, AccessError},
+    conversation,
     record::{self, Record, RecordError},
     setup::Pod,
 };
@@ -77,6 +78,8 @@ pub(crate) struct Names {
     pub(crate) target: RefName,
     /// Uncommitted work.
     pub(crate) snapshot: RefName,
+    /// The agent's conversation.
+    pub(crate) conversation: RefName,
 }
 
 /// What those refs were when they were last read.
@@ -86,6 +89,7 @@ pub(crate) struct Heads {
     pub(crate) work: Option<Oid>,
     pub(crate) target: Option<Oid>,
     pub(crate) snapshot: Option<Oid>,
+    pub(crate) conversation: Option<Oid>,
 }
 
 /// A repository of our own beside the remote it follows.
@@ -105,6 +109,7 @@ impl Ledger {
             work: RefName::parse(&pod.work_ref())?,
             target: RefName::parse(&pod.target_ref())?,
             snapshot: RefName::parse(&gastown_wire::snapshot_ref(&o.subject.uid))?,
+            conversation: RefName::parse(&gastown_wire::conversation_ref(&o.subject.uid))?,
         };
         let git = Git::probe()
             .await?
@@ -146,15 +151,17 @@ impl Ledger {
             work: take("refs/remote/work"),
             target: take("refs/remote/target"),
             snapshot: take("refs/remote/snapshot"),
+            conversation: take("refs/remote/conversation"),
         })
     }
 
-    fn wanted(&self) -> [(&RefName, &'static str); 4] {
+    fn wanted(&self) -> [(&RefName, &'static str); 5] {
         [
             (&self.names.record, "refs/remote/record"),
             (&self.names.work, "refs/remote/work"),
             (&self.names.target, "refs/remote/target"),
             (&self.names.snapshot, "refs/remote/snapshot"),
+            (&self.names.conversation, "refs/remote/conversation"),
         ]
     }
 
@@ -208,6 +215,31 @@ impl Ledger {
             message: message.as_bytes(),
         };
         self.repo.commit_tree(&commit).await
+    }
+
+    /// Writes a conversation as a commit without parents: earlier ones are let go.
+    pub(crate) async fn write_conversation(&self, packed: Vec<u8>) -> Result<Oid, GitError> {
+        let file = TreeEntry::File {
+            name: conversation::FILE.to_owned(),
+            blob: self.repo.write_blob(packed).await?,
+        };
+        let tree = self.repo.mktree(&[file]).await?;
+        let now = Identity::default().now();
+        let commit = NewCommit {
+            tree: &tree,
+            parents: &[],
+            author: now.clone(),
+            committer: now,
+            encoding: None,
+            message: b"conversation\n",
+        };
+        self.repo.commit_tree(&commit).await
+    }
+
+    /// The conversation that a commit holds.
+    pub(crate) async fn read_conversation(&self, commit: &Oid) -> Result<Option<Vec<u8>>, GitError> {
+        let path = Path::new(conversation::FILE);
+        self.repo.read_file_at(commit, path, conversation::LIMIT).await
     }
 
     /// Moves refs of the remote: all or none, each leased.

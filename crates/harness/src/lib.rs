@@ -16,6 +16,7 @@
 pub mod access;
 pub mod candidate;
 pub mod clone;
+pub mod conversation;
 pub mod courier;
 pub mod evidence;
 pub mod files;
@@ -24,11 +25,13 @@ pub mod last_words;
 pub mod ledger;
 pub mod link;
 pub mod processes;
+pub mod prompt;
 mod queue;
 pub mod ready;
 pub mod record;
 pub mod run;
 pub mod setup;
+pub mod transcript;
 
 /// Local ref of the agent's repository where `run` keeps what is not committed.
 pub(crate) const SNAPSHOT: &str = "refs/gastown/snapshot";

@@ -11,6 +11,7 @@
 
 use std::{io, net::Ipv4Addr, path::Path};
 
+use gastown_wire::{CredentialProblem, Tokens};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -51,12 +52,35 @@ pub struct Ended {
     pub missing: Option<String>,
     /// It was told to stop because the pod is going.
     pub stopped: bool,
+    /// What its stream says, where that is more than its exit code.
+    pub said: Said,
+    /// Tokens, where it tells.
+    pub tokens: Option<Tokens>,
+    /// Millionths of a dollar, where it reckons them.
+    pub cost_micros: Option<u64>,
     /// Uncommitted files.
     pub dirty: u32,
     /// The branch that was checked out; empty when detached.
     pub branch: String,
     /// For people.
     pub detail: String,
+}
+
+/// What an agent's stream says of its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Said {
+    /// Nothing that its exit code does not say.
+    #[default]
+    Nothing,
+    /// It failed, whatever its exit code.
+    Failure,
+    /// The provider takes no more until then. Seconds since 1970.
+    Limit(i64),
+    /// It cannot prove who pays.
+    Credential(CredentialProblem),
+    /// What it may spend is spent.
+    Budget,
 }
 
 /// What `courier` says.

@@ -18,6 +18,9 @@ use tokio::time::Instant;
 /// How long the kernel gets to bury what was killed. Processes in uninterruptible sleep are left after it.
 const BURIAL: Duration = Duration::from_secs(20);
 
+/// What an agent starts for itself, it starts by then. Clock ticks, 100 a second.
+const SETTLING: u64 = 1000;
+
 /// One row of `/proc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Row {
@@ -26,6 +29,8 @@ struct Row {
     zombie: bool,
     /// User and system time. Clock ticks.
     ticks: u64,
+    /// When it started. Clock ticks since the machine did.
+    started: u64,
 }
 
 /// Makes this process the parent of every orphan below it, and unreadable for them.
@@ -42,6 +47,17 @@ pub fn adopt_orphans() -> Result<(), Errno> {
 #[must_use]
 pub fn ticks_used() -> u64 {
     living(&table()).iter().map(|row| row.ticks).sum()
+}
+
+/// Whether a tool of the agent runs: something below it that started a while after it did. What it keeps beside it from its
+/// start on, servers of tools for example, says nothing.
+#[must_use]
+pub fn has_tools(agent: i32) -> bool {
+    let rows = living(&table());
+    let Some(started) = rows.iter().find(|r| r.pid == agent).map(|r| r.started) else {
+        return false;
+    };
+    rows.iter().any(|r| r.pid != agent && r.started > started + SETTLING)
 }
 
 /// Buries orphans that ended. `except` is the agent, whose end is awaited elsewhere; no command of ours may
@@ -124,14 +140,16 @@ fn parse(stat: &str) -> Option<Row> {
     let mut fields = tail.split_ascii_whitespace();
     let zombie = matches!(fields.next()?, "Z" | "X" | "x");
     let parent = fields.next()?.parse().ok()?;
-    // ppid is field 4, utime is 14 and stime 15 (proc(5)).
+    // ppid is field 4, utime 14, stime 15, starttime 22 (proc(5)).
     let user: u64 = fields.nth(9)?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
+    let started: u64 = fields.nth(6)?.parse().ok()?;
     Some(Row {
         pid: head.parse().ok()?,
         parent,
         zombie,
         ticks: user + system,
+        started,
     })
 }
 
@@ -148,7 +166,8 @@ mod tests {
                 pid: 42,
                 parent: 7,
                 zombie: false,
-                ticks: 42
+                ticks: 42,
+                started: 5000
             })
         );
         assert_eq!(parse(""), None);
@@ -163,6 +182,7 @@ mod tests {
             parent,
             zombie,
             ticks: 1,
+            started: 1,
         };
         let table = [
             row(-10, me, true),

@@ -45,6 +45,9 @@ pub struct Record {
     /// Commit that holds uncommitted files, when there are some and they are kept.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub snapshot: String,
+    /// Commit that holds the agent's conversation, where it is kept.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub conversation: String,
 }
 
 /// A record that cannot be followed.

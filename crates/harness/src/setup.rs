@@ -151,6 +151,18 @@ impl Pod {
         self.shared("evidence.md")
     }
 
+    /// The task in the words of the prompt.
+    #[must_use]
+    pub fn prompt_file(&self) -> PathBuf {
+        self.shared("prompt.md")
+    }
+
+    /// What the agent printed, as it printed it.
+    #[must_use]
+    pub fn raw_file(&self) -> PathBuf {
+        self.shared("raw.log")
+    }
+
     /// Where courier says how `run` reaches it.
     #[must_use]
     pub fn link_file(&self) -> PathBuf {

@@ -130,6 +130,7 @@ async fn report(client: &Client, pod: &str, outcome: CourierOutcome) {
         commit: "c".repeat(40),
         commits: 2,
         tokens: None,
+        cost_micros: None,
         detail: String::new(),
     };
     let ended = |message: String| json!({"terminated": {"exitCode": 0, "reason": "Completed", "message": message}});

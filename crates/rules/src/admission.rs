@@ -7,6 +7,7 @@ use crate::polecat::{self, outcome::occupies};
 use crate::reason::Reason;
 use crate::row::PolecatRow;
 use crate::settings::STANDALONE;
+use crate::settings::budget::{self, Spent};
 use crate::world::{Blocked, limit};
 use gastown_api::PolecatPhase;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,11 +91,17 @@ struct Room {
     rigs: BTreeMap<String, usize>,
     convoys: BTreeMap<Key, usize>,
     holders: BTreeSet<Key>,
+    /// By rig.
+    spent: BTreeMap<String, Spent>,
 }
 
 impl Room {
     fn measure(census: &Census<'_>) -> Self {
         let mut room = Self::default();
+        for row in census.all_polecats() {
+            let spent = room.spent.entry(row.spec.rig.clone()).or_default();
+            *spent = spent.plus(Spent::by(&row.status));
+        }
         for row in census.all_polecats().filter(|row| holds(census, row)) {
             room.holders.insert(row.meta.key.clone());
             room.fill(census, row);
@@ -120,6 +127,12 @@ impl Room {
             return Err(Reason::new(
                 "Queued",
                 format!("Rig {name} is paused: set spec.paused to false to go on"),
+            ));
+        }
+        if rig.is_some_and(|r| budget::rig_is_spent(r, self.spent.get(name).copied().unwrap_or_default())) {
+            return Err(Reason::new(
+                "Queued",
+                format!("the budget of Rig {name} is spent: raise spec.budget to go on"),
             ));
         }
         let taken = self.rigs.get(name).copied().unwrap_or_default() + census.strays(name);

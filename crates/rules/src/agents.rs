@@ -1,6 +1,12 @@
-//! Agents are data: container, command, model flag, credential shape. Adding one is an entry.
+//! Agents are data: container, command, conversation, transcript, and how a model is named to them. Adding one is an
+//! entry here and a contract test.
 
-use gastown_api::{AgentKind, Provider};
+mod models;
+
+use gastown_api::AgentKind;
+use gastown_wire::{Input, Transcript};
+
+pub(crate) use models::{Model, Speech};
 
 /// How an agent is started where the user names no command.
 #[derive(Debug)]
@@ -9,18 +15,30 @@ pub(crate) struct Agent {
     pub(crate) name: &'static str,
     /// Name of its container.
     pub(crate) container: &'static str,
-    /// Program and flags for unattended work; the task arrives on stdin. Empty: the user names it.
+    /// Program and flags for unattended work. Empty: the user names it.
     pub(crate) command: &'static [&'static str],
-    /// Flag that names the model.
-    pub(crate) model_flag: Option<&'static str>,
-    /// Written before the model's name, by provider.
-    pub(crate) model_prefix: fn(Provider) -> &'static str,
-    /// Environment it needs to stay unattended and quiet. The user's wins.
+    /// More flags where its conversation is new; the session is the polecat's UID.
+    pub(crate) start: &'static [&'static str],
+    /// More flags where it goes on.
+    pub(crate) resume: &'static [&'static str],
+    /// What its input holds: never an argument, for a word of a command line has 128 KiB.
+    pub(crate) input: Input,
+    /// How what it prints is read.
+    pub(crate) transcript: Transcript,
+    /// Files of the conversation below its home.
+    pub(crate) conversation: &'static [&'static str],
+    /// Files it leaves in the workspace that are no work.
+    pub(crate) notes: &'static [&'static str],
+    /// SIGINT ends it and its tools; SIGTERM alone leaves tools behind.
+    pub(crate) interrupt: bool,
+    /// Flag that takes what may be spent, in dollars.
+    pub(crate) budget_flag: Option<&'static str>,
+    /// Ended after this long without a sign of life, where nobody says. Seconds.
+    pub(crate) max_idle: Option<u64>,
+    /// Environment it needs to stay unattended, quiet and bounded. The user's wins.
     pub(crate) env: &'static [(&'static str, &'static str)],
-    /// Variable of the model's base URL.
-    pub(crate) endpoint_env: Option<&'static str>,
-    /// Variable of the model's API key, by provider.
-    pub(crate) key_env: fn(Provider) -> &'static str,
+    /// How a model and where it is served are named to it.
+    pub(crate) speech: fn(&Model<'_>) -> Result<Speech, String>,
 }
 
 static CLAUDE_CODE: Agent = Agent {
@@ -30,34 +48,55 @@ static CLAUDE_CODE: Agent = Agent {
         "claude",
         "-p",
         "--dangerously-skip-permissions",
+        "--input-format",
+        "stream-json",
         "--output-format",
         "stream-json",
         "--verbose",
     ],
-    model_flag: Some("--model"),
-    model_prefix: |_| "",
-    env: &[("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"), ("IS_SANDBOX", "1")],
-    endpoint_env: Some("ANTHROPIC_BASE_URL"),
-    // It speaks one wire format; a gateway's key is sent the same way.
-    key_env: |_| "ANTHROPIC_API_KEY",
+    start: &["--session-id", "{session}"],
+    resume: &["--resume", "{session}"],
+    input: Input::Stream,
+    transcript: Transcript::Claude,
+    conversation: &[".claude/projects/{cwd}/{session}.jsonl"],
+    notes: &[],
+    interrupt: true,
+    budget_flag: Some("--max-budget-usd"),
+    max_idle: Some(1800),
+    env: &[
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        // As root it works in a sandbox only; a pod is one.
+        ("IS_SANDBOX", "1"),
+        // About a minute of an endpoint that answers with errors, 5 minutes a try of one that does not answer.
+        ("CLAUDE_CODE_MAX_RETRIES", "7"),
+        ("API_TIMEOUT_MS", "300000"),
+        // Unset it takes the dearest model with an API key.
+        ("ANTHROPIC_MODEL", "sonnet"),
+    ],
+    speech: models::claude,
 };
 
 static OPENCODE: Agent = Agent {
     name: "opencode",
     container: "opencode",
     command: &["opencode", "run", "--format", "json"],
-    model_flag: Some("--model"),
-    model_prefix: provider_prefix,
+    start: &[],
+    resume: &["--session", "{session}"],
+    input: Input::Prompt,
+    transcript: Transcript::Opencode,
+    conversation: &[
+        ".local/share/opencode/opencode.db",
+        ".local/share/opencode/opencode.db-wal",
+    ],
+    notes: &[],
+    interrupt: false,
+    budget_flag: None,
+    max_idle: Some(1800),
     env: &[
-        (
-            "OPENCODE_CONFIG_CONTENT",
-            r#"{"permission":"allow","autoupdate":false,"share":"disabled"}"#,
-        ),
         ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
         ("OPENCODE_DISABLE_MODELS_FETCH", "1"),
     ],
-    endpoint_env: Some("OPENAI_BASE_URL"),
-    key_env: provider_key,
+    speech: models::opencode,
 };
 
 static AIDER: Agent = Agent {
@@ -69,30 +108,48 @@ static AIDER: Agent = Agent {
         "--no-check-update",
         "--analytics-disable",
         "--no-show-model-warnings",
+        "--no-show-release-notes",
         "--no-gitignore",
         "--no-pretty",
         "--no-stream",
+        "--no-suggest-shell-commands",
         "--timeout",
-        "120",
+        "60",
+        "--chat-history-file",
+        "{home}/.aider.chat.history.md",
+        "--input-history-file",
+        "{home}/.aider.input.history",
         "--message-file",
-        "/dev/stdin",
+        "{prompt}",
     ],
-    model_flag: Some("--model"),
-    model_prefix: provider_prefix,
+    start: &[],
+    resume: &["--restore-chat-history"],
+    input: Input::Nothing,
+    transcript: Transcript::Aider,
+    conversation: &[".aider.chat.history.md"],
+    notes: &[".aider*"],
+    interrupt: false,
+    budget_flag: None,
+    max_idle: Some(1800),
     env: &[("LITELLM_LOCAL_MODEL_COST_MAP", "True")],
-    endpoint_env: Some("OPENAI_API_BASE"),
-    key_env: provider_key,
+    speech: models::aider,
 };
 
 static CUSTOM: Agent = Agent {
     name: "custom",
     container: "agent",
     command: &[],
-    model_flag: None,
-    model_prefix: |_| "",
+    start: &[],
+    resume: &[],
+    input: Input::Task,
+    transcript: Transcript::Text,
+    conversation: &[],
+    notes: &[],
+    interrupt: false,
+    budget_flag: None,
+    max_idle: None,
     env: &[],
-    endpoint_env: None,
-    key_env: provider_key,
+    speech: models::custom,
 };
 
 /// The entry of an agent.
@@ -102,20 +159,5 @@ pub(crate) fn agent(kind: AgentKind) -> &'static Agent {
         AgentKind::Opencode => &OPENCODE,
         AgentKind::Aider => &AIDER,
         AgentKind::Custom => &CUSTOM,
-    }
-}
-
-/// Proxies and Ollama are spoken to in OpenAI's format.
-fn provider_prefix(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Anthropic => "anthropic/",
-        Provider::Litellm | Provider::Openai | Provider::Ollama => "openai/",
-    }
-}
-
-fn provider_key(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Anthropic => "ANTHROPIC_API_KEY",
-        Provider::Litellm | Provider::Openai | Provider::Ollama => "OPENAI_API_KEY",
     }
 }

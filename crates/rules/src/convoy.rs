@@ -9,6 +9,7 @@ use crate::plan::{Action, Notice};
 use crate::polecat;
 use crate::reason::Reason;
 use crate::row::{ConvoyRow, PolecatRow};
+use crate::settings::budget::Spent;
 use crate::world::{counts, limit};
 use gastown_api::conditions::{self, FIELDS_HONOURED, READY};
 use gastown_api::{self as api, ConvoyPhase, ConvoyStatus, DesiredState, PolecatPhase, labels};
@@ -157,6 +158,9 @@ fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> Convoy
     } else {
         ConvoyPhase::InProgress
     };
+    let mine = census.namespace(&row.meta.key.namespace).filter(|p| counts(row, p));
+    let spent = mine.fold(Spent::default(), |sum, p| sum.plus(Spent::by(&p.status)));
+    (to.tokens, to.cost_usd) = spent.shown();
     to.started_at.get_or_insert(Time(now));
     if to.phase == ConvoyPhase::Complete {
         to.completed_at.get_or_insert(Time(now));

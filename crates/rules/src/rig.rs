@@ -11,6 +11,7 @@ use crate::reach;
 use crate::reason::Reason;
 use crate::refinery;
 use crate::row::{PolecatRow, RigRow};
+use crate::settings::budget::{self, Spent};
 use gastown_api::conditions::{self, FIELDS_HONOURED, PROGRESSING, READY};
 use gastown_api::{self as api, ConvoyPhase, PolecatPhase, RigPhase, RigStatus};
 use jiff::SignedDuration;
@@ -120,6 +121,10 @@ fn sum(census: &Census<'_>, row: &RigRow, children: &Children) -> RigStatus {
     to.merged = count(&|p| polecat::landed(&p.status));
     to.done = count(&|p| p.status.phase == PolecatPhase::Done && !polecat::landed(&p.status));
     to.stuck = count(&|p| p.status.phase == PolecatPhase::Stuck);
+    let spent = polecats
+        .iter()
+        .fold(Spent::default(), |sum, p| sum.plus(Spent::by(&p.status)));
+    (to.tokens, to.cost_usd) = spent.shown();
     let convoys = census
         .convoys_of(name)
         .filter(|c| c.status.phase == ConvoyPhase::InProgress)
@@ -185,6 +190,11 @@ fn judge(census: &Census<'_>, row: &RigRow, children: &Children, to: &RigStatus)
             RigPhase::Ready,
             Reason::new("Paused", "dispatches and lands nothing new: spec.paused"),
         );
+    }
+    let spent = Spent::of_rig(to);
+    if budget::rig_is_spent(&row.spec, spent) {
+        let message = "its budget is spent, nothing new starts: raise spec.budget to go on";
+        return (RigPhase::Ready, Reason::new("BudgetSpent", message));
     }
     if let Some(why) = refinery::closed(census.world, name).filter(|why| why.code != "Paused") {
         return (RigPhase::Degraded, why);

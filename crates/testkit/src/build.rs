@@ -1,10 +1,14 @@
 //! Builders that read as sentences: `polecat("nux").of("parts").on_bead("mp-1")`.
 
 use crate::sim::Object;
-use gastown_api as api;
-use gastown_rules::{ConvoyRow, Key, Kind, Meta, PolecatRow, Rev, RigRow, Row, Uid};
+use gastown_api::{self as api, PolecatPhase};
+use gastown_rules::{
+    Action, Blueprint, ConvoyRow, Fact, Key, Kind, Meta, PolecatPod, PolecatRow, Rev, RigRow, Row, Seen, Town as Rules,
+    Uid, World, decide,
+};
+use gastown_wire::RecordLevel;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Namespace of what is built.
 pub const NAMESPACE: &str = "work";
@@ -225,3 +229,27 @@ macro_rules! as_object {
 }
 
 as_object!(Rig => api::Rig, Polecat => api::Polecat, Convoy => api::Convoy);
+
+/// The pod that the rules make for a polecat's attempt: what agents are really started with.
+#[must_use]
+pub fn pod_of(rig: RigRow, mut polecat: PolecatRow) -> Option<PolecatPod> {
+    polecat.status.phase = PolecatPhase::Working;
+    polecat.status.attempt = Some(1);
+    polecat.status.round = Some(1);
+    let name = rig.meta.key.name.clone();
+    let mut world = World::new(Rules {
+        one_machine: true,
+        record: RecordLevel::Conversation,
+        ..Rules::default()
+    });
+    world.learn(Fact::Seen(Seen::Rig(Box::new(rig))));
+    world.learn(Fact::Seen(Seen::Polecat(Box::new(polecat))));
+    let plan = decide(&world, &BTreeSet::from([name]), Timestamp::UNIX_EPOCH);
+    plan.actions.into_iter().find_map(|action| match action {
+        Action::Create { blueprint, .. } => match *blueprint {
+            Blueprint::PolecatPod(pod) => Some(pod),
+            _ => None,
+        },
+        _ => None,
+    })
+}

@@ -1,7 +1,9 @@
 //! Builders that read as sentences; the simulator: random histories of a whole town, from a seed, over the promises of
-//! DESIGN §8; a town in one process on a paused clock; and real git servers. Never shipped.
+//! DESIGN §8; a town in one process on a paused clock; real git servers; and a model that real agents talk to. Never
+//! shipped.
 
 pub mod build;
+pub mod model;
 pub mod remotes;
 pub mod sim;
 pub mod town;

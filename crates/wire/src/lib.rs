@@ -15,12 +15,12 @@ mod settings;
 mod trouble;
 
 pub use orders::{
-    AgentOrders, Evidence, EvidenceKind, LandOrders, Member, MergeStyle, Orders, Pace, Paths, PolecatOrders,
-    RecordLevel, RemoteOrders, Subject, TestOrders, Text,
+    AgentOrders, Allowance, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle, Orders, Pace,
+    Paths, PolecatOrders, RecordLevel, RemoteOrders, Subject, TestOrders, Text, Transcript,
 };
 pub use report::{
-    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport, Included,
-    LandOutcome, LandReport, Report, ReportError, Tokens, exit,
+    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport,
+    CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
 pub use settings::{LOGIN_KEYS, settings_key, settings_path};
 pub use trouble::RemoteTrouble;
@@ -67,6 +67,15 @@ pub fn record_ref(polecat_uid: &str) -> String {
 pub fn snapshot_ref(polecat_uid: &str) -> String {
     format!("refs/gastown/work/{polecat_uid}")
 }
+
+/// Ref that holds a polecat's conversation, where the record level keeps it.
+#[must_use]
+pub fn conversation_ref(polecat_uid: &str) -> String {
+    format!("refs/gastown/conversations/{polecat_uid}")
+}
+
+/// Lines of courier's log that begin so are what the agent printed, as it printed it.
+pub const RAW_MARK: &str = "raw| ";
 
 /// Folder of refs under which the candidates of a rig's queue lie.
 #[must_use]

@@ -107,6 +107,9 @@ pub struct Paths {
     pub courier: String,
     /// Folder of the downward-API volume with the pod's annotations (`/gastown/pod`); nudges arrive there.
     pub pod_info: String,
+    /// Folder of the mounted Secret with the agent's login and settings (`/gastown/claude`), where one is named.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub settings: String,
 }
 
 /// The agent to start, as data.
@@ -115,8 +118,89 @@ pub struct Paths {
 pub struct AgentOrders {
     /// `custom`, `claude-code`, `opencode`, `aider`.
     pub kind: String,
-    /// Program and arguments, started in the workspace without a shell.
+    /// Program and arguments, started in the workspace without a shell. `{session}`, `{home}` and `{prompt}` (the file that
+    /// holds it) are filled in, here and in `start` and `resume`.
     pub command: Vec<String>,
+    /// More arguments where the conversation is new.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub start: Vec<String>,
+    /// More arguments where it goes on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resume: Vec<String>,
+    /// What its input holds.
+    pub input: Input,
+    /// How what it prints is read.
+    pub transcript: Transcript,
+    /// Files below its home that hold the conversation; `{cwd}` is the workspace's path as Claude Code writes it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conversation: Vec<String>,
+    /// Names in the workspace that are its own notes, never work.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Told to stop by SIGINT first: it then ends its own tools.
+    pub interrupt: bool,
+    /// How it proves who pays, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Credential>,
+    /// The Rig's text in place of the harness's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_template: Option<String>,
+    /// What may still be spent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Allowance>,
+}
+
+/// What an agent's input holds. It always ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Input {
+    /// The task, byte for byte.
+    #[default]
+    Task,
+    /// The task in the words of the prompt.
+    Prompt,
+    /// The prompt as the first of Claude Code's JSON lines; nudges follow.
+    Stream,
+    /// Nothing.
+    Nothing,
+}
+
+/// The format of what an agent prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Transcript {
+    /// Any text. Its exit code is its word.
+    #[default]
+    Text,
+    /// Claude Code's `stream-json`.
+    Claude,
+    /// opencode's `json`.
+    Opencode,
+    /// aider's text.
+    Aider,
+}
+
+/// A credential the agent cannot work without.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Credential {
+    /// The variable that holds a key, where a Secret's key is named for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
+    /// The login in `settings` is used: no key is named.
+    pub login: bool,
+}
+
+/// What may still be spent on models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Allowance {
+    /// Tokens read and written together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Millionths of a US dollar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micros: Option<u64>,
 }
 
 /// How often, how long. Milliseconds and seconds as named.
@@ -127,6 +211,9 @@ pub struct Pace {
     pub push_interval_ms: u64,
     /// Readiness turns false after this long without activity. Seconds.
     pub stuck_after_s: u64,
+    /// The agent is ended after this long without any activity. Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_idle_s: Option<u64>,
     /// What the agent gets between SIGTERM and SIGKILL. Seconds.
     pub agent_grace_s: u64,
     /// Longest a single git command may take. Seconds.
@@ -138,6 +225,7 @@ impl Default for Pace {
         Self {
             push_interval_ms: 15_000,
             stuck_after_s: 900,
+            max_idle_s: None,
             agent_grace_s: 10,
             git_timeout_s: 300,
         }

@@ -93,10 +93,32 @@ fn halve(text: &mut String) -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tokens {
-    /// Read by the model.
+    /// Read by the model, caches included.
     pub input: u64,
     /// Written by the model.
     pub output: u64,
+}
+
+impl Tokens {
+    /// Read and written together.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}
+
+/// What is wrong with a model credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CredentialProblem {
+    /// The Secret or its key is not there.
+    Missing,
+    /// The key is there and holds nothing, or nothing that can be read.
+    Empty,
+    /// It was good until a time that is over.
+    Expired,
+    /// The provider does not accept it.
+    Refused,
 }
 
 /// How `clone` ended.
@@ -190,6 +212,18 @@ pub enum CourierOutcome {
         /// The program that was not found or not executable.
         program: String,
     },
+    /// The model provider takes no more until then: no failure.
+    Parked {
+        /// Seconds since 1970.
+        until: i64,
+    },
+    /// The agent cannot prove who pays.
+    CredentialUnusable {
+        /// What is wrong.
+        problem: CredentialProblem,
+    },
+    /// What it was allowed to spend is spent; its work is kept.
+    BudgetSpent,
     /// Told to stop (the pod is being deleted); work so far is pushed.
     Stopped,
     /// `run` never connected, or went away and did not come back.
@@ -233,6 +267,9 @@ pub struct CourierReport {
     /// Model tokens, where the agent tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
+    /// Millionths of a US dollar, where the agent reckons them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_micros: Option<u64>,
     /// For people; untrusted.
     #[serde(default)]
     pub detail: String,

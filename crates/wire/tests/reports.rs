@@ -15,6 +15,7 @@ fn courier(detail: String, why: String) -> CourierReport {
         commit: "b".repeat(40),
         commits: 2,
         tokens: Some(Tokens { input: 1, output: 2 }),
+        cost_micros: Some(21_300),
         detail,
     }
 }

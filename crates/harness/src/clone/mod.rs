@@ -11,7 +11,7 @@ use gastown_wire::{CloneOutcome, CloneReport, RemoteTrouble, VERSION, exit};
 
 use crate::{
     access::{self, AccessError},
-    last_words,
+    conversation, files, last_words,
     ledger::{Heads, Ledger, LedgerError},
     record::{Claim, Record, Standing, WORKING, weigh},
     setup::Pod,
@@ -155,6 +155,9 @@ async fn steps(pod: &Pod) -> Result<(CloneOutcome, String), CloneError> {
     };
     let stands = workspace::make(pod, &ledger, &taken).await?;
     brief::write(pod, &ledger, &taken).await?;
+    if !stands.kept {
+        bring_conversation(pod, &ledger, &taken).await;
+    }
     let detail = match stands.kept {
         true => "the workspace stands from before this container started again".to_owned(),
         false => format!(
@@ -172,6 +175,22 @@ async fn steps(pod: &Pod) -> Result<(CloneOutcome, String), CloneError> {
     Ok((ready, detail))
 }
 
+/// Lays the conversation where `run` finds it. Without it the work goes on all the same.
+async fn bring_conversation(pod: &Pod, ledger: &Ledger, held: &Held) {
+    let Some(commit) = &held.conversation else { return };
+    match ledger.read_conversation(commit).await {
+        Ok(Some(packed)) => {
+            let path = pod.shared(conversation::FILE);
+            match files::replace(&path, &packed, 0o644) {
+                Ok(()) => tracing::info!("the conversation so far is there ({} bytes)", packed.len()),
+                Err(error) => tracing::warn!("{}: {error}", path.display()),
+            }
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!("the conversation so far cannot be read: {error}"),
+    }
+}
+
 /// The attempt is ours.
 #[derive(Clone, Debug)]
 struct Held {
@@ -181,6 +200,8 @@ struct Held {
     start: Oid,
     /// Uncommitted work of an earlier attempt that fits `start`.
     snapshot: Option<Oid>,
+    /// The agent's conversation so far.
+    conversation: Option<Oid>,
 }
 
 enum Taken {
@@ -253,7 +274,8 @@ async fn try_take(pod: &Pod, ledger: &Ledger) -> Result<Option<Taken>, CloneErro
         Standing::Ours | Standing::Free => {
             let held = Held {
                 start: tip.commit.clone().unwrap_or_else(|| target.clone()),
-                snapshot: snapshot_of(&record, &heads),
+                snapshot: told(heads.snapshot.as_ref(), &record.snapshot),
+                conversation: told(heads.conversation.as_ref(), &record.conversation),
                 target,
             };
             if standing == Standing::Ours {
@@ -296,12 +318,11 @@ async fn tip_of(ledger: &Ledger, record: Option<&Record>, heads: &Heads) -> Resu
     Ok(Tip { commit, branch, ours })
 }
 
-/// The record's word counts, not the ref's: a snapshot that was taken back may still lie there.
-fn snapshot_of(record: &Record, heads: &Heads) -> Option<Oid> {
-    heads
-        .snapshot
-        .clone()
-        .filter(|s| !record.snapshot.is_empty() && s.as_str() == record.snapshot)
+/// The record's word counts, not the ref's: what was taken back may still lie there.
+fn told(there: Option<&Oid>, recorded: &str) -> Option<Oid> {
+    there
+        .cloned()
+        .filter(|id| !recorded.is_empty() && id.as_str() == recorded)
 }
 
 fn text(id: Option<&Oid>) -> String {
@@ -323,6 +344,7 @@ async fn next_record(pod: &Pod, ledger: &Ledger, old: &Record, tip: &Tip, held: 
         unpushed: text(tip.commit.as_ref().filter(|c| Some(*c) != tip.branch.as_ref())),
         head: String::new(),
         snapshot: old.snapshot.clone(),
+        conversation: old.conversation.clone(),
     })
 }
 

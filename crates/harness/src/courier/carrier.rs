@@ -9,6 +9,7 @@ use gastown_git::{AgentRepo, Expect, Fault, FetchOptions, GitError, Oid, RefName
 use gastown_wire::{CourierOutcome, RecordLevel};
 
 use crate::{
+    conversation,
     courier::verdict::{self, Proof},
     ledger::{Heads, Ledger, LedgerError},
     link::Ended,
@@ -71,8 +72,12 @@ pub(crate) struct Carrier {
     refused: Option<Refusal>,
     /// Why the agent's repository could not be read at the end.
     pub(crate) unreadable: Option<String>,
-    /// Why snapshots are not taken.
-    snapshot_refused: bool,
+    /// The remote takes nothing beside commits and records.
+    keeping_refused: bool,
+    /// The newest conversation, as a commit of ours.
+    conversation: Option<Oid>,
+    /// The file it was made of.
+    conversation_stamp: Stamp,
 }
 
 /// The remote does not let us move the work branch.
@@ -120,7 +125,9 @@ impl Carrier {
             stamps: None,
             refused: None,
             unreadable: None,
-            snapshot_refused: false,
+            keeping_refused: false,
+            conversation: None,
+            conversation_stamp: None,
         };
         carrier.mind_strangers();
         Ok(Opened::Held(Box::new(carrier)))
@@ -164,7 +171,8 @@ impl Carrier {
         if self.work_is_new() && self.push_record(WORKING).await? == Carried::Fenced {
             return Ok(Carried::Fenced);
         }
-        if self.snapshot_is_new() && self.push_snapshot().await? == Carried::Fenced {
+        self.take_conversation().await?;
+        if self.has_more_to_keep() && self.push_kept().await? == Carried::Fenced {
             return Ok(Carried::Fenced);
         }
         // Only now: what failed half way is tried again.
@@ -190,10 +198,13 @@ impl Carrier {
         if self.push_record(verdict::word(outcome)).await? == Carried::Fenced {
             return Ok(Settled::Fenced);
         }
-        if self.snapshot_is_new() {
+        if let Err(error) = self.take_conversation().await {
+            tracing::warn!("the conversation cannot be kept: {error}");
+        }
+        if self.has_more_to_keep() {
             // The work is safe; a remote that is slow with the rest must not keep us from saying so.
-            if let Err(error) = self.push_snapshot().await {
-                tracing::warn!("uncommitted work cannot be pushed: {error}");
+            if let Err(error) = self.push_kept().await {
+                tracing::warn!("uncommitted work and conversation cannot be pushed: {error}");
             }
         }
         if let Some(refusal) = self.refused.as_ref().filter(|_| self.is_refused()) {
@@ -242,7 +253,7 @@ impl Carrier {
 
     async fn fetch(&mut self) -> Result<(), LedgerError> {
         self.fetch_branches().await.map_err(LedgerError::Workspace)?;
-        if self.pod.orders.record != RecordLevel::Commits && !self.snapshot_refused {
+        if self.pod.orders.record != RecordLevel::Commits && !self.keeping_refused {
             let kept = Refspec::under(crate::SNAPSHOT_FOLDER, SEEN_SNAPSHOTS)?;
             let options = FetchOptions {
                 prune: true,
@@ -291,6 +302,31 @@ impl Carrier {
         Ok(())
     }
 
+    /// Makes a commit of the conversation that `run` packed, if it is another one. The agent can write there: what it
+    /// leaves is carried as bytes, and only its own next attempt reads them.
+    async fn take_conversation(&mut self) -> Result<(), LedgerError> {
+        if self.pod.orders.record != RecordLevel::Conversation || self.keeping_refused {
+            return Ok(());
+        }
+        let path = self.pod.shared(conversation::FILE);
+        let now = stamp(&path);
+        if now.is_none() || now == self.conversation_stamp {
+            return Ok(());
+        }
+        match conversation::read(&path) {
+            Ok(Some(packed)) => {
+                self.conversation = Some(self.ledger.write_conversation(packed).await?);
+                self.conversation_stamp = now;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!("the conversation cannot be kept: {error}");
+                self.conversation_stamp = now;
+            }
+        }
+        Ok(())
+    }
+
     /// A ref of the agent may name anything; only commits are carried.
     async fn commit(&self, id: Option<Oid>) -> Result<Option<Oid>, GitError> {
         match id {
@@ -311,10 +347,14 @@ impl Carrier {
             "logs/HEAD",
         ]
         .iter()
-        .map(|file| {
-            let meta = fs::symlink_metadata(git.join(file)).ok()?;
-            Some((meta.mtime(), meta.mtime_nsec(), meta.size(), meta.ino()))
-        })
+        .map(|file| stamp(&git.join(file)))
+        .chain([stamp(&self.pod.shared(conversation::FILE))])
         .collect()
     }
+}
+
+/// When a file was written, and what it is.
+fn stamp(path: &std::path::Path) -> Stamp {
+    let meta = fs::symlink_metadata(path).ok()?;
+    Some((meta.mtime(), meta.mtime_nsec(), meta.size(), meta.ino()))
 }

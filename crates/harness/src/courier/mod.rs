@@ -3,11 +3,12 @@
 mod carrier;
 mod door;
 mod nudges;
+mod raw;
 pub mod verdict;
 
 use std::time::Duration;
 
-use gastown_wire::{CourierOutcome, CourierReport, VERSION, exit};
+use gastown_wire::{CourierOutcome, CourierReport, Tokens, VERSION, exit};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -27,6 +28,7 @@ use crate::{
 use carrier::{Carried, Carrier, Opened, Settled};
 use door::Door;
 use nudges::Nudges;
+use raw::Raw;
 
 /// Longest pause between two tries to reach the remote.
 const MOST_BACKOFF: Duration = Duration::from_secs(15);
@@ -78,6 +80,8 @@ pub async fn run(pod: Pod, patience: Patience) -> i32 {
     ready::touch(&pod);
     let mut courier = Courier {
         nudges: Nudges::of(&pod),
+        raw: Raw::of(&pod),
+        spent: (None, None),
         pod,
         patience,
         door,
@@ -102,6 +106,9 @@ struct Courier {
     /// What the record said last.
     record: Record,
     nudges: Nudges,
+    raw: Raw,
+    /// Tokens and cost, as the agent told them.
+    spent: (Option<Tokens>, Option<u64>),
 }
 
 /// All there is to say.
@@ -217,7 +224,10 @@ impl Courier {
                     give_up = give_up.filter(|_| self.stopping);
                 }
                 word = hear(&mut self.line) => match word {
-                    Some(FromRun::Ended(ended)) => break ended,
+                    Some(FromRun::Ended(ended)) => {
+                        self.spent = (ended.tokens, ended.cost_micros);
+                        break ended;
+                    }
                     Some(FromRun::Activity) => ready::touch(&self.pod),
                     Some(FromRun::Progress) => {
                         ready::touch(&self.pod);
@@ -238,6 +248,7 @@ impl Courier {
                 },
                 () = sleep_until(due), if idle.is_some() => {
                     self.pass_nudge().await;
+                    self.raw.pump();
                     busy = idle.take().map(|carrier| carry(carrier, urgent));
                     urgent = false;
                 }
@@ -388,6 +399,7 @@ impl Courier {
 
     /// Leaves the report, then tells `run` that it may go. In this order: the word is a promise.
     async fn report(&mut self, end: End) -> i32 {
+        self.raw.pump();
         let o = &self.pod.orders;
         let fenced = end.outcome == CourierOutcome::Fenced;
         let report = CourierReport {
@@ -398,7 +410,8 @@ impl Courier {
             base: self.record.base.clone(),
             commits: if end.commit.is_empty() { 0 } else { self.record.commits },
             commit: end.commit,
-            tokens: None,
+            tokens: self.spent.0,
+            cost_micros: self.spent.1,
             outcome: end.outcome,
             detail: end.detail,
         };

@@ -2,7 +2,7 @@
 
 use gastown_wire::CourierOutcome;
 
-use crate::link::Ended;
+use crate::link::{Ended, Said};
 
 /// What courier found out by itself, in its own repository and on the remote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,17 @@ pub fn judge(ended: &Ended, proof: &Proof, work_branch: &str) -> CourierOutcome 
     }
     if ended.stopped {
         return CourierOutcome::Stopped;
+    }
+    match ended.said {
+        Said::Credential(problem) => return CourierOutcome::CredentialUnusable { problem },
+        Said::Limit(until) => return CourierOutcome::Parked { until },
+        Said::Budget => return CourierOutcome::BudgetSpent,
+        Said::Failure => {
+            return CourierOutcome::AgentFailed {
+                exit: ended.exit.unwrap_or(0),
+            };
+        }
+        Said::Nothing => {}
     }
     match ended.exit {
         Some(0) => {}
@@ -69,6 +80,9 @@ pub fn word(outcome: &CourierOutcome) -> &'static str {
         CourierOutcome::WrongBranch { .. } => "wrongBranch",
         CourierOutcome::AgentFailed { .. } => "agentFailed",
         CourierOutcome::AgentMissing { .. } => "agentMissing",
+        CourierOutcome::Parked { .. } => "parked",
+        CourierOutcome::CredentialUnusable { .. } => "credentialUnusable",
+        CourierOutcome::BudgetSpent => "budgetSpent",
         CourierOutcome::Stopped => "stopped",
         CourierOutcome::AgentLost => "agentLost",
         CourierOutcome::Fenced => "fenced",
@@ -80,6 +94,7 @@ pub fn word(outcome: &CourierOutcome) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gastown_wire::CredentialProblem;
 
     fn ended() -> Ended {
         Ended {
@@ -128,6 +143,47 @@ mod tests {
                 },
                 proof(),
                 AgentFailed { exit: 137 },
+            ),
+            (
+                "its stream says failure, though it exited 0",
+                Ended {
+                    said: Said::Failure,
+                    ..ended()
+                },
+                proof(),
+                AgentFailed { exit: 0 },
+            ),
+            (
+                "a limit, with work done",
+                Ended {
+                    said: Said::Limit(9),
+                    exit: Some(1),
+                    ..ended()
+                },
+                proof(),
+                Parked { until: 9 },
+            ),
+            (
+                "nobody pays",
+                Ended {
+                    said: Said::Credential(CredentialProblem::Refused),
+                    exit: Some(1),
+                    ..ended()
+                },
+                proof(),
+                CredentialUnusable {
+                    problem: CredentialProblem::Refused,
+                },
+            ),
+            (
+                "spent",
+                Ended {
+                    said: Said::Budget,
+                    exit: Some(143),
+                    ..ended()
+                },
+                proof(),
+                BudgetSpent,
             ),
             ("no word at all", Ended { exit: None, ..ended() }, proof(), AgentLost),
             (

@@ -1,4 +1,4 @@
-//! The agent as a process: how it is started, and where what it says goes.
+//! The agent as a process: how it is started, and what it hears. Where what it says goes is in [`super::scribe`].
 
 use std::{
     collections::BTreeMap,
@@ -7,24 +7,25 @@ use std::{
     io,
     path::PathBuf,
     process::{ExitStatus, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
 };
 
+use gastown_wire::Input;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    process::Child,
+    io::AsyncWriteExt as _,
+    process::{Child, ChildStdin},
+    sync::mpsc,
     task::JoinHandle,
 };
 
-use crate::setup::Pod;
+use super::scribe::{Desk, Scribe};
+use crate::{setup::Pod, transcript::Event};
 
-/// The transcript stops growing here; the container's log goes on. Bytes.
-const TRANSCRIPT_LIMIT: u64 = 64 * 1024 * 1024;
 /// A text longer than this is left out of the environment: the kernel refuses words over 128 KiB. Bytes.
 const ENV_LIMIT: usize = 100 * 1024;
+
+/// What an agent's environment holds.
+pub(super) type Environment = BTreeMap<OsString, OsString>;
 
 /// Why there is no agent.
 #[derive(Debug, thiserror::Error)]
@@ -55,31 +56,44 @@ pub(crate) struct Agent {
     pub(crate) pid: i32,
     /// Bytes it has printed.
     pub(crate) printed: Arc<AtomicU64>,
+    /// What it did and spent.
+    events: mpsc::UnboundedReceiver<Event>,
+    /// Lines for its input, where it takes more than one.
+    hears: Option<mpsc::UnboundedSender<String>>,
     tees: Vec<JoinHandle<()>>,
 }
 
 impl Agent {
-    /// Starts the command in the workspace: the task on its input, its output to ours and to the transcript.
-    pub(crate) fn start(pod: &Pod, command: &[String]) -> Result<Self, StartError> {
+    /// Starts the command in the workspace, its output to the desk.
+    pub(super) fn start(
+        pod: &Pod,
+        command: &[String],
+        env: &Environment,
+        prompt: &str,
+        desk: &Desk,
+    ) -> Result<Self, StartError> {
         let setting = |what| move |source| StartError::Setting { what, source };
         let (program, arguments) = command.split_first().ok_or_else(|| StartError::Missing {
             program: String::new(),
             source: io::Error::other("the orders name no command"),
         })?;
-        let home = PathBuf::from(&pod.orders.paths.home);
-        fs::create_dir_all(&home).map_err(setting("its home cannot be made"))?;
         let workspace = fs::canonicalize(pod.workspace()).map_err(setting("there is no workspace"))?;
-        let task = File::open(pod.task_file()).map_err(setting("there is no task file"))?;
-
+        let file = |path: PathBuf, what| File::open(path).map(Stdio::from).map_err(setting(what));
+        // Files and nothing end by themselves: agents that wait for the end of their input on a pipe would hang.
+        let input = match pod.orders.agent.input {
+            Input::Task => file(pod.task_file(), "there is no task file")?,
+            Input::Prompt => file(pod.prompt_file(), "there is no prompt file")?,
+            Input::Stream => Stdio::piped(),
+            Input::Nothing => Stdio::null(),
+        };
         #[expect(clippy::disallowed_types, reason = "this is the one place where an agent is started")]
         let mut start = tokio::process::Command::new(program);
         start
             .args(arguments)
             .current_dir(workspace)
             .env_clear()
-            .envs(environment(pod, std::env::vars_os()))
-            // A file ends: agents that wait for the end of their input on a pipe would hang.
-            .stdin(Stdio::from(task))
+            .envs(env)
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -88,25 +102,34 @@ impl Agent {
             program: program.clone(),
             source,
         })?;
-
+        let hears = child.stdin.take().map(|stdin| {
+            let (send, lines) = mpsc::unbounded_channel();
+            tokio::spawn(write_lines(stdin, lines));
+            // The other end is there as long as the agent reads.
+            let _ = send.send(user_line(prompt));
+            send
+        });
         let printed = Arc::new(AtomicU64::new(0));
-        let transcript = Transcript::open(pod);
+        let (send, events) = mpsc::unbounded_channel();
+        let scribe = Scribe::at(desk.clone(), send, Arc::clone(&printed));
         let tees = [
-            child
-                .stdout
-                .take()
-                .map(|out| tokio::spawn(tee(out, tokio::io::stdout(), transcript.clone(), printed.clone()))),
-            child
-                .stderr
-                .take()
-                .map(|err| tokio::spawn(tee(err, tokio::io::stderr(), transcript, printed.clone()))),
+            child.stdout.take().map(|out| tokio::spawn(scribe.clone().stdout(out))),
+            child.stderr.take().map(|err| tokio::spawn(scribe.stderr(err))),
         ];
         Ok(Self {
             pid: child.id().map_or(0, u32::cast_signed),
             child,
             printed,
+            events,
+            hears,
             tees: tees.into_iter().flatten().collect(),
         })
+    }
+
+    /// What it does and spends, from now on.
+    pub(super) fn take_events(&mut self) -> mpsc::UnboundedReceiver<Event> {
+        let (_, none) = mpsc::unbounded_channel();
+        std::mem::replace(&mut self.events, none)
     }
 
     /// Waits for the agent itself, not for what it left behind.
@@ -114,8 +137,19 @@ impl Agent {
         self.child.wait().await
     }
 
+    /// Says something into a conversation under way. False: this agent does not listen, or not any more.
+    pub(super) fn hear(&self, text: &str) -> bool {
+        self.hears.as_ref().is_some_and(|h| h.send(user_line(text)).is_ok())
+    }
+
+    /// There is nothing more to say: it ends when it has done what it heard.
+    pub(super) fn hear_no_more(&mut self) {
+        self.hears = None;
+    }
+
     /// Waits until all it printed is written. Only after every process that holds its output is dead.
     pub(crate) async fn drain(&mut self) {
+        self.hear_no_more();
         for tee in self.tees.drain(..) {
             // A descendant in uninterruptible sleep may hold the pipe for ever.
             let _ = tokio::time::timeout(std::time::Duration::from_secs(5), tee).await;
@@ -123,11 +157,25 @@ impl Agent {
     }
 }
 
+/// A line of Claude Code's `stream-json` input.
+fn user_line(text: &str) -> String {
+    let line = serde_json::json!({"type": "user", "message": {"role": "user", "content": text}});
+    format!("{line}\n")
+}
+
+async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<String>) {
+    while let Some(line) = lines.recv().await {
+        if stdin.write_all(line.as_bytes()).await.is_err() || stdin.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// What the agent's environment holds: the container's, without what is between us and the operator, with
 /// what an agent is promised.
-fn environment(pod: &Pod, container: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<OsString, OsString> {
+pub(super) fn environment(pod: &Pod, container: impl Iterator<Item = (OsString, OsString)>) -> Environment {
     let o = &pod.orders;
-    let mut env: BTreeMap<OsString, OsString> = container
+    let mut env: Environment = container
         .filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"GASTOWN_"))
         .collect();
     let mut set = |name: &str, value: String| {
@@ -139,6 +187,7 @@ fn environment(pod: &Pod, container: impl Iterator<Item = (OsString, OsString)>)
     let task = fs::read_to_string(pod.task_file()).unwrap_or_default();
     set("HOME", o.paths.home.clone());
     set("GASTOWN_TASK_FILE", pod.task_file().display().to_string());
+    set("GASTOWN_PROMPT_FILE", pod.prompt_file().display().to_string());
     if o.evidence.is_some() {
         set("GASTOWN_EVIDENCE_FILE", pod.evidence_file().display().to_string());
     }
@@ -157,56 +206,6 @@ fn environment(pod: &Pod, container: impl Iterator<Item = (OsString, OsString)>)
         set("GT_TASK_DESCRIPTION", task);
     }
     env
-}
-
-/// Everything the agent said, in one file, both streams in the order they arrived.
-#[derive(Clone, Debug)]
-struct Transcript {
-    file: Option<Arc<File>>,
-    written: Arc<AtomicU64>,
-}
-
-impl Transcript {
-    fn open(pod: &Pod) -> Self {
-        let folder = PathBuf::from(&pod.orders.paths.home).join(".gastown");
-        let name = format!("transcript-{}-{}.log", pod.orders.round, pod.orders.attempt);
-        let file = fs::create_dir_all(&folder)
-            .and_then(|()| File::options().create(true).append(true).open(folder.join(name)))
-            .inspect_err(|e| tracing::warn!("no transcript is kept: {e}"))
-            .ok();
-        Self {
-            file: file.map(Arc::new),
-            written: Arc::default(),
-        }
-    }
-
-    fn add(&self, bytes: &[u8]) {
-        use std::io::Write as _;
-        let Some(file) = &self.file else { return };
-        if self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed) < TRANSCRIPT_LIMIT {
-            // A full disk must not end the agent; its log is still there.
-            let _ = file.as_ref().write_all(bytes);
-        }
-    }
-}
-
-async fn tee(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    transcript: Transcript,
-    printed: Arc<AtomicU64>,
-) {
-    let mut buffer = vec![0_u8; 16 * 1024];
-    while let Ok(n) = from.read(&mut buffer).await {
-        let Some(bytes) = buffer.get(..n).filter(|b| !b.is_empty()) else {
-            return;
-        };
-        printed.fetch_add(n as u64, Ordering::Relaxed);
-        transcript.add(bytes);
-        // Nobody reading our output is no reason to stop reading the agent's: it would block on a full pipe.
-        let _ = to.write_all(bytes).await;
-        let _ = to.flush().await;
-    }
 }
 
 #[cfg(test)]

@@ -1,27 +1,35 @@
 //! `run`: the agent's container. Starts the agent, keeps what it writes, and ends everything it started.
 
 mod agent;
+mod attend;
 mod courier;
+mod home;
+mod scribe;
+mod tab;
+mod talk;
 mod watch;
 
-use std::{fs, io::Write as _, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc, time::Duration};
+use std::{fs, time::Duration};
 
 use gastown_wire::exit;
-use nix::sys::signal::Signal;
 use tokio::{
     signal::unix::{Signal as SignalStream, SignalKind, signal},
-    sync::Mutex,
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 use crate::{
-    link::{Ended, FromCourier, FromRun},
+    link::{Ended, FromCourier, FromRun, Said},
     processes,
     setup::Pod,
+    transcript::line::Secrets,
 };
-use agent::{Agent, StartError};
+use agent::StartError;
+use attend::Run;
 use courier::Courier;
-use watch::{Noticed, Watch};
+use scribe::Desk;
+use tab::Tab;
+use talk::Talk;
+use watch::Noticed;
 
 /// Courier pushes until ten minutes after the end; a little longer, and it is not coming.
 const DELIVERY: Duration = Duration::from_secs(15 * 60);
@@ -47,6 +55,8 @@ pub async fn run(pod: Pod, command: Vec<String>) -> i32 {
     let Ok(mut term) = signal(SignalKind::terminate()) else {
         return BROKEN;
     };
+    // Handled here, so that it is not ignored in the agent, which inherits what is ignored.
+    let _interrupts = signal(SignalKind::interrupt()).ok();
     let command = match command.is_empty() {
         true => pod.orders.agent.command.clone(),
         false => command,
@@ -57,39 +67,104 @@ pub async fn run(pod: Pod, command: Vec<String>) -> i32 {
         Err(code) => return code,
     }
     break_locks(&pod);
-    let end = match Agent::start(&pod, &command) {
-        Ok(agent) => {
-            tracing::info!(
-                "started {} (round {}, attempt {})",
-                name_of(&command),
-                pod.orders.round,
-                pod.orders.attempt
-            );
-            attend(&pod, agent, &mut courier, &mut term).await
-        }
-        Err(error @ StartError::Missing { .. }) => {
-            tracing::error!("{error}");
-            End::Agent(Ended {
-                missing: Some(name_of(&command).to_owned()),
-                detail: error.to_string(),
-                ..Ended::default()
-            })
-        }
-        Err(error @ StartError::Setting { .. }) => {
-            tracing::error!("{error}");
-            return BROKEN;
-        }
-    };
-    match end {
-        End::Agent(ended) => deliver(ended, &mut courier).await,
-        End::Fenced => {
+    match work(&pod, command, &mut courier, &mut term).await {
+        Some(End::Agent(ended)) => deliver(ended, &mut courier).await,
+        Some(End::Fenced) => {
             tracing::warn!("a newer attempt holds the record: the agent was ended");
             exit::FENCED
         }
-        End::Alone => {
+        Some(End::Alone) => {
             tracing::error!("courier did not come back: the agent was ended");
             BROKEN
         }
+        None => BROKEN,
+    }
+}
+
+/// Makes everything ready, and stays with the agent to its end. None: something of ours is broken.
+async fn work(pod: &Pod, command: Vec<String>, courier: &mut Courier, term: &mut SignalStream) -> Option<End> {
+    let settings = home::furnish(pod)
+        .inspect_err(|e| tracing::error!("the agent's home cannot be furnished: {e}"))
+        .ok()?;
+    let env = agent::environment(pod, std::env::vars_os());
+    if let Some((problem, detail)) = home::lacks_credential(pod, &env) {
+        tracing::error!("the agent cannot prove who pays ({problem:?}): it is not started");
+        return Some(End::Agent(Ended {
+            said: Said::Credential(problem),
+            detail,
+            branch: pod.orders.work_branch.clone(),
+            ..Ended::default()
+        }));
+    }
+    let pairs: Vec<(String, String)> = env
+        .iter()
+        .map(|(n, v)| (n.to_string_lossy().into_owned(), v.to_string_lossy().into_owned()))
+        .collect();
+    let secrets = Secrets::of(
+        pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+        settings.iter().map(String::as_str),
+    );
+    let mut run = Run {
+        pod,
+        env,
+        talk: Talk::of(pod),
+        tab: Tab::open(pod),
+    };
+    leave_notes_out(pod);
+    run.quieten();
+    let mut goes_on = run.talk.find(&run.env).await;
+    loop {
+        let desk = Desk::of(pod, secrets.clone());
+        let end = match run.start(&command, goes_on, &desk) {
+            Ok(agent) => run.attend(agent, &desk, courier, term).await,
+            Err(error @ StartError::Missing { .. }) => {
+                tracing::error!("{error}");
+                End::Agent(Ended {
+                    missing: Some(name_of(&command).to_owned()),
+                    detail: error.to_string(),
+                    ..Ended::default()
+                })
+            }
+            Err(error @ StartError::Setting { .. }) => {
+                tracing::error!("{error}");
+                return None;
+            }
+        };
+        match &end {
+            // A conversation that cannot go on must not end the work.
+            End::Agent(ended) if goes_on && !desk.has_begun() && !ended.stopped && ended.said == Said::Failure => {
+                tracing::warn!(
+                    "the earlier conversation cannot go on ({}): a new one begins",
+                    ended.detail
+                );
+                run.talk.forget();
+                goes_on = false;
+            }
+            _ => return Some(end),
+        }
+    }
+}
+
+/// What the agent leaves for itself in the workspace is not work: git is told not to see it.
+fn leave_notes_out(pod: &Pod) {
+    let notes = &pod.orders.agent.notes;
+    if notes.is_empty() {
+        return;
+    }
+    let info = pod.workspace().join(".git/info");
+    let file = info.join("exclude");
+    let told = fs::read_to_string(&file).unwrap_or_default();
+    let missing: Vec<&str> = notes
+        .iter()
+        .map(String::as_str)
+        .filter(|n| !told.lines().any(|l| l == *n))
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    let text = format!("{}{}\n", told, missing.join("\n"));
+    if let Err(error) = fs::create_dir_all(&info).and_then(|()| crate::files::replace(&file, text.as_bytes(), 0o644)) {
+        tracing::warn!("{}: {error}", file.display());
     }
 }
 
@@ -130,98 +205,6 @@ async fn invited(courier: &mut Courier, term: &mut SignalStream) -> Result<(), i
     }
 }
 
-/// Stays with the agent until it ended and so did everything it started.
-async fn attend(pod: &Pod, mut agent: Agent, courier: &mut Courier, term: &mut SignalStream) -> End {
-    let watch = Arc::new(Mutex::new(Watch::of(pod, &agent)));
-    let interval = Duration::from_millis(pod.orders.pace.push_interval_ms.max(50));
-    let (mut noticed, ticker) = watch::keep_looking(Arc::clone(&watch), interval);
-    let mut orphans = signal(SignalKind::child()).ok();
-    let mut stopping: Option<Instant> = None;
-    let mut end = None;
-    let status = loop {
-        let grace_over = stopping.unwrap_or_else(Instant::now);
-        tokio::select! {
-            status = agent.ended() => break status.ok(),
-            () = child_signal(&mut orphans) => {
-                // While a look is under way its commands are ours to await; the look buries afterwards.
-                if let Ok(_quiet) = watch.try_lock() {
-                    processes::reap_orphans(Some(agent.pid));
-                }
-            }
-            Some(what) = noticed.recv() => courier.say(what.into()).await,
-            word = courier.word() => match word {
-                Some(FromCourier::Nudge { text }) => nudge(pod, &text),
-                Some(FromCourier::Go | FromCourier::Delivered) => {}
-                Some(FromCourier::Stop) => { end = Some(End::Fenced); break None }
-                None => { end = Some(End::Alone); break None }
-            },
-            _ = term.recv(), if stopping.is_none() => {
-                let grace = Duration::from_secs(pod.orders.pace.agent_grace_s);
-                tracing::info!("told to stop: the agent has {} s", grace.as_secs());
-                processes::signal_group(agent.pid, Signal::SIGTERM);
-                stopping = Some(Instant::now() + grace);
-            }
-            () = tokio::time::sleep_until(grace_over), if stopping.is_some() => break None,
-        }
-    };
-    ticker.abort();
-    let _ = ticker.await;
-    let (killed, left) = processes::kill_all().await;
-    if killed > 0 {
-        tracing::info!("ended {killed} processes the agent had left behind");
-    }
-    if left > 0 {
-        tracing::warn!("{left} processes cannot be killed (in the kernel)");
-    }
-    let status = match status {
-        Some(status) => Some(status),
-        None => timeout(Duration::from_secs(5), agent.ended())
-            .await
-            .ok()
-            .and_then(Result::ok),
-    };
-    agent.drain().await;
-    match end {
-        Some(end) => end,
-        None => End::Agent(last_look(&watch, status, stopping.is_some()).await),
-    }
-}
-
-/// The word about the agent's end, with the workspace as nobody will change it any more.
-async fn last_look(watch: &Mutex<Watch>, status: Option<ExitStatus>, stopped: bool) -> Ended {
-    let exit = status.map(|s| s.code().unwrap_or_else(|| 128 + s.signal().unwrap_or(0)));
-    let mut ended = Ended {
-        exit,
-        stopped,
-        ..Ended::default()
-    };
-    match watch.lock().await.last().await {
-        Ok(look) => {
-            ended.dirty = look.dirty;
-            ended.branch = look.branch;
-        }
-        Err(error) => {
-            // Unreadable is not clean: what cannot be looked at was not left in order.
-            tracing::error!("the workspace cannot be read: {error}");
-            ended.dirty = 1;
-            ended.detail = format!("the workspace cannot be read: {error}")
-                .chars()
-                .take(400)
-                .collect();
-        }
-    }
-    let how = exit.map_or_else(
-        || "was killed".to_owned(),
-        |code| format!("ended with exit code {code}"),
-    );
-    tracing::info!(
-        "the agent {how}; {} uncommitted files; on {}",
-        ended.dirty,
-        ended.branch
-    );
-    ended
-}
-
 /// Tells courier, and waits until it says that the outcome stands.
 async fn deliver(ended: Ended, courier: &mut Courier) -> i32 {
     courier.say(FromRun::Ended(ended)).await;
@@ -242,29 +225,6 @@ async fn deliver(ended: Ended, courier: &mut Courier) -> i32 {
             BROKEN
         }
     }
-}
-
-/// Leaves a message where the agent was told to look.
-fn nudge(pod: &Pod, text: &str) {
-    tracing::info!("nudged: {text}");
-    let page = pod.shared("nudges.md");
-    let written = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&page)
-        .and_then(|mut file| writeln!(file, "{text}\n"));
-    if let Err(error) = written {
-        tracing::warn!("{}: {error}", page.display());
-    }
-}
-
-async fn child_signal(stream: &mut Option<SignalStream>) {
-    if let Some(stream) = stream
-        && stream.recv().await.is_some()
-    {
-        return;
-    }
-    std::future::pending().await
 }
 
 impl From<Noticed> for FromRun {

@@ -20,7 +20,7 @@ use gastown_git::{AgentRepo, Git, GitError, Limits, RefName, StatusEntry};
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinHandle,
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior},
 };
 
 use super::agent::Agent;
@@ -29,7 +29,7 @@ use crate::{processes, setup::Pod};
 /// What is worth a word to courier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Noticed {
-    /// It printed, or used the processor.
+    /// It printed, used the processor, or a tool of it runs.
     Activity,
     /// Files or refs changed.
     Progress,
@@ -53,6 +53,7 @@ pub(super) struct Watch {
     printed: Arc<AtomicU64>,
     seen_printed: u64,
     seen_ticks: u64,
+    seen_at: Instant,
     seen_files: Option<u64>,
 }
 
@@ -66,6 +67,7 @@ impl Watch {
             printed: Arc::clone(&agent.printed),
             seen_printed: 0,
             seen_ticks: 0,
+            seen_at: Instant::now(),
             seen_files: None,
         }
     }
@@ -96,24 +98,48 @@ impl Watch {
 
     /// A look in between: cheap where nothing changed.
     async fn look(&mut self) -> Result<Option<Noticed>, GitError> {
+        let seen = self.look_at_files().await;
+        let busy = self.is_busy();
+        match seen {
+            Ok(true) => Ok(Some(Noticed::Progress)),
+            Ok(false) => Ok(busy.then_some(Noticed::Activity)),
+            // The agent changes files under our hands, which is a sign of life as well.
+            Err(error) if busy => {
+                tracing::debug!("the workspace could not be read: {error}");
+                Ok(Some(Noticed::Activity))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether something changed; if so it is kept.
+    async fn look_at_files(&mut self) -> Result<bool, GitError> {
         let repo = self.repo().await?;
         let entries = repo.status_porcelain().await?;
         let files = fingerprint(&self.workspace, &entries);
         if self.seen_files == Some(files) {
-            return Ok(self.is_busy().then_some(Noticed::Activity));
+            return Ok(false);
         }
         repo.snapshot(&RefName::parse(crate::SNAPSHOT)?, Limits::default())
             .await?;
         // Only after it is kept: a snapshot that failed is tried again at the next look.
         self.seen_files = Some(files);
-        Ok(Some(Noticed::Progress))
+        Ok(true)
     }
 
-    /// Whether the agent printed, or used more of a processor than a waiting program does.
+    /// Whether the agent printed, used more of a processor than a waiting program does, or waits for a tool.
     fn is_busy(&mut self) -> bool {
         let (printed, ticks) = (self.printed.load(Ordering::Relaxed), processes::ticks_used());
+        // A runtime that waits uses a little, too: less than a twentieth of a processor.
+        let idle = u64::try_from(self.seen_at.elapsed().as_millis() / 200)
+            .unwrap_or(u64::MAX)
+            .max(5);
+        self.seen_at = Instant::now();
         // Children that ended take their time with them: a fall is work too.
-        let busy = printed != self.seen_printed || ticks < self.seen_ticks || ticks > self.seen_ticks + 5;
+        let busy = printed != self.seen_printed
+            || ticks < self.seen_ticks
+            || ticks > self.seen_ticks + idle
+            || processes::has_tools(self.agent);
         (self.seen_printed, self.seen_ticks) = (printed, ticks);
         busy
     }

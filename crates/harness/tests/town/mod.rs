@@ -158,6 +158,7 @@ impl Town {
             agent: AgentOrders {
                 kind: "custom".into(),
                 command: vec!["sh".into(), "-euc".into(), script.into()],
+                ..AgentOrders::default()
             },
             paths: Paths {
                 workspace: at("work/repo"),
@@ -165,6 +166,7 @@ impl Town {
                 shared: at("shared"),
                 courier: at("courier"),
                 pod_info: at("pod"),
+                settings: String::new(),
             },
             pace: Pace {
                 push_interval_ms: 100,
@@ -231,6 +233,9 @@ impl Pod {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
+        if step == "run" {
+            command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        }
         command.spawn().unwrap()
     }
 

@@ -139,6 +139,7 @@ mod tests {
             shared: "/gastown/shared".into(),
             courier: "/gastown/courier".into(),
             pod_info: "/gastown/pod".into(),
+            settings: String::new(),
         }
     }
 

@@ -11,8 +11,6 @@ use k8s_openapi::api::core::v1::{
 const GRACE_SECONDS: i64 = 120;
 /// Where a long task text is mounted.
 const TEXTS: &str = "/gastown/texts";
-/// Where Claude's OAuth credentials are mounted; run links them into the agent's home.
-const CLAUDE: &str = "/gastown/claude";
 /// Where an agent's configuration is mounted.
 const CONFIG: &str = "/gastown/agent-config";
 
@@ -105,7 +103,7 @@ fn agent(p: &PolecatPod, mut env: Vec<EnvVar>) -> Container {
     ];
     let credentials = &p.common.credentials;
     if credentials.claude.is_some() {
-        mounts.push(parts::read_only("claude", CLAUDE));
+        mounts.push(parts::read_only("claude", &paths.settings));
     }
     if p.config_map.is_some() {
         mounts.push(parts::read_only("agent-config", CONFIG));

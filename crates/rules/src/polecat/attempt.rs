@@ -12,7 +12,7 @@ use crate::row::PodRow;
 use crate::settings;
 use gastown_api::PolecatPhase;
 use gastown_api::conditions::{self, PROGRESSING};
-use gastown_wire::{CourierOutcome, CourierReport};
+use gastown_wire::{CourierOutcome, CourierReport, CredentialProblem};
 use jiff::{SignedDuration, Timestamp};
 
 /// A pod whose agent does not run after this is given up: no image, no node, no admission, no remote.
@@ -23,6 +23,11 @@ const END_SLACK: SignedDuration = SignedDuration::from_mins(7);
 const LOST_BACKOFF_CAP: i64 = 60;
 /// Longest wait before a failure is tried again. Seconds.
 const RETRY_BACKOFF_CAP: i64 = 3600;
+/// A usage limit lifts not sooner, and not later. A provider's longest is a week.
+const LEAST_PARKED: SignedDuration = SignedDuration::from_secs(30);
+const MOST_PARKED: SignedDuration = SignedDuration::from_hours(8 * 24);
+/// How often it is looked whether a credential was mended.
+const CREDENTIAL_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 /// An attempt that lived this long was no part of a series of losses.
 const LONG_LIFE: SignedDuration = SignedDuration::from_mins(10);
 
@@ -39,7 +44,7 @@ impl Case<'_, '_> {
         match outcome::read(pod, self.round(), self.attempt(), self.census.now) {
             Reading::Starting { trouble } => self.starting(pod, trouble, out),
             Reading::Running => self.running(pod, out),
-            Reading::Reported(report) => self.reported(*report, out),
+            Reading::Reported(report) => self.after(pod).reported(*report, out),
             Reading::AlreadyDone { commit, base, commits } => {
                 self.finish(
                     &Finished {
@@ -52,7 +57,7 @@ impl Case<'_, '_> {
                 );
             }
             Reading::Hopeless(because) => self.give_up(because, Tally::of(&self.row.status), out),
-            Reading::Lost { because, counts } => self.lost(&because, counts, out),
+            Reading::Lost { because, counts } => self.after(pod).lost(&because, counts, out),
             Reading::Leaving { until } => self.wake(until, out),
         }
     }
@@ -215,8 +220,25 @@ impl Case<'_, '_> {
                     "" => String::new(),
                     words => format!(" ({})", one_line(words)),
                 };
-                let because = Reason::new("AgentFailed", format!("the agent ended with exit code {exit}{said}"));
+                // All of them exit 0 after some failures: their stream says it.
+                let how = match exit {
+                    0 => "the agent failed".to_owned(),
+                    exit => format!("the agent ended with exit code {exit}"),
+                };
+                let because = Reason::new("AgentFailed", format!("{how}{said}"));
                 return self.failed(&because, out);
+            }
+            CourierOutcome::Parked { until } => return self.park(*until, &report.detail, out),
+            CourierOutcome::CredentialUnusable { problem } => {
+                return self.without_credential(*problem, &report.detail, out);
+            }
+            CourierOutcome::BudgetSpent => {
+                let because = Reason::new(
+                    "BudgetSpent",
+                    format!("the agent was ended: its budget is spent; its work so far is kept for {branch}"),
+                );
+                let to = status::waiting(self, &because, tally, self.census.now);
+                return self.publish(to, because, Tone::Warning, out);
             }
             CourierOutcome::NoChange => Reason::new(
                 "NoChange",
@@ -298,6 +320,32 @@ impl Case<'_, '_> {
         self.next_attempt(because, tally, wait, out);
     }
 
+    /// The provider takes no more for a while: the place is free, nothing is spent, the same conversation goes on.
+    fn park(&self, until: i64, words: &str, out: &mut Draft<'_>) {
+        let now = self.census.now;
+        // A time that was over before it was read, or one in another decade, is no time.
+        let until = Timestamp::from_second(until)
+            .unwrap_or(now)
+            .clamp(now + LEAST_PARKED, now + MOST_PARKED);
+        let said = match words {
+            "" => String::new(),
+            words => format!(" ({})", one_line(words)),
+        };
+        let because = Reason::new(
+            "Parked",
+            format!("usage limit reached{said}: goes on at {until:.0}, where it was"),
+        );
+        let to = status::waiting(self, &because, Tally::of(&self.row.status), until);
+        self.publish(to, because, Tone::Normal, out);
+    }
+
+    /// Names the Secret, the key, and what to type. Looked at again by and by: a Secret is mended unseen.
+    fn without_credential(&self, problem: CredentialProblem, words: &str, out: &mut Draft<'_>) {
+        let because = credential_reason(self, problem, words);
+        let to = status::stuck_until(self, &because, self.census.now + CREDENTIAL_AGAIN);
+        self.publish(to, because, Tone::Warning, out);
+    }
+
     /// An attempt without an outcome. What befell it from outside spends no retry.
     fn lost(&self, because: &Reason, counts: bool, out: &mut Draft<'_>) {
         if counts {
@@ -326,6 +374,39 @@ impl Case<'_, '_> {
         let to = status::waiting(self, &because, tally, now + SignedDuration::from_secs(wait));
         self.publish(to, because, Tone::Warning, out);
     }
+}
+
+fn credential_reason(case: &Case<'_, '_>, problem: CredentialProblem, words: &str) -> Reason {
+    let credentials = case.settings().map(|s| s.credentials).unwrap_or_default();
+    let namespace = &case.row.meta.key.namespace;
+    let sync = format!("kubectl gt auth sync -n {namespace}");
+    let (what, fix) = match (&credentials.api_key, &credentials.claude) {
+        (Some((secret, key, _)), _) => (
+            format!("key {key} of Secret {namespace}/{secret}"),
+            format!(
+                "kubectl create secret generic {secret} -n {namespace} --from-file={key}=FILE, or replace its value"
+            ),
+        ),
+        (None, Some(secret)) => (
+            format!("the login (.credentials.json) in Secret {namespace}/{secret}"),
+            format!("log in and type {sync}"),
+        ),
+        (None, None) => (
+            "a credential for the model".to_owned(),
+            format!("name one in apiKeySecretRef or claudeCredsSecretRef, of Polecat or Rig ({sync} makes it)"),
+        ),
+    };
+    let (code, how) = match problem {
+        CredentialProblem::Missing => ("ModelCredentialMissing", "is not there"),
+        CredentialProblem::Empty => ("ModelCredentialEmpty", "holds nothing that can be used"),
+        CredentialProblem::Expired => ("ModelCredentialExpired", "has expired"),
+        CredentialProblem::Refused => ("ModelCredentialRefused", "is refused by the provider"),
+    };
+    let said = match words {
+        "" => String::new(),
+        words => format!(" [{}]", one_line(words).chars().take(60).collect::<String>()),
+    };
+    Reason::new(code, format!("{what} {how}: {fix}{said}"))
 }
 
 /// `base · 2^(n-1)` seconds up to a cap; nothing for the zeroth.

@@ -128,16 +128,19 @@ fn orders(case: &Case<'_, '_>, settings: &Settings, attempt: u32, task: wire::Te
         work_branch: settings.work_branch.clone(),
         task,
         evidence: evidence(case),
-        agent: wire::AgentOrders {
-            kind: settings.agent.to_owned(),
-            command: settings.command.clone(),
-        },
+        agent: settings.agent.clone(),
         paths: wire::Paths {
             workspace: "/workspace/repo".into(),
             home: "/gastown/home".into(),
             shared: "/gastown/shared".into(),
             courier: "/gastown/courier".into(),
             pod_info: "/gastown/pod".into(),
+            settings: settings
+                .credentials
+                .claude
+                .as_ref()
+                .map(|_| "/gastown/claude".to_owned())
+                .unwrap_or_default(),
         },
         pace: settings.pace.clone(),
         record: settings.record,

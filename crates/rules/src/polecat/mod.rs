@@ -16,6 +16,7 @@ use crate::names;
 use crate::plan::Notice;
 use crate::reason::Reason;
 use crate::row::{PodRow, PolecatRow, RigRow};
+use crate::settings::budget::Spent;
 use crate::settings::{self, Settings};
 pub(crate) use another::wished;
 use gastown_api::conditions::{self, DEGRADED, MERGED, PROGRESSING};
@@ -32,6 +33,8 @@ pub(crate) struct Case<'a, 'w> {
     pub(crate) row: &'w PolecatRow,
     pub(crate) rig: Option<&'w RigRow>,
     pub(crate) pods: &'a [&'w PodRow],
+    /// What the attempt that is over has spent: added once, by the status that says so.
+    pub(crate) spent: Option<Spent>,
 }
 
 /// Decides one polecat.
@@ -78,6 +81,7 @@ impl<'a, 'w> Case<'a, 'w> {
             row,
             rig: census.rig(&row.spec.rig),
             pods: census.pods(row),
+            spent: None,
         }
     }
 
@@ -98,6 +102,14 @@ impl<'a, 'w> Case<'a, 'w> {
 
     fn settings(&self) -> Result<Settings, Reason> {
         settings::resolve(self.census.world, self.row, self.rig)
+    }
+
+    /// This case once the attempt of a pod is over: what that has spent is known.
+    fn after(&self, pod: &PodRow) -> Self {
+        Self {
+            spent: outcome::spent_by(pod, self.round(), self.attempt()),
+            ..*self
+        }
     }
 
     /// The pod of the newest attempt.
@@ -204,7 +216,7 @@ impl Case<'_, '_> {
             && let Some(pod) = self.pod()
             && let Some(work) = finished(&outcome::read(pod, self.round(), self.attempt(), self.census.now))
         {
-            return self.finish(&work, out);
+            return self.after(pod).finish(&work, out);
         }
         if self.is_housed() {
             self.wake_when_left(out);

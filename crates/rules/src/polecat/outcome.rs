@@ -4,6 +4,8 @@
 use crate::reason::Reason;
 use crate::remote;
 use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRow};
+use crate::settings::budget::Spent;
+use gastown_api::TokenUse;
 use gastown_wire::{CloneOutcome, CloneReport, CourierOutcome, CourierReport, Report as _, exit};
 use jiff::{SignedDuration, Timestamp};
 
@@ -133,6 +135,21 @@ fn courier_report(pod: &PodRow, round: u32, attempt: u32) -> Option<CourierRepor
     })
 }
 
+/// What an attempt has spent, as far as its courier said.
+pub(crate) fn spent_by(pod: &PodRow, round: u32, attempt: u32) -> Option<Spent> {
+    let report = courier_report(pod, round, attempt)?;
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let tokens = report.tokens.unwrap_or_default();
+    let spent = Spent {
+        tokens: TokenUse {
+            input: number(tokens.input),
+            output: number(tokens.output),
+        },
+        micros: number(report.cost_micros.unwrap_or(0)),
+    };
+    (spent != Spent::default()).then_some(spent)
+}
+
 /// Full object names only: what lands is pinned by them.
 fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
@@ -162,6 +179,9 @@ fn reported(pod: &PodRow, report: CourierReport) -> Reading {
         | CourierOutcome::WrongBranch { .. }
         | CourierOutcome::AgentFailed { .. }
         | CourierOutcome::AgentMissing { .. }
+        | CourierOutcome::Parked { .. }
+        | CourierOutcome::CredentialUnusable { .. }
+        | CourierOutcome::BudgetSpent
         | CourierOutcome::PushRejected { .. } => Reading::Reported(Box::new(report)),
     }
 }

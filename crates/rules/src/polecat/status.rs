@@ -3,9 +3,10 @@
 use super::Case;
 use super::outcome::one_line;
 use crate::reason::Reason;
-use crate::settings::Settings;
+use crate::settings::budget::Spent;
+use crate::settings::{self, Settings};
 use gastown_api::conditions::{self, AVAILABLE, DEGRADED, FIELDS_HONOURED, PROGRESSING, READY, WORKING};
-use gastown_api::{self as api, PolecatPhase, PolecatStatus};
+use gastown_api::{PolecatPhase, PolecatStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -35,7 +36,7 @@ pub(crate) fn reserved(
     to.attempt = Some(attempt.into());
     to.pod_name = Some(pod);
     to.pod_active = Some(false);
-    to.agent = Some(settings.agent.to_owned());
+    to.agent = Some(settings.agent.kind.clone());
     to.agent_image = Some(settings.image.clone());
     to.agent_model.clone_from(&settings.model);
     to.branch = Some(settings.work_branch.clone());
@@ -176,6 +177,13 @@ pub(crate) fn stuck(case: &Case<'_, '_>, because: &Reason, tally: Tally) -> Pole
     if to != case.row.status {
         to.finished_at = Some(Time(case.census.now));
     }
+    to
+}
+
+/// Somebody is needed where we cannot see it done: it is tried again by and by.
+pub(crate) fn stuck_until(case: &Case<'_, '_>, because: &Reason, until: Timestamp) -> PolecatStatus {
+    let mut to = stuck(case, because, Tally::of(&case.row.status));
+    to.retry_after = Some(Time(until));
     to
 }
 
@@ -340,43 +348,38 @@ fn stamp(mut to: PolecatStatus, case: &Case<'_, '_>, because: &Reason) -> Poleca
     to.round = Some(to.round.unwrap_or(1));
     to.assigned_bead.clone_from(&case.row.spec.bead_id);
     honour(&mut to, case);
+    if let Some(spent) = case.spent {
+        (to.tokens, to.cost_usd) = Spent::by(&to).plus(spent).shown();
+    }
     if to != case.row.status {
         to.last_activity = Some(Time(case.census.now));
     }
     to
 }
 
-/// Says which fields are accepted and not served yet.
+/// Says which fields are accepted and have no effect.
 fn honour(to: &mut PolecatStatus, case: &Case<'_, '_>) {
-    let fields = not_served(&case.row.spec, case.rig.map(|r| &r.spec));
-    if fields.is_empty() {
+    let (reason, message) = if case.row.spec.max_idle_seconds.is_some_and(|s| s < 0) {
+        (
+            "NotYet",
+            "maxIdleSeconds below 0 means nothing: leave it out".to_owned(),
+        )
+    } else if settings::key_wins(case.row, case.rig) {
+        (
+            "KeyWins",
+            "an API key and a login (claudeCredsSecretRef) are named: the key is used; remove one of them".to_owned(),
+        )
+    } else {
         to.conditions.retain(|c| c.type_ != FIELDS_HONOURED);
         return;
-    }
-    let message = format!("accepted and not served yet: {}", fields.join(", "));
+    };
     conditions::set(
         &mut to.conditions,
         FIELDS_HONOURED,
         false,
-        "NotYet",
+        reason,
         &message,
         case.row.meta.generation,
         case.census.now,
     );
-}
-
-fn not_served(spec: &api::PolecatSpec, rig: Option<&api::RigSpec>) -> Vec<&'static str> {
-    let endpoint = |c: Option<&api::AgentConfig>| {
-        c.and_then(|c| c.model_provider.as_ref())
-            .is_some_and(|m| m.endpoint.is_some())
-    };
-    let opencode = spec.agent.or_else(|| rig.and_then(|r| r.agent)) == Some(api::AgentKind::Opencode);
-    let mut fields = Vec::new();
-    if spec.max_idle_seconds.is_some() {
-        fields.push("maxIdleSeconds");
-    }
-    if opencode && (endpoint(spec.agent_config.as_ref()) || endpoint(rig.and_then(|r| r.agent_config.as_ref()))) {
-        fields.push("agentConfig.modelProvider.endpoint with opencode");
-    }
-    fields
 }

@@ -175,5 +175,6 @@ fn paths() -> Paths {
         shared: "/gastown/shared".to_owned(),
         courier: "/gastown/courier".to_owned(),
         pod_info: "/gastown/pod".to_owned(),
+        settings: String::new(),
     }
 }

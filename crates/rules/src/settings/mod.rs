@@ -1,5 +1,6 @@
 //! What a polecat works with: its own spec over its rig's over the defaults.
 
+pub(crate) mod budget;
 mod setup;
 
 use crate::agents;
@@ -23,7 +24,7 @@ const DEADLINE_S: i64 = 3600;
 /// A finished pod that nobody waits for stays this long for its logs. Seconds.
 pub(crate) const KEEP_LOGS_S: i64 = 3600;
 /// Codes of the problems [`resolve`] finds. They lift by themselves once mended.
-const PROBLEMS: [&str; 8] = [
+const PROBLEMS: [&str; 14] = [
     "RigNotFound",
     "MissingRepository",
     "LocalRepository",
@@ -32,6 +33,13 @@ const PROBLEMS: [&str; 8] = [
     "MissingTask",
     "LocalModeNeedsOneMachine",
     "RigUnreadable",
+    "ProviderNotSpoken",
+    "BudgetSpent",
+    // Mended where we cannot see it: tried again in intervals.
+    "ModelCredentialMissing",
+    "ModelCredentialEmpty",
+    "ModelCredentialExpired",
+    "ModelCredentialRefused",
 ];
 
 /// Everything an attempt needs, resolved.
@@ -40,9 +48,8 @@ pub(crate) struct Settings {
     pub(crate) target: Target,
     pub(crate) work_branch: String,
     pub(crate) credentials: Credentials,
-    pub(crate) agent: &'static str,
+    pub(crate) agent: wire::AgentOrders,
     pub(crate) container: &'static str,
-    pub(crate) command: Vec<String>,
     pub(crate) model: Option<String>,
     pub(crate) image: String,
     pub(crate) env: Vec<EnvVar>,
@@ -163,19 +170,24 @@ pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>)
     let agent = agents::agent(kind);
     let setup = setup::Setup::of(polecat, rig, kind);
     let task = task(polecat, kind)?;
+    let budget = budget::allowance(polecat, rig)?;
+    let started = setup::start(polecat, rig, agent, &setup, budget)?;
+    let max_idle = polecat.spec.max_idle_seconds.and_then(|s| u64::try_from(s).ok());
     Ok(Settings {
         work_branch,
-        credentials: setup::credentials(polecat, rig, agent, &setup),
-        agent: agent.name,
+        credentials: started.credentials,
+        agent: started.orders,
         container: agent.container,
-        command: setup::command(agent, &setup)?,
         model: setup.model.clone(),
         image: setup::image(world, polecat, rig, &setup),
-        env: setup::env(agent, &setup),
+        env: started.env,
         config_map: setup.config_map.clone(),
         resources: resources(world, polecat, rig),
         deadline: deadline(polecat, rig),
-        pace: pace(world, rig),
+        pace: wire::Pace {
+            max_idle_s: max_idle.filter(|s| *s > 0).or(agent.max_idle),
+            ..pace(world, rig)
+        },
         record: record(world, rig),
         template: rig.and_then(|r| r.spec.pod_template.clone()),
         task,
@@ -281,6 +293,34 @@ fn resources(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Optio
     own.or_else(|| polecat.spec.resources.clone())
         .or_else(|| rig.and_then(|r| r.spec.resources.clone()))
         .or_else(|| (!world.town.one_machine).then(predecessor_resources))
+}
+
+/// Whether both an API key and a login are named, of which the key is used.
+pub(crate) fn key_wins(polecat: &PolecatRow, rig: Option<&RigRow>) -> bool {
+    let both =
+        |claude: Option<&api::SecretReference>, key: Option<&api::SecretKeyRef>, config: Option<&api::AgentConfig>| {
+            let of_model = config
+                .and_then(|c| c.model_provider.as_ref())
+                .and_then(|m| m.api_key_secret_ref.as_ref());
+            let key = key.or(of_model).is_some_and(|k| !k.name.is_empty());
+            (claude.is_some_and(|s| !s.name.is_empty()), key)
+        };
+    let spec = &polecat.spec;
+    let kubernetes = spec.kubernetes.as_ref();
+    let own = both(
+        kubernetes.and_then(|k| k.claude_creds_secret_ref.as_ref()),
+        kubernetes.and_then(|k| k.api_key_secret_ref.as_ref()),
+        spec.agent_config.as_ref(),
+    );
+    let rigs = rig.map_or((false, false), |r| {
+        both(
+            r.spec.claude_creds_secret_ref.as_ref(),
+            r.spec.api_key_secret_ref.as_ref(),
+            r.spec.agent_config.as_ref(),
+        )
+    });
+    let used = if own == (false, false) { rigs } else { own };
+    used == (true, true) && agent_kind(polecat, rig) == AgentKind::ClaudeCode
 }
 
 /// What v0.4.2 asked for.

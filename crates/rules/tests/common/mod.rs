@@ -360,6 +360,7 @@ pub fn courier(outcome: CourierOutcome, round: i64, attempt: i64) -> CourierRepo
         commit: COMMIT.into(),
         commits: 1,
         tokens: None,
+        cost_micros: None,
         detail: String::new(),
     }
 }

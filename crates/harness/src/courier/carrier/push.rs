@@ -161,39 +161,67 @@ impl Carrier {
         Ok(Carried::Level)
     }
 
-    // --- uncommitted work: pushes of its own
+    // --- what is kept beside the work: pushes of its own
 
     pub(super) fn snapshot_is_new(&self) -> bool {
         let now = self.tips.snapshot.as_ref().map_or("", |s| s.as_str());
-        self.pod.orders.record != RecordLevel::Commits && !self.snapshot_refused && now != self.record.snapshot
+        self.pod.orders.record != RecordLevel::Commits && now != self.record.snapshot
+    }
+
+    fn conversation_is_new(&self) -> bool {
+        self.conversation
+            .as_ref()
+            .is_some_and(|c| c.as_str() != self.record.conversation)
+    }
+
+    /// Whether there is something to keep that the remote takes.
+    pub(super) fn has_more_to_keep(&self) -> bool {
+        !self.keeping_refused && (self.snapshot_is_new() || self.conversation_is_new())
     }
 
     /// Never holds up the work: whatever becomes of it, the work has been pushed before.
-    pub(super) async fn push_snapshot(&mut self) -> Result<Carried, LedgerError> {
+    pub(super) async fn push_kept(&mut self) -> Result<Carried, LedgerError> {
         let mut next = self.record.clone();
-        next.snapshot = self.tips.snapshot.as_ref().map(Oid::to_string).unwrap_or_default();
+        if self.snapshot_is_new() {
+            next.snapshot = self.tips.snapshot.as_ref().map(Oid::to_string).unwrap_or_default();
+        }
+        if let Some(conversation) = &self.conversation {
+            next.conversation = conversation.to_string();
+        }
         let record = self.record_update(&next).await?;
         let new = record.new.clone();
-        let name = self.ledger.names.snapshot.clone();
-        let expect = self.known.snapshot.clone().map_or(Expect::Absent, Expect::Is);
         let mut updates = vec![record];
-        if self.tips.snapshot != self.known.snapshot {
-            updates.push(match &self.tips.snapshot {
-                Some(tip) => RefUpdate::set(name, tip.clone(), expect),
-                None => RefUpdate::delete(name, expect),
+        let names = &self.ledger.names;
+        let snapshot = (&names.snapshot, &self.tips.snapshot, &self.known.snapshot);
+        let conversation = (&names.conversation, &self.conversation, &self.known.conversation);
+        let (keep_snapshot, keep_conversation) = (self.snapshot_is_new(), self.conversation_is_new());
+        for ((name, wanted, there), _) in [(snapshot, keep_snapshot), (conversation, keep_conversation)]
+            .into_iter()
+            .filter(|(_, new)| *new)
+            .filter(|((_, wanted, there), _)| wanted != there)
+        {
+            let expect = there.clone().map_or(Expect::Absent, Expect::Is);
+            updates.push(match wanted {
+                Some(tip) => RefUpdate::set(name.clone(), tip.clone(), expect),
+                None => RefUpdate::delete(name.clone(), expect),
             });
         }
         match self.ledger.push(&updates).await? {
             PushOutcome::Done => {
                 self.known.record = new;
-                self.known.snapshot = self.tips.snapshot.clone();
+                if keep_snapshot {
+                    self.known.snapshot = self.tips.snapshot.clone();
+                }
+                if keep_conversation {
+                    self.known.conversation = self.conversation.clone();
+                }
                 self.record = next;
                 Ok(Carried::Level)
             }
             PushOutcome::Stale { .. } => self.reread().await,
             PushOutcome::Refused { why, .. } => {
-                tracing::warn!("the remote takes no uncommitted work: {why}");
-                self.snapshot_refused = true;
+                tracing::warn!("the remote takes nothing but commits: {why}");
+                self.keeping_refused = true;
                 Ok(Carried::Level)
             }
         }

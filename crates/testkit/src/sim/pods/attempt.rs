@@ -97,6 +97,7 @@ impl Attempt {
             commit: self.record.commit.clone(),
             commits: self.record.commits,
             tokens: None,
+            cost_micros: None,
             detail: String::new(),
         }
     }

@@ -1,0 +1,170 @@
+//! The agent's home before it starts: its login and settings from their Secret, and whether it can prove who pays.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use gastown_wire::{CredentialProblem, LOGIN_KEYS, settings_path};
+
+use super::agent::Environment;
+use crate::{conversation::is_below, files, setup::Pod};
+
+/// Most that one file of settings may have: a Secret has no room for more. Bytes.
+const LARGEST: u64 = 2 * 1024 * 1024;
+
+/// Puts settings in place. Returns the texts that hold secrets.
+///
+/// # Errors
+/// When the home cannot be written.
+pub(super) fn furnish(pod: &Pod) -> io::Result<Vec<String>> {
+    let home = PathBuf::from(&pod.orders.paths.home);
+    fs::create_dir_all(home.join(".gastown"))?;
+    let login = pod.orders.agent.credential.as_ref().is_some_and(|c| c.login);
+    let mut secret = Vec::new();
+    for (key, bytes) in entries(&pod.orders.paths.settings) {
+        let is_login = LOGIN_KEYS.contains(&key.as_str());
+        if is_login {
+            secret.push(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let Some(place) = place(&home, &key) else {
+            tracing::warn!("{key} in the agent's Secret names no file");
+            continue;
+        };
+        // A key wins over a login; and what the agent refreshed before its container started again is newer.
+        if is_login && (!login || place.is_file()) {
+            continue;
+        }
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        files::replace(&place, &bytes, 0o600)?;
+        let name = place.strip_prefix(&home).unwrap_or(&place).to_string_lossy();
+        if name.ends_with("auth.json") || name.ends_with(".env") || name.ends_with(".conf.yml") {
+            secret.push(String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+    Ok(secret)
+}
+
+/// Where a key of the Secret belongs.
+fn place(home: &Path, key: &str) -> Option<PathBuf> {
+    if LOGIN_KEYS.contains(&key) {
+        return Some(home.join(".claude/.credentials.json"));
+    }
+    let path = settings_path(key)?;
+    match path.strip_prefix("~/") {
+        Some(below) if is_below(below) => Some(home.join(below)),
+        Some(_) => None,
+        None => Some(home.join(".claude").join(path)),
+    }
+}
+
+/// Keys and contents of a mounted Secret; nothing where it is not mounted.
+fn entries(folder: &str) -> Vec<(String, Vec<u8>)> {
+    if folder.is_empty() {
+        return Vec::new();
+    }
+    let mut found: Vec<(String, Vec<u8>)> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let key = entry.file_name().into_string().ok().filter(|k| !k.starts_with(".."))?;
+            let meta = fs::metadata(entry.path()).ok()?;
+            (meta.is_file() && meta.len() <= LARGEST).then(|| Some((key, fs::read(entry.path()).ok()?)))?
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// What is wrong with the credential that the agent is to use, as far as can be seen without asking the provider.
+pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(CredentialProblem, String)> {
+    let credential = pod.orders.agent.credential.as_ref()?;
+    if let Some(variable) = &credential.variable {
+        return match env.get(std::ffi::OsStr::new(variable)) {
+            None => Some((CredentialProblem::Missing, String::new())),
+            Some(value) if value.to_string_lossy().trim().is_empty() => Some((CredentialProblem::Empty, String::new())),
+            Some(_) => None,
+        };
+    }
+    if !credential.login {
+        return None;
+    }
+    let path = PathBuf::from(&pod.orders.paths.home).join(".claude/.credentials.json");
+    let Ok(text) = fs::read_to_string(path) else {
+        return Some((CredentialProblem::Missing, String::new()));
+    };
+    judge_login(&text, SystemTime::now())
+}
+
+/// Reads a login as Claude Code keeps it.
+fn judge_login(text: &str, now: SystemTime) -> Option<(CredentialProblem, String)> {
+    let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let login = &value["claudeAiOauth"];
+    let is_empty = |key: &str| login[key].as_str().unwrap_or_default().is_empty();
+    if is_empty("accessToken") && is_empty("refreshToken") {
+        return Some((CredentialProblem::Empty, "it holds no token".into()));
+    }
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    let expires = login["expiresAt"].as_u64().filter(|ms| *ms > 0);
+    // With a refresh token the agent gets itself a new one.
+    (expires.is_some_and(|ms| u128::from(ms) <= now) && is_empty("refreshToken"))
+        .then(|| (CredentialProblem::Expired, String::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_login_is_judged_by_what_is_in_it() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let judge = |text: &str| judge_login(text, now).map(|(problem, _)| problem);
+        for (text, expected) in [
+            ("", Some(CredentialProblem::Empty)),
+            ("{}", Some(CredentialProblem::Empty)),
+            (
+                r#"{"claudeAiOauth":{"accessToken":""}}"#,
+                Some(CredentialProblem::Empty),
+            ),
+            (r#"{"claudeAiOauth":{"accessToken":"a"}}"#, None),
+            (r#"{"claudeAiOauth":{"accessToken":"a","expiresAt":2000000}}"#, None),
+            (
+                r#"{"claudeAiOauth":{"accessToken":"a","expiresAt":999999}}"#,
+                Some(CredentialProblem::Expired),
+            ),
+            (
+                r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1}}"#,
+                None,
+            ),
+        ] {
+            assert_eq!(judge(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_become_files_in_the_home_and_nowhere_else() {
+        let home = Path::new("/h");
+        for (key, expected) in [
+            (".credentials.json", Some("/h/.claude/.credentials.json")),
+            ("credentials.json", Some("/h/.claude/.credentials.json")),
+            ("skills_2F_a_2F_SKILL.md", Some("/h/.claude/skills/a/SKILL.md")),
+            (
+                "_7E__2F_.config_2F_opencode_2F_opencode.json",
+                Some("/h/.config/opencode/opencode.json"),
+            ),
+            ("_7E_", Some("/h/.claude/~")),
+            ("_2E_._2F_x", None),
+            ("_2F_etc_2F_passwd", None),
+        ] {
+            assert_eq!(place(home, key), expected.map(PathBuf::from), "{key}");
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! Every agent, every case.
+
+use std::{fs, time::Duration};
+
+use gastown_testkit::model::{Fault, Turn};
+use gastown_wire::{CourierOutcome, CredentialProblem, RAW_MARK};
+
+use crate::{
+    bench::{Bench, KEY, TASK, WORK, Who},
+    town::{git, signal, until},
+};
+
+/// A test for each agent.
+macro_rules! each {
+    ($name:ident, $case:ident, $($who:ident $as:ident),+) => {
+        mod $name {
+            use super::*;
+            $(#[test] fn $as() { $case(Who::$who, concat!(stringify!($name))); })+
+        }
+    };
+}
+
+each!(lands, a_task_lands_on_the_branch, Claude claude, Opencode opencode, Aider aider);
+each!(resumes, a_lost_conversation_goes_on, Claude claude, Opencode opencode, Aider aider);
+each!(handed_back, a_hand_back_goes_on, Claude claude, Opencode opencode, Aider aider);
+each!(status_401, a_refused_key_is_named, Claude claude, Opencode opencode, Aider aider);
+each!(status_429_later, a_limit_parks_or_is_ended, Claude claude, Opencode opencode, Aider aider);
+each!(status_500, an_endpoint_that_fails_is_a_failure, Claude claude, Opencode opencode, Aider aider);
+each!(hang, an_endpoint_that_hangs_is_ended, Claude claude, Opencode opencode, Aider aider);
+each!(drop_, an_endpoint_that_drops_is_a_failure, Claude claude, Opencode opencode, Aider aider);
+each!(no_change, nothing_done_is_no_change, Claude claude, Opencode opencode, Aider aider);
+each!(killed, a_killed_agent_leaves_nobody, Claude claude, Opencode opencode);
+each!(stopped, a_pod_that_goes_takes_its_tools_along, Claude claude, Opencode opencode);
+each!(budget, what_is_spent_is_spent, Claude claude, Opencode opencode, Aider aider);
+each!(no_key, without_a_key_nothing_starts, Claude claude, Opencode opencode, Aider aider);
+each!(login, a_login_with_settings_arrives, Claude claude);
+each!(usage_limit, a_usage_limit_parks_until_it_is_over, Claude claude);
+each!(nudge, a_nudge_reaches_a_live_conversation, Claude claude);
+
+/// Faults are over soon: what is in the table takes minutes.
+fn hasten(bench: &mut Bench) {
+    if bench.who == Who::Claude {
+        bench.set("CLAUDE_CODE_MAX_RETRIES", "1");
+        bench.set("API_TIMEOUT_MS", "4000");
+    }
+}
+
+fn a_task_lands_on_the_branch(who: Who, case: &'static str) {
+    let Some(bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    let pod = bench.pod(1, 1);
+    let seen = bench.run(&pod);
+    assert_eq!(seen.report.outcome, CourierOutcome::Done, "{}", pod.logs());
+    let file = git(
+        &bench.town.remote,
+        &["show", &format!("{}:AGENT.md", crate::town::WORK)],
+    );
+    assert_eq!(file, "written by an agent");
+    let asked = bench.model.asked();
+    assert!(bench.heard(0, TASK), "it was told its task");
+    assert!(bench.heard(0, "Do not push"), "it was told how to finish");
+    assert!(asked.iter().all(|a| a.credential.contains(KEY)), "it proved who pays");
+    let tokens = seen.report.tokens.expect("tokens are told");
+    assert!(tokens.input >= 100 && tokens.output >= 20, "{tokens:?}");
+    let log = pod.read("run.log");
+    let line = match who {
+        Who::Aider => "edits AGENT.md",
+        _ => "runs  $ echo 'written by an agent' > AGENT.md",
+    };
+    assert!(log.contains(line), "people read what it does:\n{log}");
+    assert!(log.contains("spent "), "{log}");
+    assert!(!log.contains("\"type\":"), "raw JSON is not for people:\n{log}");
+    let raw = pod.read("courier.log");
+    assert!(
+        raw.lines().any(|l| l.starts_with(RAW_MARK)),
+        "machines read the rest:\n{raw}"
+    );
+    assert_eq!(
+        git(&pod.workspace(), &["status", "--porcelain"]),
+        "",
+        "nothing is left lying about"
+    );
+    bench.told(&format!("done; {}", seen.figures()));
+}
+
+fn a_lost_conversation_goes_on(who: Who, case: &'static str) {
+    let first = match who {
+        Who::Aider => vec![Turn::Say("I will think about it.".into())],
+        _ => vec![Turn::Shell("echo half > draft.txt; touch ../busy; sleep 300".into())],
+    };
+    let Some(bench) = Bench::of(who, case, first) else {
+        return;
+    };
+    if who == Who::Aider {
+        // It has no tool to be interrupted in: its second request hangs.
+        bench.model.fail(Some(Fault::Hang));
+    }
+    let pod = bench.pod(1, 1);
+    let up = pod.cloned().up();
+    until("the conversation is carried", || {
+        let busy = who == Who::Aider || pod.path("work/busy").exists();
+        busy && !bench.model.asked().is_empty()
+            && bench.town.record()["conversation"].is_string()
+            && carried(&bench, TASK)
+    });
+    up.lost();
+    let asked = bench.model.asked().len();
+    bench.model.fail(None);
+    bench.model.then(who.work());
+    // Another pod, another home, another folder.
+    let next = bench.pod(1, 2);
+    let seen = bench.run(&next);
+    assert_eq!(
+        seen.report.outcome,
+        CourierOutcome::Done,
+        "{}\n{}",
+        pod.logs(),
+        next.logs()
+    );
+    assert!(bench.heard(asked, TASK), "it remembers its task");
+    assert!(bench.heard(asked, "You were interrupted"), "it knows what happened");
+    assert!(
+        next.read("run.log").contains("its conversation goes on"),
+        "{}",
+        next.logs()
+    );
+    bench.told(&format!("the same conversation, done; {}", seen.figures()));
+}
+
+/// Whether the conversation on the remote holds some words.
+fn carried(bench: &Bench, words: &str) -> bool {
+    let name = format!("{}:conversation", gastown_wire::conversation_ref(crate::town::UID));
+    let out = std::process::Command::new("git")
+        .current_dir(&bench.town.remote)
+        .args(["cat-file", "blob", &name])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&out.stdout).contains(words)
+}
+
+fn a_hand_back_goes_on(who: Who, case: &'static str) {
+    let Some(bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    let first = bench.pod(1, 1);
+    let done = bench.run(&first).report;
+    assert_eq!(done.outcome, CourierOutcome::Done, "{}", first.logs());
+    let asked = bench.model.asked().len();
+    bench.model.then(match who {
+        Who::Aider => vec![Turn::Say(
+            "AGENT.md\n```\n<<<<<<< SEARCH\nwritten by an agent\n=======\n# Agent\n>>>>>>> REPLACE\n```\n".into(),
+        )],
+        _ => vec![
+            Turn::Shell("echo '# Agent' > AGENT.md && git commit -qam 'agent: a heading'".into()),
+            Turn::Say("Mended.".into()),
+        ],
+    });
+    let mut second = bench.pod(2, 2);
+    second.orders.evidence = Some(Bench::evidence(&done.commit));
+    let seen = bench.run(&second);
+    assert_eq!(seen.report.outcome, CourierOutcome::Done, "{}", second.logs());
+    assert!(bench.heard(asked, TASK), "it remembers its task");
+    assert!(
+        bench.heard(asked, "AGENT.md wants a heading"),
+        "it is told the evidence"
+    );
+    let file = git(
+        &bench.town.remote,
+        &["show", &format!("{}:AGENT.md", crate::town::WORK)],
+    );
+    assert_eq!(file, "# Agent");
+    bench.told("round 2 knows round 1 and the evidence, done");
+}
+
+fn a_refused_key_is_named(who: Who, case: &'static str) {
+    let Some(mut bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    hasten(&mut bench);
+    bench.model.fail(Some(Fault::status(401)));
+    let pod = bench.pod(1, 1);
+    let seen = bench.run(&pod);
+    let refused = CourierOutcome::CredentialUnusable {
+        problem: CredentialProblem::Refused,
+    };
+    assert_eq!(seen.report.outcome, refused, "{}", pod.logs());
+    bench.told(&format!(
+        "credential refused; {} requests; {:?}",
+        bench.model.asked().len(),
+        seen.report.detail
+    ));
+}
+
+fn a_limit_parks_or_is_ended(who: Who, case: &'static str) {
+    let Some(bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    bench.model.fail(Some(Fault::later(3600)));
+    let mut pod = bench.pod(1, 1);
+    // Those that wait in silence, as long as they are told to, are ended.
+    pod.orders.pace.max_idle_s = Some(20);
+    let seen = bench.run(&pod);
+    match (&seen.report.outcome, who) {
+        (CourierOutcome::Parked { .. }, _) => {}
+        (CourierOutcome::AgentFailed { .. }, Who::Opencode | Who::Aider) => {}
+        (other, _) => panic!("{other:?}\n{}", pod.logs()),
+    }
+    bench.told(&format!(
+        "{:?}; {} requests; {:?}",
+        seen.report.outcome,
+        bench.model.asked().len(),
+        seen.report.detail
+    ));
+}
+
+fn an_endpoint_that_fails_is_a_failure(who: Who, case: &'static str) {
+    fails(who, case, Fault::status(500), None);
+}
+
+fn an_endpoint_that_drops_is_a_failure(who: Who, case: &'static str) {
+    fails(who, case, Fault::Drop, None);
+}
+
+fn an_endpoint_that_hangs_is_ended(who: Who, case: &'static str) {
+    // Claude Code bounds it by itself.
+    fails(who, case, Fault::Hang, (who != Who::Claude).then_some(20));
+}
+
+fn fails(who: Who, case: &'static str, fault: Fault, max_idle: Option<u64>) {
+    let Some(mut bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    hasten(&mut bench);
+    bench.model.fail(Some(fault));
+    let mut pod = bench.pod(1, 1);
+    pod.orders.pace.max_idle_s = max_idle.or(pod.orders.pace.max_idle_s);
+    let seen = bench.run(&pod);
+    let CourierOutcome::AgentFailed { exit } = seen.report.outcome else {
+        panic!("{:?}\n{}", seen.report, pod.logs());
+    };
+    assert!(!seen.report.detail.is_empty(), "why is told\n{}", pod.logs());
+    bench.told(&format!(
+        "failed (exit {exit}); {} requests; {:?}",
+        bench.model.asked().len(),
+        seen.report.detail
+    ));
+}
+
+fn nothing_done_is_no_change(who: Who, case: &'static str) {
+    let Some(bench) = Bench::of(who, case, vec![Turn::Say("Nothing is to be done.".into())]) else {
+        return;
+    };
+    let pod = bench.pod(1, 1);
+    let seen = bench.run(&pod);
+    assert_eq!(seen.report.outcome, CourierOutcome::NoChange, "{}", pod.logs());
+    bench.told("no change, said so");
+}
+
+/// An agent whose tool sleeps, in a shell of its own.
+fn busy(who: Who, case: &'static str) -> Option<(Bench, crate::town::Pod)> {
+    let turns = vec![Turn::Shell(format!("{WORK}; touch ../busy; sleep 271"))];
+    let bench = Bench::of(who, case, turns)?;
+    let pod = bench.pod(1, 1);
+    Some((bench, pod))
+}
+
+/// Processes below a folder's pod that sleep.
+fn sleepers(pod: &crate::town::Pod) -> usize {
+    let folder = pod.workspace();
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|e| fs::read_link(e.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&folder)))
+        .count()
+}
+
+fn a_killed_agent_leaves_nobody(who: Who, case: &'static str) {
+    let Some((bench, pod)) = busy(who, case) else { return };
+    let up = pod.cloned().up();
+    until("its tool runs", || pod.path("work/busy").exists());
+    let agent = crate::town::children(up.run.id());
+    signal(*agent.first().unwrap(), "KILL");
+    let report = up.report();
+    assert!(
+        matches!(report.outcome, CourierOutcome::AgentFailed { exit: 137 }),
+        "{report:?}"
+    );
+    assert_eq!(sleepers(&pod), 0, "its tools are dead");
+    assert_eq!(report.commits, 1, "its work is kept");
+    bench.told("failed (exit 137), its tools dead, its commit pushed");
+}
+
+fn a_pod_that_goes_takes_its_tools_along(who: Who, case: &'static str) {
+    let Some((bench, pod)) = busy(who, case) else { return };
+    let up = pod.cloned().up();
+    until("its tool runs", || pod.path("work/busy").exists());
+    up.terminate();
+    let report = up.report();
+    assert_eq!(report.outcome, CourierOutcome::Stopped, "{}", pod.logs());
+    assert_eq!(sleepers(&pod), 0, "its tools are dead");
+    assert_eq!(report.commits, 1, "its work is kept");
+    bench.told("stopped, its tools dead, its commit pushed");
+}
+
+fn what_is_spent_is_spent(who: Who, case: &'static str) {
+    let turns = match who {
+        Who::Aider => who.work(),
+        _ => vec![Turn::Shell(format!("{WORK}; sleep 30")), Turn::Shell("sleep 30".into())],
+    };
+    let Some(mut bench) = Bench::of(who, case, turns) else {
+        return;
+    };
+    bench.budget = Some(gastown_api::Budget {
+        tokens: Some(100),
+        ..gastown_api::Budget::default()
+    });
+    let pod = bench.pod(1, 1);
+    let seen = bench.run(&pod);
+    // aider has said all in one answer; it is counted all the same.
+    let fine = matches!(seen.report.outcome, CourierOutcome::BudgetSpent)
+        || (who == Who::Aider && seen.report.outcome == CourierOutcome::Done);
+    assert!(fine, "{:?}\n{}", seen.report, pod.logs());
+    assert!(
+        seen.report.tokens.is_some_and(|t| t.total() >= 100),
+        "{:?}",
+        seen.report
+    );
+    bench.told(&format!(
+        "{:?} at {} tokens",
+        seen.report.outcome,
+        seen.report.tokens.unwrap().total()
+    ));
+}
+
+fn without_a_key_nothing_starts(who: Who, case: &'static str) {
+    let Some(mut bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    bench.keyless = true;
+    let pod = bench.pod(1, 1);
+    let seen = bench.run(&pod);
+    let missing = CourierOutcome::CredentialUnusable {
+        problem: CredentialProblem::Missing,
+    };
+    assert_eq!(seen.report.outcome, missing, "{}", pod.logs());
+    assert!(bench.model.asked().is_empty());
+    bench.told("credential missing, nothing started");
+}
+
+/// As Claude Code keeps it.
+fn login() -> String {
+    serde_json::json!({"claudeAiOauth": {
+        "accessToken": "sk-ant-oat01-scripted-login-token", "refreshToken": "sk-ant-ort01-scripted-refresh",
+        "expiresAt": 32_503_680_000_000_u64, "scopes": ["user:inference", "user:profile"], "subscriptionType": "max",
+    }})
+    .to_string()
+}
+
+fn a_login_with_settings_arrives(who: Who, case: &'static str) {
+    let Some(mut bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    bench.login = Some(login());
+    let pod = bench.pod(1, 1);
+    let seen = bench.run(&pod);
+    assert_eq!(seen.report.outcome, CourierOutcome::Done, "{}", pod.logs());
+    let asked = bench.model.asked();
+    assert!(
+        asked
+            .iter()
+            .any(|a| a.credential == "authorization: Bearer sk-ant-oat01-scripted-login-token")
+    );
+    assert!(bench.heard(0, "House rule seventeen"), "CLAUDE.md arrives");
+    let whole = asked.iter().map(|a| a.body.to_string()).collect::<String>();
+    assert!(whole.contains("paints parts blue"), "skills arrive");
+    bench.told("login, CLAUDE.md and skill used; done");
+    // Without the file nothing starts.
+    bench.login = Some(String::new());
+    let pod = bench.pod(2, 2);
+    let seen = bench.run(&pod);
+    let missing = CourierOutcome::CredentialUnusable {
+        problem: CredentialProblem::Missing,
+    };
+    assert_eq!(seen.report.outcome, missing, "{}", pod.logs());
+}
+
+fn a_usage_limit_parks_until_it_is_over(who: Who, case: &'static str) {
+    let Some(mut bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    bench.login = Some(login());
+    let resets = 4_000_000_000;
+    bench.model.fail(Some(Fault::limit(resets)));
+    let pod = bench.pod(1, 1);
+    let seen = bench.run(&pod);
+    assert_eq!(
+        seen.report.outcome,
+        CourierOutcome::Parked { until: resets },
+        "{}",
+        pod.logs()
+    );
+    bench.model.fail(None);
+    let asked = bench.model.asked().len();
+    let next = bench.pod(1, 2);
+    let seen = bench.run(&next);
+    assert_eq!(seen.report.outcome, CourierOutcome::Done, "{}", next.logs());
+    assert!(bench.heard(asked, TASK), "the same conversation");
+    bench.told("parked until the provider's time, then the same conversation, done");
+}
+
+fn a_nudge_reaches_a_live_conversation(who: Who, case: &'static str) {
+    let turns = vec![
+        Turn::Shell("touch ../busy; until [ -e ../nudged ]; do sleep 0.1; done; sleep 1".into()),
+        Turn::Shell(WORK.into()),
+        Turn::Say("Done.".into()),
+    ];
+    let Some(bench) = Bench::of(who, case, turns) else {
+        return;
+    };
+    let pod = bench.pod(1, 1);
+    let up = pod.cloned().up();
+    until("its tool runs", || pod.path("work/busy").exists());
+    fs::write(
+        pod.path("pod/annotations"),
+        "gastown.io/nudge=\"prefer the blue part\"\n",
+    )
+    .unwrap();
+    until("the nudge is passed on", || {
+        pod.read("run.log").contains("nudged, in its conversation")
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    fs::write(pod.path("work/nudged"), "").unwrap();
+    let report = up.report();
+    assert!(bench.heard(0, "prefer the blue part"), "{}", pod.logs());
+    assert_eq!(report.outcome, CourierOutcome::Done, "{}", pod.logs());
+    bench.told("heard in the turn that was under way");
+}

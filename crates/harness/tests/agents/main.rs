@@ -1,0 +1,14 @@
+//! Contracts with the real agents: Claude Code, opencode and aider from their registries, through the real harness, against a
+//! scripted model. `make test-agents` fetches them; where they are not, every test says so and ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+#![allow(clippy::disallowed_types, reason = "tests run processes")]
+
+mod bench;
+mod cases;
+#[path = "../town/mod.rs"]
+mod town;
