@@ -26,6 +26,7 @@ agents: ## the real coding agents, pinned, from npm and PyPI, into target/agents
 
 test-agents: agents ## contract tests: the real agents against a scripted model, faults included (about 5 minutes on two cores)
 	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked -p gastown-harness --test agents -- --nocapture --test-threads=2
+	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked -p gastown --test town real_agents -- --nocapture --test-threads=1
 
 kubectl: target/kubectl ## the real kubectl for its transcripts, where Go is; without it they are skipped, and say so
 

@@ -114,6 +114,7 @@ pub struct Retry {
 pub struct Budget {
     /// US dollars, as the agents reckon them: `5` or `"2.50"`. An agent that tells no cost spends none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = r"^[0-9]{1,9}(\.[0-9]{1,6})?$"))]
     pub usd: Option<IntOrString>,
     /// Tokens read and written together.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -115,9 +115,9 @@ fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     if schema.x_kubernetes_int_or_string == Some(true) {
         schema.any_of = Some(["integer", "string"].map(of_type).to_vec());
-        schema.pattern = Some(QUANTITY.to_owned());
+        schema.pattern.get_or_insert(QUANTITY.to_owned());
         // A page of Go's documentation, once a quantity.
-        schema.description = None;
+        schema.description = schema.description.take().filter(|text| text.len() < 500);
     }
     // Kubernetes lets these names be left out, and so did v0.4.2.
     if let Some(name) = property(schema, "name")

@@ -1,5 +1,5 @@
-//! Agents that were installed for one user lie below that user's home, which no pod sees: found on the `PATH`, the folders they are
-//! made of come back by name.
+//! Agents that were installed for one user lie below that user's home, or anywhere else that no pod sees: found on the `PATH`, the
+//! folders they are made of come back by name.
 
 use std::{
     ffi::OsStr,
@@ -10,8 +10,11 @@ use std::{
 /// The agents that are known by name.
 const AGENTS: [&str; 3] = ["claude", "opencode", "aider"];
 
-/// Folders below `home` that the agents on `path` need, the one that holds the program first.
-pub(crate) fn hidden_below(home: &Path, path: &OsStr) -> Vec<PathBuf> {
+/// What every pod sees.
+const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc"];
+
+/// Folders that the agents on `path` need and that pods may not see, the one that holds the program first. Never all of `home`.
+pub(crate) fn needed(home: &Path, path: &OsStr) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for name in AGENTS {
         let program = std::env::split_paths(path)
@@ -19,7 +22,9 @@ pub(crate) fn hidden_below(home: &Path, path: &OsStr) -> Vec<PathBuf> {
             .find(|p| p.is_file());
         let Some(program) = program else { continue };
         for folder in folders_of(&program) {
-            if folder.starts_with(home) && folder != home && !found.contains(&folder) {
+            let system = SYSTEM.iter().any(|s| folder.starts_with(s));
+            let broad = home.starts_with(&folder) || folder.components().count() < 3;
+            if !system && !broad && !found.contains(&folder) {
                 found.push(folder);
             }
         }
@@ -84,7 +89,7 @@ mod tests {
         fs::write(home.join("tools/aider/bin/aider"), shebang).unwrap();
         symlink(home.join("tools/aider/bin/aider"), home.join("bin/aider")).unwrap();
         let path = std::env::join_paths([home.join("private"), home.join("bin")]).unwrap();
-        let found = hidden_below(&home, &path);
+        let found = needed(&home, &path);
         let expected = [
             "bin",
             "share/claude/versions",
@@ -94,6 +99,9 @@ mod tests {
         ]
         .map(|f| home.join(f));
         assert_eq!(found, expected);
-        assert!(hidden_below(Path::new("/nowhere"), &path).is_empty());
+        assert!(
+            needed(&home.join("bin"), &path).iter().all(|f| f != &home.join("bin")),
+            "a home never comes back"
+        );
     }
 }

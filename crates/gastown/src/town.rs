@@ -230,10 +230,7 @@ fn node_options(plan: &Plan, isolation: Isolation) -> Result<NodeOptions, Failur
     path_prefix.extend(home.iter().map(|h| h.join(".cargo/bin")).filter(|p| p.is_dir()));
     // And so do agents, often: what they are made of comes back too.
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    path_prefix.extend(
-        home.iter()
-            .flat_map(|home| crate::programs::hidden_below(home, &on_path)),
-    );
+    path_prefix.extend(home.iter().flat_map(|home| crate::programs::needed(home, &on_path)));
     let mut hide = vec![plan.place.data.clone()];
     hide.extend(home);
     Ok(NodeOptions {

@@ -250,11 +250,12 @@ fn the_rigs_setup_is_for_the_rigs_agent() {
             ..Default::default()
         });
     });
-    assert!(
-        pod.orders.agent.command.ends_with(&["--model".into(), "opus".into()]),
-        "{:?}",
-        pod.orders.agent.command
-    );
+    let model = pod
+        .env
+        .iter()
+        .find(|v| v.name == "ANTHROPIC_MODEL")
+        .and_then(|v| v.value.as_deref());
+    assert_eq!(model, Some("opus"));
 }
 
 #[test]
@@ -306,21 +307,22 @@ fn labels_are_legal_and_nothing_is_lost() {
 }
 
 #[test]
-fn fields_that_are_not_served_yet_are_named() {
-    let mut scene = scene();
-    scene.polecat("nux", |p| {
-        alone(p);
-        p.spec.max_idle_seconds = Some(60);
-    });
-    scene.settle();
-    let said = scene
-        .status("nux")
-        .conditions
-        .iter()
-        .find(|c| c.type_ == "FieldsHonoured")
-        .expect("said");
-    assert_eq!((said.status.as_str(), said.reason.as_str()), ("False", "NotYet"));
-    assert!(said.message.contains("maxIdleSeconds"));
+fn an_agent_may_be_idle_as_long_as_it_says() {
+    let idle = |agent, seconds: Option<i32>| {
+        let pod = made(
+            Town::default(),
+            |_| (),
+            |p| {
+                p.spec.agent = agent;
+                p.spec.max_idle_seconds = seconds;
+            },
+        );
+        pod.orders.pace.max_idle_s
+    };
+    assert_eq!(idle(None, None), None, "a program of the user's own");
+    assert_eq!(idle(None, Some(60)), Some(60));
+    assert_eq!(idle(Some(AgentKind::Aider), None), Some(1800));
+    assert_eq!(idle(Some(AgentKind::Aider), Some(60)), Some(60));
 }
 
 #[test]

@@ -95,6 +95,7 @@ pub(crate) struct Checkout {
     runtime: tokio::runtime::Runtime,
     /// Set where the system allows no isolation, or a test wants none.
     flags: Vec<&'static str>,
+    programs: Option<PathBuf>,
 }
 
 impl Checkout {
@@ -111,6 +112,7 @@ impl Checkout {
                 .build()
                 .unwrap(),
             flags,
+            programs: None,
         };
         for folder in ["home", "state", "parts"] {
             std::fs::create_dir(checkout.path(folder)).unwrap();
@@ -128,6 +130,14 @@ impl Checkout {
     /// One whose town runs.
     pub(crate) fn up() -> Self {
         let checkout = Self::new();
+        checkout.start();
+        checkout
+    }
+
+    /// One whose town runs, brought up by somebody who has more programs on the `PATH`.
+    pub(crate) fn up_with_path(programs: &Path) -> Self {
+        let mut checkout = Self::new();
+        checkout.programs = Some(programs.to_owned());
         checkout.start();
         checkout
     }
@@ -162,6 +172,10 @@ impl Checkout {
         command.current_dir(dir).stdin(std::process::Stdio::null());
         command.env("HOME", self.path("home"));
         command.env("XDG_STATE_HOME", self.path("state"));
+        if let Some(programs) = &self.programs {
+            let path = std::env::var("PATH").unwrap();
+            command.env("PATH", format!("{}:{path}", programs.display()));
+        }
         for name in ["KUBECONFIG", "RUST_LOG", "GIT_DIR", "GIT_WORK_TREE"] {
             command.env_remove(name);
         }

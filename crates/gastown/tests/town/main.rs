@@ -26,5 +26,6 @@ mod crashes;
 mod deletions;
 mod first_use;
 mod manifests;
+mod real_agents;
 mod repository;
 mod walls;

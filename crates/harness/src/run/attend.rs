@@ -107,16 +107,6 @@ impl Run<'_> {
             .replace("{prompt}", &self.pod.prompt_file().display().to_string())
     }
 
-    /// opencode installs packages into an empty home at every start, from the network, unless it finds them there.
-    pub(super) fn quieten(&self) {
-        let folder = std::path::Path::new(&self.pod.orders.paths.home).join(".config/opencode");
-        if self.pod.orders.agent.transcript == Transcript::Opencode
-            && let Err(error) = fs::create_dir_all(folder.join("node_modules"))
-        {
-            tracing::debug!("{}: {error}", folder.display());
-        }
-    }
-
     /// Stays with the agent until it ended and so did everything it started.
     pub(super) async fn attend(
         &mut self,

@@ -111,7 +111,7 @@ async fn work(pod: &Pod, command: Vec<String>, courier: &mut Courier, term: &mut
         tab: Tab::open(pod),
     };
     leave_notes_out(pod);
-    run.quieten();
+    run.talk.quieten(&run.env).await;
     let mut goes_on = run.talk.find(&run.env).await;
     loop {
         let desk = Desk::of(pod, secrets.clone());

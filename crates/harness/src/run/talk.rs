@@ -9,6 +9,7 @@ use std::{
 
 use gastown_wire::{RecordLevel, Transcript};
 
+use super::agent::Environment;
 use crate::{
     conversation::{self, Conversation, Head},
     files,
@@ -84,7 +85,7 @@ impl Talk {
     }
 
     /// Whether there is one that can go on: from before this container started again, or from an earlier attempt.
-    pub(super) async fn find(&mut self, env: &super::agent::Environment) -> bool {
+    pub(super) async fn find(&mut self, env: &Environment) -> bool {
         if self.names.is_empty() {
             return false;
         }
@@ -145,8 +146,29 @@ impl Talk {
         let _ = files::remove(&self.session_file());
     }
 
+    /// opencode fetches a package of its own version into an empty home at every start, from the public registry, and swallows signals
+    /// meanwhile. What looks installed it leaves alone.
+    pub(super) async fn quieten(&self, env: &Environment) {
+        let folder = self.home.join(".config/opencode");
+        if self.transcript != Transcript::Opencode || folder.join("package.json").exists() {
+            return;
+        }
+        let version = match self.ask(env, &["--version"]).await {
+            Ok(text) => String::from_utf8_lossy(&text).trim().to_owned(),
+            Err(error) => return tracing::debug!("{} does not say its version: {error}", self.program),
+        };
+        let needs = serde_json::json!({"dependencies": {"@opencode-ai/plugin": version}});
+        let lock = serde_json::json!({"lockfileVersion": 3, "packages": {"": needs}});
+        let written = fs::create_dir_all(folder.join("node_modules"))
+            .and_then(|()| files::replace(&folder.join("package.json"), needs.to_string().as_bytes(), 0o600))
+            .and_then(|()| files::replace(&folder.join("package-lock.json"), lock.to_string().as_bytes(), 0o600));
+        if let Err(error) = written {
+            tracing::debug!("{}: {error}", folder.display());
+        }
+    }
+
     /// opencode: exported, its folder rewritten, imported.
-    async fn move_here(&self, old_cwd: &str, env: &super::agent::Environment) -> bool {
+    async fn move_here(&self, old_cwd: &str, env: &Environment) -> bool {
         let moved = async {
             let exported = self.ask(env, &["export", &self.session]).await?;
             let text = String::from_utf8(exported).map_err(io::Error::other)?;
@@ -168,7 +190,7 @@ impl Talk {
         }
     }
 
-    async fn ask(&self, env: &super::agent::Environment, arguments: &[&str]) -> io::Result<Vec<u8>> {
+    async fn ask(&self, env: &Environment, arguments: &[&str]) -> io::Result<Vec<u8>> {
         #[expect(clippy::disallowed_types, reason = "the agent moves its own conversation")]
         let mut ask = tokio::process::Command::new(&self.program);
         ask.args(arguments)
