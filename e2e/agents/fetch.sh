@@ -3,7 +3,7 @@
 # machine is said and skipped; its contract tests say so too. Their licences are their own: nothing of them is part of this project.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if [ -f images/versions.env ]; then . images/versions.env; else . e2e/agents/versions.env; fi
+. images/versions.env
 into=$PWD/target/agents
 mkdir -p "$into"
 

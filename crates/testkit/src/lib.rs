@@ -3,6 +3,7 @@
 //! shipped.
 
 pub mod build;
+#[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
 pub mod model;
 pub mod remotes;
 pub mod sim;

@@ -101,6 +101,7 @@ pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(Credenti
 }
 
 /// Reads a login as Claude Code keeps it.
+#[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
 fn judge_login(text: &str, now: SystemTime) -> Option<(CredentialProblem, String)> {
     let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let login = &value["claudeAiOauth"];

@@ -95,6 +95,7 @@ pub(super) fn claude(model: &Model<'_>) -> Result<Speech, String> {
     })
 }
 
+#[allow(clippy::indexing_slicing, reason = "keys are set in JSON objects made here")]
 pub(super) fn opencode(model: &Model<'_>) -> Result<Speech, String> {
     let mut config = json!({"permission": "allow", "autoupdate": false, "share": "disabled"});
     let mut spoken = None;

@@ -6,7 +6,7 @@ use crate::reason::Reason;
 use crate::settings::budget::Spent;
 use crate::settings::{self, Settings};
 use gastown_api::conditions::{self, AVAILABLE, DEGRADED, FIELDS_HONOURED, PROGRESSING, READY, WORKING};
-use gastown_api::{PolecatPhase, PolecatStatus};
+use gastown_api::{self as api, PolecatPhase, PolecatStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 

@@ -220,7 +220,7 @@ impl Carrier {
             }
             PushOutcome::Stale { .. } => self.reread().await,
             PushOutcome::Refused { why, .. } => {
-                tracing::warn!("the remote takes nothing but commits: {why}");
+                tracing::warn!("the remote takes no uncommitted work, nor a conversation: {why}");
                 self.keeping_refused = true;
                 Ok(Carried::Level)
             }
