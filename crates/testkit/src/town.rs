@@ -180,6 +180,7 @@ impl Town {
             commit: "c".repeat(40),
             commits: 1,
             tokens: None,
+            cost_micros: None,
             detail: String::new(),
         };
         let ended = |message: String| json!({"terminated": {"exitCode": 0, "reason": "Completed", "message": message}});
