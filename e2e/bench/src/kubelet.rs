@@ -258,6 +258,7 @@ fn courier(orders: &PolecatOrders, uid: &str) -> String {
         commit: commit(&[uid, &orders.attempt.to_string()]),
         commits: 2,
         tokens: None,
+        cost_micros: None,
         detail: String::new(),
     }
     .encode()

@@ -233,9 +233,6 @@ impl Pod {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        if step == "run" {
-            command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        }
         command.spawn().unwrap()
     }
 
