@@ -144,7 +144,7 @@ fn a_rig_says_what_its_polecats_find_wrong_with_its_repository() {
     assert_eq!(condition(&rig(&scene).conditions, "Ready"), ("False", "BranchNotFound"));
     let message = rig(&scene).message.unwrap();
     assert!(
-        message.contains("nux") && message.contains("check gitBranch"),
+        message.contains("nux") && message.contains("check targetBranch or gitBranch"),
         "{message}"
     );
     // Somebody else gets through.

@@ -97,6 +97,7 @@ fn resident(harness: &Path, folder: &Path) -> anyhow::Result<Vec<(&'static str, 
         agent: AgentOrders {
             kind: "custom".into(),
             command: vec!["sh".into(), "-euc".into(), script.into()],
+            ..AgentOrders::default()
         },
         paths: Paths {
             workspace: at("work/repo"),
@@ -104,6 +105,7 @@ fn resident(harness: &Path, folder: &Path) -> anyhow::Result<Vec<(&'static str, 
             shared: at("shared"),
             courier: at("courier"),
             pod_info: at("pod"),
+            settings: String::new(),
         },
         pace: Pace {
             push_interval_ms: 500,
