@@ -161,7 +161,10 @@ mod tests {
             orders: wire::PolecatOrders {
                 version: 1,
                 remote: remote(),
-                paths: paths(),
+                paths: wire::Paths {
+                    settings: "/gastown/claude".into(),
+                    ..paths()
+                },
                 ..wire::PolecatOrders::default()
             },
             container: "claude".into(),
