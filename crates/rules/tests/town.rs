@@ -173,7 +173,7 @@ fn a_rig_says_what_its_polecats_find_wrong_with_its_repository() {
         waits(p, "clone", "CrashLoopBackOff", "back-off 10s")
     });
     quiet(&mut scene);
-    assert_eq!(condition(&rig(&scene).conditions, "Ready").1, "CloneRetrying");
+    assert_eq!(condition(&rig(&scene).conditions, "Ready").1, "RemoteUnreachable");
 }
 
 #[test]
