@@ -52,11 +52,6 @@ impl<K: DeserializeOwned> Held<K> {
         Ok(Self { raw, object })
     }
 
-    /// A part of it as the server has it: fields that are newer than our types are there too.
-    pub(crate) fn field(&self, name: &str) -> &serde_json::Value {
-        self.raw.data.get(name).unwrap_or(&serde_json::Value::Null)
-    }
-
     /// One that was not sent.
     pub(crate) fn imagined(object: K) -> Result<Self, Failure>
     where

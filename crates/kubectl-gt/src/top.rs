@@ -62,11 +62,6 @@ impl Row {
     fn of(held: &Held<Polecat>) -> Self {
         let polecat = &held.object;
         let s = polecat.status.clone().unwrap_or_default();
-        let told = held.field("status");
-        let tokens = |which: &str| {
-            told.pointer(&format!("/tokens/{which}"))
-                .and_then(serde_json::Value::as_i64)
-        };
         Self {
             namespace: polecat.namespace().unwrap_or_default(),
             polecat: polecat.name_any(),
@@ -79,12 +74,9 @@ impl Row {
             round: s.round.unwrap_or(1),
             attempt: s.attempt.unwrap_or(0),
             since: s.last_activity.map(|t| t.0),
-            input_tokens: tokens("input"),
-            output_tokens: tokens("output"),
-            cost_usd: told
-                .get("costUSD")
-                .and_then(serde_json::Value::as_str)
-                .map(str::to_owned),
+            input_tokens: s.tokens.map(|t| t.input),
+            output_tokens: s.tokens.map(|t| t.output),
+            cost_usd: s.cost_usd,
             message: s.message,
         }
     }

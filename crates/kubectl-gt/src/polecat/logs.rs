@@ -9,6 +9,7 @@ use clap_complete::engine::ArgValueCompleter;
 use futures::io::AsyncRead;
 use futures::{AsyncBufReadExt, AsyncReadExt, io::BufReader};
 use gastown_api::{DesiredState, Polecat, PolecatPhase, names};
+use gastown_wire::RAW_MARK;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::LogParams;
@@ -48,8 +49,6 @@ pub struct LogArgs {
 
 /// Who keeps the agent's own stream.
 const COURIER: &str = "courier";
-/// Lines of courier's log that begin so are what the agent printed, as it printed it.
-const RAW_MARK: &str = "raw| ";
 /// How long a pod may take to start while somebody follows.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How often it is looked whether the next attempt has begun.
