@@ -2,7 +2,7 @@
 
 use super::batch::{BASIS, BATCH, LAND_DEADLINE, LOST, RUN};
 use super::lane::Lane;
-use super::queue;
+use super::{queue, verdict};
 use crate::blueprint::{Blueprint, LandPod, PodCommon, TestPod};
 use crate::key::{Key, Kind};
 use crate::names;
@@ -46,13 +46,13 @@ pub(super) fn test_pod(world: &World, lane: &Lane<'_>, of: Run) -> Blueprint {
         pace: Pace::default(),
     };
     let mut common = common(world, lane, &name, "test", &Orders::Test(Box::new(orders.clone())));
-    common.deadline = Some(lane.timeout.as_secs());
+    common.deadline = Some(verdict::test_deadline(lane.timeout).as_secs());
     common.annotations.extend([
         (BATCH.to_owned(), of.batch.to_string()),
         (RUN.to_owned(), of.run.to_string()),
         (LOST.to_owned(), of.lost.to_string()),
         (BASIS.to_owned(), lane.basis()),
-        (labels::DEFAULT_CONTAINER.to_owned(), super::verdict::TEST.to_owned()),
+        (labels::DEFAULT_CONTAINER.to_owned(), verdict::TEST.to_owned()),
     ]);
     Blueprint::TestPod(TestPod {
         common,
@@ -80,7 +80,7 @@ pub(super) fn land_pod(world: &World, lane: &Lane<'_>, batch: i64, run: u32, wha
     common.annotations.extend([
         (BATCH.to_owned(), batch.to_string()),
         (RUN.to_owned(), run.to_string()),
-        (labels::DEFAULT_CONTAINER.to_owned(), super::verdict::LAND.to_owned()),
+        (labels::DEFAULT_CONTAINER.to_owned(), verdict::LAND.to_owned()),
     ]);
     Blueprint::LandPod(LandPod { common, orders })
 }

@@ -15,6 +15,8 @@ pub(super) const TEST: &str = "test";
 pub(super) const LAND: &str = "land";
 /// A pod that does not start within this is given up.
 const START_DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+/// Least time that building a candidate has of its own.
+const CANDIDATE_TIME: SignedDuration = SignedDuration::from_secs(15);
 /// What a kubelet gets beyond a pod's own deadline before its silence counts as the pod's loss.
 const SLACK: SignedDuration = SignedDuration::from_mins(5);
 
@@ -78,6 +80,16 @@ pub(super) enum Landing {
     Mismatch(Hindrance),
 }
 
+/// What building a candidate has of its own: a slow remote takes nothing away from the tests.
+fn candidate_time(timeout: SignedDuration) -> SignedDuration {
+    CANDIDATE_TIME.max(timeout / 3)
+}
+
+/// How long a test pod may run: the tests have all of their timeout, whatever the candidate takes.
+pub(super) fn test_deadline(timeout: SignedDuration) -> SignedDuration {
+    timeout + candidate_time(timeout)
+}
+
 /// The candidate's report, where it left one.
 pub(super) fn candidate_report(pod: &PodRow) -> Option<Result<CandidateReport, ReportError>> {
     ended(pod, CANDIDATE).map(|e| CandidateReport::decode(&e.message))
@@ -104,31 +116,51 @@ pub(super) fn of_test(pod: &PodRow, timeout: SignedDuration, now: Timestamp) -> 
         },
         Some(Err(error)) => match unreadable(pod, CANDIDATE, &error) {
             Some(hindrance) => return Tested::Hindered(hindrance),
+            None if pod.reason == "DeadlineExceeded" => return Tested::Hindered(candidate_late(pod, timeout)),
             None => {
                 return Tested::Lost(format!("the candidate was not built: {}", death(pod, CANDIDATE)));
             }
         },
     };
+    if pod.reason == "DeadlineExceeded" && candidate_took(pod) > candidate_time(timeout) {
+        let passed = ended(pod, TEST).is_some_and(|e| e.exit == 0);
+        if !passed {
+            return Tested::Hindered(candidate_late(pod, timeout));
+        }
+    }
     if let Some(end) = ended(pod, TEST) {
         return judged(pod, end, built);
     }
     if !pod.live() {
         return match (pod.reason.as_str(), built) {
             ("DeadlineExceeded", true) => Tested::Red(format!("the tests did not end within {timeout:#}")),
-            ("DeadlineExceeded", false) => Tested::Hindered(hindered(
-                pod,
-                "CandidateTimedOut",
-                "the candidate was not built within the test timeout; check the remote and spec.testTimeout",
-            )),
+            ("DeadlineExceeded", false) => Tested::Hindered(candidate_late(pod, timeout)),
             _ if own_disk_limit(pod) => Tested::Red(clean(&pod.message)),
             _ => Tested::Lost(format!("the test pod ended without a verdict: {}", why(pod))),
         };
     }
-    match patience(pod, CANDIDATE, timeout, now) {
+    match patience(pod, CANDIDATE, test_deadline(timeout), now) {
         Patience::Running { until, trouble } => Tested::Running { until, trouble },
         Patience::NeverStarted(hindrance) => Tested::Hindered(hindrance),
         Patience::Over(why) => Tested::Lost(why),
     }
+}
+
+/// How long the candidate took, where its end is known.
+fn candidate_took(pod: &PodRow) -> SignedDuration {
+    let end = ended(pod, CANDIDATE).and_then(|e| e.at);
+    let took = end.zip(pod.started).map(|(end, start)| end.duration_since(start));
+    took.unwrap_or_default()
+}
+
+/// The pod's time was over before the tests had theirs. No change is to blame for that.
+fn candidate_late(pod: &PodRow, timeout: SignedDuration) -> Hindrance {
+    let why = format!(
+        "building the candidate took longer than the {:#} it has, and the tests had no time left; is the git remote \
+         slow? Raise spec.testTimeoutSeconds of the Rig: the candidate has a third of it, and 15s at least",
+        candidate_time(timeout)
+    );
+    hindered(pod, "CandidateTimedOut", why)
 }
 
 /// The test container has ended: its exit code, unless the end was not its own.

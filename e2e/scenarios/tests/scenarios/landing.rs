@@ -4,9 +4,12 @@ use crate::programs::git;
 use crate::scene::Scene;
 use serde_json::json;
 
-/// An agent that adds a file of that name.
+/// An agent that adds a file of that name, and once only: a later attempt finds what an earlier one committed.
 pub(crate) fn adds(name: &str) -> String {
-    format!("echo {name} > {name}; git add {name}; git commit --quiet -m 'Add {name}'")
+    format!(
+        "echo {name} > {name}; git add {name}
+         git diff --cached --quiet || git commit --quiet -m 'Add {name}'"
+    )
 }
 
 /// Invariant 6: live pods never exceed the cap; and nobody is forgotten.

@@ -3,6 +3,8 @@
 use super::super::evidence::{EVIDENCE_LIMIT, clean};
 use super::super::verdict::{self, Tested};
 use super::{Town, ended, id};
+use crate::blueprint::Blueprint;
+use crate::plan::Action;
 use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRole, PodRow};
 use gastown_wire::{CandidateOutcome, CandidateReport, Included, Report, VERSION};
 use jiff::SignedDuration;
@@ -97,6 +99,61 @@ fn memory_and_deadline_are_the_changes_doing() {
         "Container test exceeded its local ephemeral storage limit \"1Gi\".".into(),
     );
     assert!(matches!(read(&full), Tested::Red(_)), "its own disk limit");
+}
+
+/// The pod's deadline ends whatever runs; who is to blame depends on what took the time.
+#[test]
+fn a_slow_candidate_is_no_changes_doing() {
+    let built = report().encode();
+    // (timeout, seconds of the candidate, its exit code and report, exit code of the tests) → what it came to
+    let cases: [(i64, i64, (i32, &str), Option<i32>, &str); 8] = [
+        (3, 18, (143, ""), None, "CandidateTimedOut"),
+        (3, 18, (137, ""), None, "CandidateTimedOut"),
+        (3, 17, (0, &built), None, "CandidateTimedOut"),
+        (3, 17, (0, &built), Some(137), "CandidateTimedOut"),
+        (3, 17, (0, &built), Some(0), "green"),
+        (3, 14, (0, &built), Some(137), "red"),
+        (1800, 500, (0, &built), Some(137), "red"),
+        (1800, 700, (0, &built), Some(137), "CandidateTimedOut"),
+    ];
+    for (timeout, took, (exit, words), tests, wanted) in cases {
+        let mut pod = pod(&report(), tests.map(|exit| (exit, "Error", "")));
+        let start = pod.meta.created;
+        pod.started = Some(start);
+        pod.containers[0] = ended("candidate", exit, words, start + SignedDuration::from_secs(took));
+        (pod.phase, pod.reason) = (PodPhase::Failed, "DeadlineExceeded".into());
+        let timeout = SignedDuration::from_secs(timeout);
+        let end = start + verdict::test_deadline(timeout);
+        let said = match verdict::of_test(&pod, timeout, end) {
+            Tested::Green => "green",
+            Tested::Red(_) => "red",
+            Tested::Lost(_) => "lost",
+            Tested::Hindered(h) => h.reason.code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said, wanted, "{timeout:#}, {took} s, exit {exit}, tests {tests:?}");
+    }
+}
+
+#[test]
+fn the_tests_have_all_of_their_timeout() {
+    for (timeout, deadline) in [(1, 16), (90, 120), (1800, 2400)] {
+        let mut town = Town::new();
+        town.edit_rig(|rig| rig.spec.test_timeout_seconds = Some(timeout));
+        town.good(&["a"]);
+        let ordered = (0..9).find_map(|_| {
+            let found = town.plan().actions.into_iter().find_map(|action| match action {
+                Action::Create { blueprint, .. } => match *blueprint {
+                    Blueprint::TestPod(pod) => pod.common.deadline,
+                    _ => None,
+                },
+                _ => None,
+            });
+            town.act();
+            found
+        });
+        assert_eq!(ordered, Some(deadline), "of {timeout} s");
+    }
 }
 
 #[test]
