@@ -53,7 +53,7 @@ e2e: target/cluster ## one list of scenarios on three kinds of cluster; BACKEND=
 	$(CARGO) build --locked --workspace --bins --test scenarios
 	@set -e; for backend in $(BACKEND); do \
 		start=$$(date +%s); echo "== e2e $$backend"; \
-		E2E_BACKEND=$$backend $(CARGO) test --locked --quiet --workspace --test scenarios -- $(ONLY); \
+		E2E_BACKEND=$$backend $(CARGO) test --locked --quiet -p gastown-scenarios --test scenarios -- $(ONLY); \
 		echo "== e2e $$backend took $$(($$(date +%s) - start)) s"; \
 	done
 

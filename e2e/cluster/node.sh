@@ -122,7 +122,7 @@ podLogsDir: $lib/logs
 volumePluginDir: $lib/kubelet/plugins-exec
 enforceNodeAllocatable: []
 makeIPTablesUtilChains: false
-evictionHard: {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%"}
+evictionHard: {"memory.available": "50Mi", "nodefs.available": "200Mi", "imagefs.available": "200Mi", "nodefs.inodesFree": "1%"}
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 # On loopback, where whoever may reach it is root already or could be: kube-apiserver has no certificate of ours to show.

@@ -46,7 +46,8 @@ umask 077
 mkdir -p "$dir/log"
 dir=$(cd "$dir" && pwd)
 : >"$dir/pids"
-trap '"$here/down.sh" "$dir"' ERR INT TERM
+trap '"$here/down.sh" "$dir"' ERR
+trap 'trap - ERR; "$here/down.sh" "$dir"; exit 1' INT TERM HUP
 
 word() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
 

@@ -23,6 +23,7 @@ mod agents;
 mod backend;
 mod batches;
 mod deletions;
+mod ending;
 mod forge;
 mod hand_backs;
 mod landing;
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials(&none, |_| true)).exit_code();
     }
     let start = Instant::now();
+    let scratch = ending::Scratch::open();
     let backend = match backend::start(&wanted) {
         Ok(backend) => backend,
         Err(backend::Missing(why)) => {
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
     let failed = together.has_failed() || alone.has_failed();
     // Takes the backend down.
     drop(stage);
+    drop(scratch);
     ExitCode::from(u8::from(failed) * 101)
 }
 

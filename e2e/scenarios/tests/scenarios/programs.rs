@@ -116,6 +116,24 @@ pub(crate) fn processes(word: &str) -> usize {
         .count()
 }
 
+/// Asks a child to end and waits for that, from wherever; one that is no child of ours any more has ended.
+pub(crate) fn end_child(pid: u32) {
+    let parent = format!("PPid:\t{}\n", std::process::id());
+    let lives = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains(&parent) && !status.contains("State:\tZ")
+    };
+    let start = Instant::now();
+    while lives() {
+        let signal = match start.elapsed() < Duration::from_secs(20) {
+            true => nix::sys::signal::Signal::SIGTERM,
+            false => nix::sys::signal::Signal::SIGKILL,
+        };
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()), signal);
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// A process that is ended with this value.
 pub(crate) struct Running(pub(crate) std::process::Child);
 
@@ -127,11 +145,16 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file);
-        Self(
-            child
-                .spawn()
-                .unwrap_or_else(|e| panic!("{:?}: {e}", child.get_program())),
-        )
+        let running = child.spawn();
+        let running = running.unwrap_or_else(|e| panic!("{:?}: {e}", child.get_program()));
+        let pid = running.id();
+        crate::ending::when_killed(move || end_child(pid));
+        Self(running)
+    }
+
+    /// Its exit code, when it has ended by itself.
+    pub(crate) fn wait(&mut self) -> i32 {
+        self.0.wait().unwrap().code().unwrap_or(-1)
     }
 
     /// Kills it as a crash would.

@@ -9,7 +9,7 @@ pub(crate) fn a_repository_or_branch_that_is_not_there_is_named(scene: &Scene) {
     let rigs = [("gone", gone.as_str(), "main"), ("trunk", &scene.url(), "trunk")];
     for (name, url, branch) in rigs {
         let spec = serde_json::json!({
-            "rig": "standalone", "desiredState": "Working", "agent": "custom", "agentConfig": { "command": ["true"] },
+            "rig": scene.name, "desiredState": "Working", "agent": "custom", "agentConfig": { "command": ["true"] },
             "task": { "description": "x" },
             "kubernetes": { "gitRepository": url, "gitBranch": branch, "gitSecretRef": { "name": forge::SECRET } },
         });

@@ -1,7 +1,8 @@
 //! `apiserver`: what `gastown up` starts on one machine: our API, our node and the operator in one process.
 
 use super::Backend;
-use crate::programs::{git, ours, run, tail, until};
+use crate::ending::when_killed;
+use crate::programs::{Ran, git, ours, run, tail, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,6 +28,10 @@ impl Embedded {
             scratch,
             unconfined: false,
         };
+        let folder = town.scratch.path().to_path_buf();
+        when_killed(move || {
+            gastown(&folder, &["down"]);
+        });
         let first = town.gastown(&town.up());
         if first.code == 4 && first.err.contains("cannot be isolated") {
             println!("this system allows no isolation of pods: they run without");
@@ -44,22 +49,26 @@ impl Embedded {
         args
     }
 
-    fn gastown(&self, args: &[&str]) -> crate::programs::Ran {
-        let mut command = Command::new(ours("gastown"));
-        command.current_dir(self.scratch.path().join("town")).args(args);
-        command.env("HOME", self.scratch.path().join("home"));
-        command.env("XDG_STATE_HOME", self.scratch.path().join("state"));
-        for name in ["KUBECONFIG", "GIT_DIR", "GIT_WORK_TREE"] {
-            command.env_remove(name);
-        }
-        command.env("RUST_LOG", "gastown_operator=info,warn");
-        run(&mut command)
+    fn gastown(&self, args: &[&str]) -> Ran {
+        gastown(self.scratch.path(), args)
     }
 
     fn status(&self) -> serde_json::Value {
         let status = self.gastown(&["status", "-o", "json"]);
         serde_json::from_str(&status.out).unwrap_or_default()
     }
+}
+
+fn gastown(scratch: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(ours("gastown"));
+    command.current_dir(scratch.join("town")).args(args);
+    command.env("HOME", scratch.join("home"));
+    command.env("XDG_STATE_HOME", scratch.join("state"));
+    for name in ["KUBECONFIG", "GIT_DIR", "GIT_WORK_TREE"] {
+        command.env_remove(name);
+    }
+    command.env("RUST_LOG", "gastown_operator=info,warn");
+    run(&mut command)
 }
 
 impl Backend for Embedded {

@@ -1,9 +1,10 @@
 //! `kube-apiserver`: a real control plane, our `node` as its kubelet, and the operator as a process of its own.
 
 use super::{Backend, Missing, SYSTEM};
+use crate::ending::when_killed;
 use crate::programs::{Running, bin, ours, run, tail, top};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use tempfile::TempDir;
@@ -22,18 +23,17 @@ impl ControlPlane {
         }
         let scratch = TempDir::with_prefix("e2e-cluster-").unwrap();
         let plane = Self { scratch };
-        let up = plane.script("up.sh", flags);
-        match up.code {
+        let dir = plane.dir();
+        when_killed(move || take_down(&dir));
+        // Ended before up.sh is, it takes down itself what it has begun.
+        let log = plane.scratch.path().join("up.log");
+        let code = Running::start(&mut script("up.sh", flags, &plane.dir()), &log).wait();
+        let words = std::fs::read_to_string(&log).unwrap();
+        match code {
             0 => Ok(plane),
-            3 => Err(Missing(up.err)),
-            _ => panic!("no control plane:\n{}{}", up.out, up.err),
+            3 => Err(Missing(words)),
+            _ => panic!("no control plane:\n{words}"),
         }
-    }
-
-    fn script(&self, name: &str, flags: &[&str]) -> crate::programs::Ran {
-        run(Command::new(top().join("e2e/cluster").join(name))
-            .args(flags)
-            .arg(self.dir()))
     }
 
     pub(super) fn dir(&self) -> PathBuf {
@@ -57,10 +57,21 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        let down = self.script("down.sh", &[]);
-        if down.code != 0 {
-            eprintln!("the control plane does not end: {down:?}");
-        }
+        take_down(&self.dir());
+    }
+}
+
+/// A script of `e2e/cluster`.
+fn script(name: &str, flags: &[&str], dir: &Path) -> Command {
+    let mut command = Command::new(top().join("e2e/cluster").join(name));
+    command.args(flags).arg(dir);
+    command
+}
+
+fn take_down(dir: &Path) {
+    let down = run(&mut script("down.sh", &[], dir));
+    if down.code != 0 {
+        eprintln!("the control plane does not end: {down:?}");
     }
 }
 
