@@ -393,3 +393,27 @@ fn a_node_that_does_not_end_a_pod_at_its_deadline_is_not_waited_for() {
     );
     assert!(scene.pods().is_empty());
 }
+
+#[test]
+fn a_stuck_polecats_logs_outlive_the_moment_before_its_pod_is_called_over() {
+    for exits in [true, false] {
+        let mut scene = furnished();
+        scene.at_work("nux");
+        let report = courier(CourierOutcome::NoChange, 1, 1);
+        // As a kubelet tells it: the courier has ended, the pod not yet.
+        scene.pod("polecat-nux", |p| said(p, "courier", 0, &report.encode()));
+        scene.settle();
+        assert_eq!(scene.status("nux").phase, PolecatPhase::Stuck);
+        assert_eq!(scene.pods(), ["polecat-nux"]);
+        if exits {
+            scene.pod("polecat-nux", |p| over(p, PodPhase::Succeeded));
+        }
+        scene.later(60);
+        scene.settle();
+        assert_eq!(
+            scene.pods().len(),
+            usize::from(exits),
+            "one that does not end by itself is ended"
+        );
+    }
+}

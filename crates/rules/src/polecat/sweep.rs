@@ -5,7 +5,7 @@ use super::{landed, reserved};
 use crate::draft::Draft;
 use crate::plan::Action;
 use crate::reason::Reason;
-use crate::row::PodRow;
+use crate::row::{ContainerState, PodRow};
 use crate::settings::{self, KEEP_LOGS_S};
 use gastown_api::{DesiredState, PolecatPhase};
 use jiff::{SignedDuration, Timestamp};
@@ -61,9 +61,9 @@ impl Case<'_, '_> {
                 Fate::Delete(Reason::new("Idle", "desiredState is Idle"))
             }
             (_, true) => Fate::Keep,
-            (true, false) if status.phase == PolecatPhase::Done => Fate::DeleteAt(
+            (true, false) if status.phase == PolecatPhase::Done || reported(pod) => Fate::DeleteAt(
                 self.ended_at(pod) + END_BY_ITSELF,
-                Reason::new("Finished", "its work is done and its containers do not end"),
+                Reason::new("Finished", "its attempt is over and its containers do not end"),
             ),
             (true, false) => Fate::Delete(Reason::new("NotWanted", "its attempt is over")),
             (false, false) => self.keep_logs(pod),
@@ -88,4 +88,10 @@ impl Case<'_, '_> {
         let at = status.finished_at.as_ref().or(status.last_activity.as_ref());
         at.map_or(pod.meta.created, |t| t.0)
     }
+}
+
+/// Whether its last word is known though the kubelet has not called the pod over yet: it ends by itself, and its logs are wanted.
+fn reported(pod: &PodRow) -> bool {
+    let courier = pod.container("courier").map(|c| &c.state);
+    matches!(courier, Some(ContainerState::Ended(_)))
 }
