@@ -30,10 +30,11 @@ pub(crate) fn a_repository_or_branch_that_is_not_there_is_named(scene: &Scene) {
     let (polecat, message) = scene.stuck("trunk");
     assert_eq!(condition(&polecat, "Degraded").0, "BranchNotFound");
     assert!(message.contains("trunk"), "{message}");
-    scene.polecat("gone", |p| {
-        let message = p.status.clone().unwrap_or_default().message.unwrap_or_default();
-        message.contains("gone.git")
-    });
+    let (polecat, message) = scene.stuck("gone");
+    assert!(message.contains("the repository does not exist"), "{message}");
+    // A message is short; the condition has all of it.
+    let degraded = condition(&polecat, "Degraded");
+    assert!(degraded.1.contains("gone.git"), "{degraded:?}");
     // The scene's own rig does not care.
     scene.sling("well", &adds("well"));
     scene.lands("well");
