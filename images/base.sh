@@ -25,10 +25,12 @@ trap 'rm -f "$tar"' EXIT
 # What the official slim image leaves out.
 without=()
 for path in doc info lintian locale man; do without+=(--dpkgopt="path-exclude=/usr/share/$path/*"); done
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org}
+# Without a mirror of your own (DEBIAN_MIRROR=http://host), mmdebstrap's.
+mirrors=()
+[ -z "${DEBIAN_MIRROR:-}" ] || mirrors=("deb $DEBIAN_MIRROR/debian $DEBIAN main" "deb $DEBIAN_MIRROR/debian $DEBIAN-updates main"
+    "deb $DEBIAN_MIRROR/debian-security $DEBIAN-security main")
 mmdebstrap --quiet --variant=minbase --architectures="$ARCH" "${without[@]}" --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-    "$DEBIAN" "$tar" "deb $mirror/debian $DEBIAN main" "deb $mirror/debian $DEBIAN-updates main" \
-    "deb $mirror/debian-security $DEBIAN-security main" >&2
+    "$DEBIAN" "$tar" ${mirrors[@]+"${mirrors[@]}"} >&2
 container=$(buildah from scratch)
 buildah add --quiet "$container" "$tar" / >/dev/null
 buildah config --arch "$ARCH" --cmd bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
