@@ -106,7 +106,8 @@ fn memory_and_deadline_are_the_changes_doing() {
 fn a_slow_candidate_is_no_changes_doing() {
     let built = report().encode();
     // (timeout, seconds of the candidate, its exit code and report, exit code of the tests) → what it came to
-    let cases: [(i64, i64, (i32, &str), Option<i32>, &str); 8] = [
+    type Case<'a> = (i64, i64, (i32, &'a str), Option<i32>, &'a str);
+    let cases: [Case<'_>; 8] = [
         (3, 18, (143, ""), None, "CandidateTimedOut"),
         (3, 18, (137, ""), None, "CandidateTimedOut"),
         (3, 17, (0, &built), None, "CandidateTimedOut"),
