@@ -53,12 +53,10 @@ pub(crate) fn failures_are_tried_again_then_said_and_nothing_is_lost(scene: &Sce
         assert_eq!(degraded.0, reason, "{name}: {degraded:?}");
         assert!(message.contains(words), "{name}: {message}");
         let text = scene.gt(&["polecat", "status", name]).ok();
-        // An agent that never ran left no words: its pod says more.
-        let look = match reason {
-            "AgentMissing" => format!("kubectl describe pod polecat-{name}"),
-            _ => format!("polecat logs {name}"),
-        };
-        assert!(text.contains("Next:") && text.contains(&look), "{text}");
+        assert!(
+            text.contains("Next:") && text.contains(&format!("polecat logs {name}")),
+            "{text}"
+        );
     }
     let fails = scene.find("fails").unwrap().status.unwrap();
     assert_eq!(fails.attempt, Some(2), "tried again once, and no more");
