@@ -17,7 +17,7 @@ demo: ## eight tasks slung, tested and landed on this machine (the first build t
 	@ln -sfn $(BIN)/gastown gastown
 	@demo/run.sh $(BIN)/gastown
 
-test: ## everything that is tested in Rust and sh (about 6 minutes cold)
+test: ## everything that is tested in Rust and sh (about 12 minutes cold)
 	KUBECTL=$${KUBECTL:-$$(test -x target/kubectl && echo $(CURDIR)/target/kubectl)} $(CARGO) test --locked --workspace
 	demo/test-check.sh
 
