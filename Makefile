@@ -24,7 +24,7 @@ test: ## everything that is tested in Rust and sh (about 12 minutes cold)
 agents: ## the real coding agents, pinned, from npm and PyPI, into target/agents
 	e2e/agents/fetch.sh
 
-test-agents: agents ## contract tests: the real agents against a scripted model, faults included (about 5 minutes on two cores)
+test-agents: agents ## contract tests: the real agents against a scripted model, faults included (how long it takes was not measured whole)
 	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked -p gastown-harness --test agents -- --nocapture --test-threads=2
 	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked -p gastown --test town real_agents -- --nocapture --test-threads=1
 
