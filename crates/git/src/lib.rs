@@ -47,7 +47,7 @@ pub use git::Git;
 pub use locks::{Lock, break_locks, locks};
 pub use merge::MergeTree;
 pub use names::{BranchName, NameError, Oid, RefName};
-pub use objects::TreeEntry;
+pub use objects::{TreeEntry, TreeFile};
 pub use push::{Expect, PushOutcome, RefUpdate};
 pub use refs::Cas;
 pub use remote::{Credential, Host, Remote, RemoteKind, RemoteUrl, UrlError};

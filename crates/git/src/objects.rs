@@ -27,6 +27,20 @@ pub enum TreeEntry {
     },
 }
 
+/// A file in a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeFile {
+    /// Its name, without the folder; what is not UTF-8 is replaced in it.
+    pub name: String,
+    /// Its content.
+    pub blob: Oid,
+    /// How large that is. Bytes.
+    pub size: u64,
+}
+
+/// Longest listing of a folder that is read: the names of some thousand files. Bytes.
+const LISTING: usize = 1024 * 1024;
+
 impl Repo {
     /// Stores bytes as they are.
     ///
@@ -84,14 +98,55 @@ impl Repo {
             return Ok(None);
         }
         let oid = Oid::parse(oid).map_err(|e| answer.unreadable(e.to_string()))?;
-        let blob = self
-            .call("cat-file")
-            .args(["blob", oid.as_str()])
-            .cap(Cap::Fail(most))
-            .ok()
-            .await?;
-        Ok(Some(blob.stdout))
+        self.read_blob(&oid, most).await.map(Some)
     }
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// [`GitError::TooLarge`] beyond `most` bytes; if it is not here.
+    pub async fn read_blob(&self, blob: &Oid, most: usize) -> Result<Vec<u8>, GitError> {
+        let call = self.call("cat-file").args(["blob", blob.as_str()]).cap(Cap::Fail(most));
+        Ok(call.ok().await?.stdout)
+    }
+
+    /// The files of one folder (relative, from the top) in a commit, by name; links and folders in it are none. Of a folder
+    /// with very many, the first some thousand. None where there is no such folder.
+    ///
+    /// # Errors
+    /// If the commit is not here.
+    pub async fn files_in(&self, commit: &Oid, folder: &str) -> Result<Vec<TreeFile>, GitError> {
+        let call = self
+            .call("ls-tree")
+            .args(["-z", "-l", "--full-tree"])
+            .arg(commit.as_str())
+            .end_of_options()
+            .arg(format!("{folder}/"))
+            .cap(Cap::Truncate(LISTING));
+        let answer = call.ok().await?;
+        let mut lines: Vec<&[u8]> = crate::call::fields(&answer.stdout).collect();
+        if answer.truncated {
+            // The last one was cut, perhaps within its name.
+            lines.pop();
+        }
+        Ok(lines.into_iter().filter_map(tree_file).collect())
+    }
+}
+
+/// Reads `<mode> <type> <id> <size>\t<path>`; none where it is no file.
+fn tree_file(line: &[u8]) -> Option<TreeFile> {
+    let tab = line.iter().position(|b| *b == b'\t')?;
+    let (about, path) = line.split_at_checked(tab)?;
+    let mut words = std::str::from_utf8(about).ok()?.split_ascii_whitespace();
+    let mode = words.next()?;
+    let (blob, size) = (words.nth(1)?, words.next()?);
+    let name = path.get(1..)?.rsplit(|b| *b == b'/').next()?;
+    mode.starts_with("100").then_some(())?;
+    Some(TreeFile {
+        name: String::from_utf8_lossy(name).into_owned(),
+        blob: Oid::parse(blob).ok()?,
+        size: size.parse().ok()?,
+    })
 }
 
 /// Finds `path` in `<mode> <type> <id>\t<path>\0...`: mode and id.

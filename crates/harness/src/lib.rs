@@ -8,12 +8,14 @@
 //!                  run ◀── loopback, one-use key ──▶ courier
 //! test pod     ── candidate ── builds what is to be tested
 //! land pod     ── land ─────── pushes what was tested
+//! beads pod    ── beads ────── reads the repository's issues
 //! ```
 //!
-//! Who holds a git credential (clone, courier, candidate, land) never runs git inside a repository that agent
+//! Who holds a git credential (clone, courier, candidate, land, beads) never runs git inside a repository that agent
 //! code can write; who runs agent code (run) holds no git credential.
 
 pub mod access;
+pub mod beads;
 pub mod candidate;
 pub mod clone;
 pub mod conversation;

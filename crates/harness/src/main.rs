@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gastown_harness::{
-    candidate, clone, courier, land, last_words, ready, run,
+    beads, candidate, clone, courier, land, last_words, ready, run,
     setup::{self, Pod, SetupError},
 };
 use gastown_wire::{
-    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, LandOrders, LandOutcome, LandReport, Orders, Report,
+    BeadsOrders, BeadsOutcome, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, LandOrders, LandOutcome, LandReport, Orders, Report,
     TestOrders, VERSION, exit,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,6 +45,8 @@ enum Step {
     Candidate,
     /// Push a candidate that was tested.
     Land,
+    /// Read the repository's issues.
+    Beads,
     /// Print the version.
     Version,
 }
@@ -113,6 +115,10 @@ async fn step(step: Step) -> ExitCode {
             Ok(orders) => unless_stopped(land::run(orders)).await,
             Err(error) => refuse(&error, Some(&bad_land_orders(&error))),
         },
+        Step::Beads => match beads_orders() {
+            Ok(orders) => unless_stopped(beads::run(orders)).await,
+            Err(error) => refuse(&error, Some(&bad_beads_orders(&error))),
+        },
     }
 }
 
@@ -147,6 +153,13 @@ fn land_orders() -> Result<LandOrders, SetupError> {
     match setup::orders()? {
         Orders::Land(orders) => Ok(*orders),
         other => Err(wrong("land", "land", &other)),
+    }
+}
+
+fn beads_orders() -> Result<BeadsOrders, SetupError> {
+    match setup::orders()? {
+        Orders::Beads(orders) => Ok(*orders),
+        other => Err(wrong("beads", "beads", &other)),
     }
 }
 
@@ -209,6 +222,17 @@ fn bad_land_orders(error: &SetupError) -> LandReport {
     LandReport {
         version: VERSION,
         outcome: LandOutcome::Config {
+            reason: BAD_ORDERS.into(),
+        },
+        commit: String::new(),
+        detail: error.to_string(),
+    }
+}
+
+fn bad_beads_orders(error: &SetupError) -> BeadsReport {
+    BeadsReport {
+        version: VERSION,
+        outcome: BeadsOutcome::Config {
             reason: BAD_ORDERS.into(),
         },
         commit: String::new(),

@@ -1,4 +1,4 @@
-//! What `candidate` and `land` share: their repository, their remote, and what a failure means to the queue.
+//! What `candidate`, `land` and `beads` share: their repository, their remote, and what a failure means to the queue.
 
 use std::{
     collections::BTreeMap,

@@ -54,6 +54,7 @@ pub fn step_name(orders: &Orders) -> &'static str {
         Orders::Polecat(_) => "polecat",
         Orders::Test(_) => "test",
         Orders::Land(_) => "land",
+        Orders::Beads(_) => "beads",
     }
 }
 

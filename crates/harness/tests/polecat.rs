@@ -82,6 +82,28 @@ fn the_agent_reads_its_task_byte_for_byte() {
     assert!(!pod.workspace().join("owned").exists());
 }
 
+/// A convoy's polecat is told only its bead; what that says stands in the repository.
+#[test]
+fn a_task_that_is_only_a_bead_is_what_the_repository_says_of_it() {
+    let town = Town::new();
+    let export = r#"{"id":"mp-2","title":"Another","description":"Not this."}
+{"id":"mp-1","title":"Add $(x) b.txt","description":"It holds \"new\".","acceptance_criteria":"- there"}
+"#;
+    let told = |of_bead: bool, bead: Option<&str>| {
+        let mut pod = town.pod(GOOD);
+        pod.orders.task_of_bead = of_bead;
+        pod.orders.subject.bead = bead.map(str::to_owned);
+        assert_eq!(pod.clone_step().0, 0, "{}", pod.logs());
+        fs::read_to_string(pod.path("shared/task.md")).unwrap()
+    };
+    assert_eq!(told(true, Some("mp-1")), "Add b.txt\n", "no export: it is told what is known");
+    town.land("beads", &[(".beads/issues.jsonl", export)]);
+    let whole = "mp-1: Add $(x) b.txt\n\nIt holds \"new\".\n\n## Acceptance criteria\n\n- there\n";
+    assert_eq!(told(true, Some("mp-1")), whole);
+    assert_eq!(told(false, Some("mp-1")), "Add b.txt\n", "what a person said counts");
+    assert_eq!(told(true, Some("mp-3")), "Add b.txt\n");
+}
+
 #[test]
 fn a_task_in_a_file_is_read_from_there() {
     let town = Town::new();

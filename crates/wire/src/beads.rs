@@ -4,7 +4,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The issue tracker's middle priority: neither urgent nor put off.
-const MIDDLE: i32 = 2;
+const MIDDLE: i64 = 2;
 
 /// One issue. Fields that are missing or null are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -32,7 +32,8 @@ pub struct Bead {
     #[serde(deserialize_with = "lenient")]
     pub status: String,
     /// 0 is the most urgent, 4 the least.
-    pub priority: Option<i32>,
+    #[serde(deserialize_with = "lenient_number")]
+    pub priority: Option<i64>,
     /// issue, memory; older exports have none.
     #[serde(rename = "_type", deserialize_with = "lenient")]
     pub kind: String,
@@ -47,6 +48,11 @@ fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, 
         serde_json::Value::String(text) => Ok(text),
         _ => Ok(String::new()),
     }
+}
+
+/// A whole number; anything else is none.
+fn lenient_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(serde_json::Value::deserialize(deserializer)?.as_i64())
 }
 
 impl Bead {
@@ -75,7 +81,9 @@ impl Bead {
     /// Its priority as polecats have it: higher goes first, 0 is the middle.
     #[must_use]
     pub fn urgency(&self) -> i32 {
-        MIDDLE - self.priority.unwrap_or(MIDDLE).clamp(0, 4)
+        let urgency = MIDDLE - self.priority.unwrap_or(MIDDLE).clamp(0, 4);
+        // Between -2 and 2.
+        i32::try_from(urgency).unwrap_or_default()
     }
 
     /// Whether nothing is left to do.
@@ -85,33 +93,150 @@ impl Bead {
     }
 }
 
-/// Reads an export into what was read before. Of two of one ID the one updated later counts. Lines that are no issue
-/// (memories, routes, interactions) are passed over; how many were not JSON at all is returned.
-pub fn read_into(beads: &mut BTreeMap<String, Bead>, text: &str) -> usize {
-    let mut broken = 0;
-    for line in text.lines().filter(|l| !l.trim().is_empty()) {
-        let bead = match serde_json::from_str::<Bead>(line) {
-            Ok(bead) => bead,
-            Err(_) => {
-                broken += 1;
-                continue;
-            }
-        };
-        let issue = matches!(bead.kind.as_str(), "" | "issue") && !bead.id.is_empty() && !bead.title.is_empty();
-        if issue
-            && beads
-                .get(&bead.id)
-                .is_none_or(|held| held.updated_at <= bead.updated_at)
-        {
-            beads.insert(bead.id.clone(), bead);
+/// The folder of a repository that an export lies in.
+pub const FOLDER: &str = ".beads";
+/// Largest file of an export that is read: no tracker's export is larger. Bytes.
+pub const LARGEST_FILE: usize = 64 * 1024 * 1024;
+/// What all files of an export may have together. Bytes.
+const LARGEST_EXPORT: usize = 2 * LARGEST_FILE;
+/// Most files of an export that are read.
+const MOST_FILES: usize = 64;
+/// Longest line that is read. Bytes.
+const LONGEST_LINE: usize = 1024 * 1024;
+/// Most issues that are held: lines are short, and what is made of them is not.
+const MOST: usize = 100_000;
+/// Longest ID.
+const LONGEST_ID: usize = 253;
+
+/// What was read of an export. Anybody may have written it: what is no issue is counted and passed over, and no line
+/// spoils another.
+#[derive(Clone, Debug, Default)]
+pub struct Export {
+    beads: BTreeMap<String, Bead>,
+    /// Only this one is wanted.
+    only: Option<String>,
+    broken: usize,
+    left_out: usize,
+}
+
+/// Of the files in [`FOLDER`] those to be read, by name; and how many more are exports and too large or too many.
+/// `about` tells a file's name and size.
+pub fn to_read<T>(files: impl IntoIterator<Item = T>, about: impl Fn(&T) -> (String, u64)) -> (Vec<T>, usize) {
+    let named = files.into_iter().map(|file| (about(&file), file));
+    let mut exports: Vec<((String, u64), T)> = named.filter(|((name, _), _)| name.ends_with(".jsonl")).collect();
+    exports.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let all = exports.len();
+    let mut room = LARGEST_EXPORT as u64;
+    let mut chosen = Vec::new();
+    for ((_, size), file) in exports {
+        if size <= room.min(LARGEST_FILE as u64) && chosen.len() < MOST_FILES {
+            room -= size;
+            chosen.push(file);
         }
     }
-    broken
+    let left = all - chosen.len();
+    (chosen, left)
+}
+
+/// How many issues an export has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Issues with the prefix.
+    pub issues: u32,
+    /// Of these, not closed.
+    pub open: u32,
+    /// Issues with another prefix.
+    pub others: u32,
+}
+
+impl Export {
+    /// To be read for one issue: nothing else is held.
+    #[must_use]
+    pub fn only(id: &str) -> Self {
+        Self {
+            only: Some(id.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// Reads a file into what was read before. Of two of one ID the one updated later counts. Lines that are other JSON
+    /// (memories, routes, interactions) are passed over. Returns how many lines are no JSON objects at all, or too long.
+    pub fn read(&mut self, file: &[u8]) -> usize {
+        let before = self.broken;
+        let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+        for line in file.split(|b| *b == b'\n') {
+            let line = line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            // A list would be taken for an object whose fields come in order.
+            let whole = line.len() <= LONGEST_LINE && line.starts_with(b"{");
+            let text = String::from_utf8_lossy(if whole { line } else { b"" });
+            match serde_json::from_str(&text) {
+                Ok(bead) => self.hold(bead),
+                Err(_) => self.broken += 1,
+            }
+        }
+        self.broken - before
+    }
+
+    fn hold(&mut self, bead: Bead) {
+        let named = (1..=LONGEST_ID).contains(&bead.id.len()) && bead.id.bytes().all(|b| b.is_ascii_graphic());
+        let issue = matches!(bead.kind.as_str(), "" | "issue") && named && !bead.title.is_empty();
+        if !issue || self.only.as_ref().is_some_and(|id| *id != bead.id) {
+            return;
+        }
+        match self.beads.get(&bead.id) {
+            Some(held) if held.updated_at > bead.updated_at => {}
+            None if self.beads.len() >= MOST => self.left_out += 1,
+            _ => drop(self.beads.insert(bead.id.clone(), bead)),
+        }
+    }
+
+    /// The issue of this ID.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Bead> {
+        self.beads.get(id)
+    }
+
+    /// Whether no issue was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.beads.is_empty()
+    }
+
+    /// Lines that are no JSON objects, or too long.
+    #[must_use]
+    pub fn broken(&self) -> usize {
+        self.broken
+    }
+
+    /// Issues that were found and not held: there are too many.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// How many there are, by prefix. What was deleted (a tombstone) is no issue any more.
+    #[must_use]
+    pub fn tally(&self, prefix: &str) -> Tally {
+        let mut tally = Tally::default();
+        for bead in self.beads.values().filter(|b| b.status != "tombstone") {
+            if bead.id.starts_with(prefix) {
+                tally.issues += 1;
+                tally.open += u32::from(!bead.is_closed());
+            } else {
+                tally.others += 1;
+            }
+        }
+        tally
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const EXPORT: &str = r#"{"id":"mp-1","title":"Add a flag","description":"--version prints it.","acceptance_criteria":"- tested","priority":0,"status":"open","labels":["cli"],"dependencies":[{"issue_id":"mp-1"}],"updated_at":"2026-01-02T00:00:00Z"}
 {"_type":"issue","id":"mp-2","title":"Old","status":"closed","priority":4,"notes":null}
@@ -120,30 +245,115 @@ mod tests {
 <<<<<<< a merge conflict
 
 {"id":"mp-1","title":"Add a flag, older","updated_at":"2026-01-01T00:00:00Z"}
+{"id":"mp-3","title":"Deleted","status":"tombstone"}
+{"id":"hq-1","title":"Of the town"}
 "#;
 
     #[test]
     fn issues_are_read_and_the_rest_passed_over() {
-        let mut beads = BTreeMap::new();
-        assert_eq!(read_into(&mut beads, EXPORT), 1);
-        assert_eq!(beads.keys().collect::<Vec<_>>(), ["mp-1", "mp-2"]);
-        let one = &beads["mp-1"];
+        let mut export = Export::default();
+        assert_eq!(export.read(EXPORT.as_bytes()), 1);
+        assert_eq!(export.beads.keys().collect::<Vec<_>>(), ["hq-1", "mp-1", "mp-2", "mp-3"]);
+        let one = export.get("mp-1").unwrap();
         assert_eq!(
             one.task(),
             "mp-1: Add a flag\n\n--version prints it.\n\n## Acceptance criteria\n\n- tested\n"
         );
         assert_eq!((one.urgency(), one.is_closed()), (2, false));
-        assert_eq!((beads["mp-2"].urgency(), beads["mp-2"].is_closed()), (-2, true));
+        let two = export.get("mp-2").unwrap();
+        assert_eq!((two.urgency(), two.is_closed()), (-2, true));
+        let tally = Tally {
+            issues: 2,
+            open: 1,
+            others: 1,
+        };
+        assert_eq!(export.tally("mp-"), tally);
+    }
+
+    #[test]
+    fn which_files_are_read() {
+        let large = LARGEST_FILE as u64;
+        let of = |files: &[(&str, u64)]| {
+            let (chosen, left) = to_read(files.to_vec(), |f| (f.0.to_owned(), f.1));
+            (chosen.into_iter().map(|f| f.0.to_owned()).collect::<Vec<_>>(), left)
+        };
+        let names = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            of(&[("issues.jsonl", 9), ("b.jsonl", 0), ("config.yaml", 5), ("jsonl", 1)]),
+            (names(&["b.jsonl", "issues.jsonl"]), 0)
+        );
+        assert_eq!(of(&[("a.jsonl", large + 1), ("b.jsonl", 1)]), (names(&["b.jsonl"]), 1));
+        let three = [("a.jsonl", large), ("b.jsonl", large), ("c.jsonl", 1), ("d.jsonl", 0)];
+        assert_eq!(of(&three), (names(&["a.jsonl", "b.jsonl", "d.jsonl"]), 1));
+        let many: Vec<String> = (0..99).map(|n| format!("{n:02}.jsonl")).collect();
+        let many: Vec<(&str, u64)> = many.iter().map(|n| (n.as_str(), 1)).collect();
+        assert_eq!((of(&many).0.len(), of(&many).1), (64, 35));
+    }
+
+    #[test]
+    fn who_looks_for_one_holds_one() {
+        let mut export = Export::only("mp-2");
+        export.read(EXPORT.as_bytes());
+        assert_eq!(export.beads.len(), 1);
+        assert_eq!(export.get("mp-2").unwrap().title, "Old");
     }
 
     #[test]
     fn odd_values_are_no_reason_to_lose_an_issue() {
-        let mut beads = BTreeMap::new();
-        read_into(
-            &mut beads,
-            r#"{"id":"a-1","title":"t","description":7,"design":null,"priority":99}"#,
-        );
-        assert_eq!(beads["a-1"].task(), "a-1: t\n");
-        assert_eq!(beads["a-1"].urgency(), -2);
+        let mut export = Export::default();
+        let text = "\u{feff}{\"id\":\"a-1\",\"title\":\"t\",\"description\":7,\"design\":null,\"priority\":99}\r\n\
+                    {\"id\":\"a-2\",\"title\":\"t\",\"priority\":\"high\"}";
+        assert_eq!(export.read(text.as_bytes()), 0);
+        assert_eq!(export.get("a-1").unwrap().task(), "a-1: t\n");
+        assert_eq!(export.get("a-1").unwrap().urgency(), -2);
+        assert_eq!(export.get("a-2").unwrap().urgency(), 0);
+    }
+
+    #[test]
+    fn hostile_lines_are_counted_and_spoil_no_other() {
+        let long = format!("{{\"id\":\"a-1\",\"title\":\"{}\"}}", "x".repeat(LONGEST_LINE));
+        let deep = "[".repeat(100_000);
+        let nested = format!("{{\"id\":\"a-2\",\"title\":\"t\",\"x\":{deep}");
+        let name = format!("{{\"id\":\"{}\",\"title\":\"t\"}}", "i".repeat(LONGEST_ID + 1));
+        let lines = [
+            &long,
+            &deep,
+            &nested,
+            "[\"a-3\",\"a list is no issue\"]",
+            "null",
+            "\"a-4\"",
+            "{\"id\":\"a-5\",\"id\":\"a-5\",\"title\":\"twice\"}",
+            // JSON, and no issues.
+            &name,
+            "{\"id\":\"a 6\",\"title\":\"t\"}",
+            "{\"id\":[],\"title\":\"t\"}",
+            "{\"id\":\"a-7\",\"title\":\"good\"}",
+        ];
+        let mut file = lines.join("\n").into_bytes();
+        file.extend(b"\n\xff\xfe{\n{\"id\":\"a-8\",\"title\":\"\xff\"}\n\0\n");
+        let mut export = Export::default();
+        assert_eq!(export.read(&file), 9);
+        assert_eq!(export.beads.keys().collect::<Vec<_>>(), ["a-7", "a-8"]);
+    }
+
+    #[test]
+    fn more_than_anybody_has_are_left_out() {
+        let mut file = String::new();
+        for n in 0..=MOST {
+            file.push_str(&format!("{{\"id\":\"a-{n}\",\"title\":\"t\"}}\n"));
+        }
+        let mut export = Export::default();
+        assert_eq!(export.read(file.as_bytes()), 0);
+        assert_eq!((export.beads.len(), export.left_out()), (MOST, 1));
+        assert_eq!(export.tally("a-").issues, 100_000);
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_stops_the_reader(file in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mut export = Export::default();
+            let lines = file.split(|b| *b == b'\n').count();
+            prop_assert!(export.read(&file) <= lines);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What a pod and the operator say to each other: orders in, reports out. serde only.
 //!
 //! ```text
-//! operator ──GASTOWN_ORDERS (env, JSON)──▶ container      Orders, PolecatOrders, TestOrders, LandOrders
-//! operator ◀──termination message (JSON)── container      CloneReport, CourierReport, CandidateReport, LandReport
+//! operator ──GASTOWN_ORDERS (env, JSON)──▶ container      Orders, PolecatOrders, TestOrders, LandOrders, BeadsOrders
+//! operator ◀──termination message (JSON)── container      CloneReport, CourierReport, CandidateReport, LandReport, BeadsReport
 //! ```
 //!
 //! Both directions carry a version, tolerate unknown fields, and are bounded: a report that does not fit is
@@ -15,11 +15,11 @@ mod settings;
 mod trouble;
 
 pub use orders::{
-    AgentOrders, Allowance, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle, Orders, Pace,
+    AgentOrders, Allowance, BeadsOrders, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle, Orders, Pace,
     Paths, PolecatOrders, RecordLevel, RemoteOrders, Subject, TestOrders, Text, Transcript,
 };
 pub use report::{
-    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport,
+    BeadsOutcome, BeadsRead, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport,
     CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
 pub use settings::{LOGIN_KEYS, settings_key, settings_path};

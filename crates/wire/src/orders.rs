@@ -12,6 +12,8 @@ pub enum Orders {
     Test(Box<TestOrders>),
     /// Push a candidate that was tested.
     Land(Box<LandOrders>),
+    /// Read the repository's issues.
+    Beads(Box<BeadsOrders>),
 }
 
 impl Orders {
@@ -22,6 +24,7 @@ impl Orders {
             Self::Polecat(o) => o.version,
             Self::Test(o) => o.version,
             Self::Land(o) => o.version,
+            Self::Beads(o) => o.version,
         }
     }
 
@@ -297,6 +300,9 @@ pub struct PolecatOrders {
     pub work_branch: String,
     /// The task.
     pub task: Text,
+    /// The task is only the name of the bead: where the repository's export has it, what it says there is the task.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub task_of_bead: bool,
     /// Why it came back, from round 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -387,6 +393,27 @@ pub struct LandOrders {
     /// Who lands, for the log.
     pub members: Vec<Member>,
     /// The repository used for checking and pushing (`courier`).
+    pub paths: Paths,
+    /// Deadline of git commands.
+    pub pace: Pace,
+}
+
+/// Orders of a pod that reads the repository's issues.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BeadsOrders {
+    /// [`crate::VERSION`].
+    pub version: u32,
+    /// The rig whose repository it is.
+    pub rig: String,
+    /// Where from.
+    pub remote: RemoteOrders,
+    /// The commit that was read last: nothing is read where the branch is still there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
+    /// Issues whose ID begins so are counted.
+    pub prefix: String,
+    /// The repository used for reading (`courier`).
     pub paths: Paths,
     /// Deadline of git commands.
     pub pace: Pace,

@@ -61,6 +61,34 @@ async fn history_and_content() {
 }
 
 #[tokio::test]
+async fn the_files_of_one_folder() {
+    let scene = Scene::new().await;
+    let tree = scene.tree("t");
+    std::fs::create_dir_all(tree.0.join(".beads/deep")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", tree.0.join(".beads/link.jsonl")).unwrap();
+    std::os::unix::fs::symlink(".beads", tree.0.join("linked")).unwrap();
+    let commit = tree
+        .write(".beads/issues.jsonl", "12345")
+        .write(".beads/ a\nb", "")
+        .write(".beads/deep/x.jsonl", "x")
+        .write("other", "x")
+        .commit("a");
+    let repo = scene.git.open(&tree.0).await.unwrap();
+    let files = repo.files_in(&commit, ".beads").await.unwrap();
+    let told: Vec<(&str, u64)> = files.iter().map(|f| (f.name.as_str(), f.size)).collect();
+    assert_eq!(told, [(" a\nb", 0), ("issues.jsonl", 5)]);
+    assert_eq!(repo.read_blob(&files[1].blob, 10).await.unwrap(), b"12345");
+    assert!(matches!(
+        repo.read_blob(&files[1].blob, 4).await,
+        Err(GitError::TooLarge { cap: 4, .. })
+    ));
+    for none in ["linked", "nope", "other", ":(glob)**"] {
+        assert_eq!(repo.files_in(&commit, none).await.unwrap(), [], "{none}");
+    }
+    assert!(repo.files_in(&Oid::parse(&"1".repeat(40)).unwrap(), ".beads").await.is_err());
+}
+
+#[tokio::test]
 async fn refs_branches_and_configuration() {
     let scene = Scene::new().await;
     let tree = scene.tree("t");

@@ -9,7 +9,7 @@ use gastown_wire::{
 
 use crate::town::{Tested, Town};
 
-fn start<R: Report>(step: &str, orders: &Orders, at: &Path) -> (Option<i32>, R) {
+pub(super) fn start<R: Report>(step: &str, orders: &Orders, at: &Path) -> (Option<i32>, R) {
     let message = at.join(format!("{step}-message"));
     #[expect(clippy::disallowed_types, reason = "the program under test is a process")]
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_gastown-harness"))

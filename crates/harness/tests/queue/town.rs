@@ -10,7 +10,7 @@ use std::{
 use gastown_git::Git;
 use gastown_harness::{candidate, land};
 use gastown_wire::{
-    CandidateOutcome, CandidateReport, LandOrders, LandReport, Member, MergeStyle, Pace, Paths, RemoteOrders,
+    BeadsOrders, CandidateOutcome, CandidateReport, LandOrders, LandReport, Member, MergeStyle, Pace, Paths, RemoteOrders,
     TestOrders, VERSION, candidates_prefix, record_ref,
 };
 
@@ -247,6 +247,19 @@ impl Town {
             candidate_ref: Self::candidate_ref(7),
             batch: 7,
             members: Vec::new(),
+            paths: self.paths(pod),
+            pace: Pace::default(),
+        }
+    }
+
+    /// Orders of a fresh beads pod.
+    pub(super) fn beads_orders(&self, pod: &str) -> BeadsOrders {
+        BeadsOrders {
+            version: VERSION,
+            rig: RIG.into(),
+            remote: self.remote_orders(),
+            known: None,
+            prefix: "mp-".into(),
             paths: self.paths(pod),
             pace: Pace::default(),
         }

@@ -90,6 +90,7 @@ impl Town {
             git(dir, &["reset", "-q", "--hard", "FETCH_HEAD"]);
         }
         for (name, content) in files {
+            fs::create_dir_all(dir.join(name).parent().unwrap()).unwrap();
             fs::write(dir.join(name), content).unwrap();
         }
         git(dir, &["add", "-A"]);
@@ -154,6 +155,7 @@ impl Town {
             },
             work_branch: WORK.into(),
             task: Text::Inline("Add b.txt\n".into()),
+            task_of_bead: false,
             evidence: None,
             agent: AgentOrders {
                 kind: "custom".into(),

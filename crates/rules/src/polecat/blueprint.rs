@@ -127,6 +127,7 @@ fn orders(case: &Case<'_, '_>, settings: &Settings, attempt: u32, task: wire::Te
         },
         work_branch: settings.work_branch.clone(),
         task,
+        task_of_bead: settings.task_of_bead,
         evidence: evidence(case),
         agent: settings.agent.clone(),
         paths: wire::Paths {

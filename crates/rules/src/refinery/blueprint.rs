@@ -133,6 +133,7 @@ fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Order
         Orders::Test(o) => serde_json::to_string(o),
         Orders::Land(o) => serde_json::to_string(o),
         Orders::Polecat(o) => serde_json::to_string(o),
+        Orders::Beads(o) => serde_json::to_string(o),
     };
     let template = lane.rig.spec.pod_template.clone();
     let mut annotations = BTreeMap::from([

@@ -61,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) record: wire::RecordLevel,
     pub(crate) template: Option<api::PodTemplate>,
     pub(crate) task: String,
+    /// Nobody said what to do but for the bead's name: the pod looks up what the bead says.
+    pub(crate) task_of_bead: bool,
 }
 
 /// A repository and the branch work starts from and lands on.
@@ -169,7 +171,7 @@ pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>)
     let kind = agent_kind(polecat, rig);
     let agent = agents::agent(kind);
     let setup = setup::Setup::of(polecat, rig, kind);
-    let task = task(polecat, kind)?;
+    let (task, task_of_bead) = task(polecat, kind)?;
     let budget = budget::allowance(polecat, rig)?;
     let started = setup::start(polecat, rig, agent, &setup, budget)?;
     let max_idle = polecat.spec.max_idle_seconds.and_then(|s| u64::try_from(s).ok());
@@ -191,6 +193,7 @@ pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>)
         record: record(world, rig),
         template: rig.and_then(|r| r.spec.pod_template.clone()),
         task,
+        task_of_bead,
         target,
     })
 }
@@ -239,8 +242,8 @@ fn work_branch(polecat: &PolecatRow, target: &Target) -> Result<String, Reason> 
     Ok(work_branch)
 }
 
-/// The task's text: the description, else the bead's name.
-fn task(polecat: &PolecatRow, kind: AgentKind) -> Result<String, Reason> {
+/// The task's text: the description, else the bead's name; and whether it is that.
+fn task(polecat: &PolecatRow, kind: AgentKind) -> Result<(String, bool), Reason> {
     let spec = &polecat.spec;
     let text = spec
         .task
@@ -248,12 +251,15 @@ fn task(polecat: &PolecatRow, kind: AgentKind) -> Result<String, Reason> {
         .and_then(|t| t.description.as_ref())
         .or(spec.task_description.as_ref());
     if let Some(text) = text.filter(|t| !t.trim().is_empty()) {
-        return Ok(text.clone());
+        return Ok((text.clone(), false));
     }
     match (named(spec.bead_id.as_ref()), kind) {
-        (Some(bead), _) => Ok(format!("Work on issue {bead} of this repository until it is resolved.")),
+        (Some(bead), _) => Ok((
+            format!("Work on issue {bead} of this repository until it is resolved."),
+            true,
+        )),
         // A program of the user's own may know what to do.
-        (None, AgentKind::Custom) => Ok(String::new()),
+        (None, AgentKind::Custom) => Ok((String::new(), false)),
         (None, _) => Err(Reason::new(
             "MissingTask",
             "there is nothing to do: set spec.task.description or spec.beadID",

@@ -1,0 +1,115 @@
+//! `beads`: reads the issues that the repository's branch holds in `.beads/*.jsonl`, and says how many there are.
+//!
+//! What is in those files anybody may have written who can push: they are bounded, and what is no issue is counted and
+//! passed over. Nothing is checked out.
+
+use gastown_git::{Depth, FetchOptions, Git, GitError, Oid, RefName, Refspec, Repo};
+use gastown_wire::{
+    BeadsOrders, BeadsOutcome, BeadsRead, BeadsReport, Report as _, VERSION,
+    beads::{Export, FOLDER, LARGEST_FILE, to_read},
+    exit,
+};
+
+use crate::{
+    last_words,
+    queue::{Desk, Trouble},
+    setup::termination_path,
+};
+
+/// Where the branch is kept here.
+const SEEN: &str = "refs/gastown/fetched/target";
+
+/// Reads the issues, leaves the report, and returns the exit code.
+pub async fn run(orders: BeadsOrders) -> i32 {
+    let report = match Git::probe().await {
+        Ok(git) => read(&git, &orders).await,
+        Err(error) => troubled(&error.into()),
+    };
+    tracing::info!(report = %report.encode(), "beads");
+    last_words::leave_or_log(&termination_path(), &report);
+    match report.outcome {
+        BeadsOutcome::Read(_) | BeadsOutcome::NoBeads | BeadsOutcome::Unmoved => 0,
+        BeadsOutcome::Config { .. } => exit::CONFIG,
+        BeadsOutcome::Transient => exit::TRANSIENT,
+    }
+}
+
+/// Reads the issues. Whatever happens is in the report.
+pub async fn read(git: &Git, orders: &BeadsOrders) -> BeadsReport {
+    attempt(git, orders).await.unwrap_or_else(|trouble| troubled(&trouble))
+}
+
+fn troubled(trouble: &Trouble) -> BeadsReport {
+    let outcome = match trouble {
+        Trouble::Config { reason, .. } => BeadsOutcome::Config {
+            reason: (*reason).to_owned(),
+        },
+        Trouble::Transient(_) => BeadsOutcome::Transient,
+    };
+    BeadsReport {
+        version: VERSION,
+        outcome,
+        commit: String::new(),
+        detail: trouble.detail(),
+    }
+}
+
+async fn attempt(git: &Git, orders: &BeadsOrders) -> Result<BeadsReport, Trouble> {
+    let desk = Desk::open(git, &orders.remote, &orders.paths, &orders.pace).await?;
+    let tip = desk.target_in(&desk.look(&[desk.target.as_str()]).await?).await?;
+    let report = |outcome, commit: &Oid| BeadsReport {
+        version: VERSION,
+        outcome,
+        commit: commit.to_string(),
+        detail: String::new(),
+    };
+    if orders.known.as_deref() == Some(tip.as_str()) {
+        return Ok(report(BeadsOutcome::Unmoved, &tip));
+    }
+    let seen = RefName::parse(SEEN).map_err(Trouble::orders)?;
+    let newest = FetchOptions::depth(Depth::Shallow(1));
+    let specs = [Refspec::of(&desk.target, &seen)];
+    desk.repo.fetch(&desk.remote, &specs, newest).await?;
+    // What was fetched counts, not what was listed: it may have moved in between.
+    let fetched = desk.repo.rev_parse(seen.as_str()).await?;
+    let tip = fetched.ok_or_else(|| Trouble::Transient("the target branch was not fetched".into()))?;
+    let mut export = Export::default();
+    let files = fill(&mut export, &desk.repo, &tip).await?;
+    if files.read == 0 && files.left == 0 {
+        return Ok(report(BeadsOutcome::NoBeads, &tip));
+    }
+    let tally = export.tally(&orders.prefix);
+    let read = BeadsRead {
+        issues: tally.issues,
+        open: tally.open,
+        others: tally.others,
+        broken: number(export.broken()),
+        left_out: number(export.left_out()),
+        unread: number(files.left),
+    };
+    Ok(report(BeadsOutcome::Read(read), &tip))
+}
+
+fn number(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// How many files an export has.
+pub(crate) struct Files {
+    /// Those that were read.
+    pub(crate) read: usize,
+    /// Those that are too large or too many.
+    pub(crate) left: usize,
+}
+
+/// Reads the export that a commit holds.
+pub(crate) async fn fill(export: &mut Export, repo: &Repo, commit: &Oid) -> Result<Files, GitError> {
+    let (files, left) = to_read(repo.files_in(commit, FOLDER).await?, |f| (f.name.clone(), f.size));
+    for file in &files {
+        export.read(&repo.read_blob(&file.blob, LARGEST_FILE).await?);
+    }
+    Ok(Files {
+        read: files.len(),
+        left,
+    })
+}
