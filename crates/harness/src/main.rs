@@ -8,8 +8,8 @@ use gastown_harness::{
     setup::{self, Pod, SetupError},
 };
 use gastown_wire::{
-    BeadsOrders, BeadsOutcome, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, LandOrders, LandOutcome, LandReport, Orders, Report,
-    TestOrders, VERSION, exit,
+    BeadsOrders, BeadsOutcome, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, LandOrders,
+    LandOutcome, LandReport, Orders, Report, TestOrders, VERSION, exit,
 };
 use tokio::signal::unix::{SignalKind, signal};
 

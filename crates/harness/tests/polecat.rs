@@ -96,7 +96,11 @@ fn a_task_that_is_only_a_bead_is_what_the_repository_says_of_it() {
         assert_eq!(pod.clone_step().0, 0, "{}", pod.logs());
         fs::read_to_string(pod.path("shared/task.md")).unwrap()
     };
-    assert_eq!(told(true, Some("mp-1")), "Add b.txt\n", "no export: it is told what is known");
+    assert_eq!(
+        told(true, Some("mp-1")),
+        "Add b.txt\n",
+        "no export: it is told what is known"
+    );
     town.land("beads", &[(".beads/issues.jsonl", export)]);
     let whole = "mp-1: Add $(x) b.txt\n\nIt holds \"new\".\n\n## Acceptance criteria\n\n- there\n";
     assert_eq!(told(true, Some("mp-1")), whole);

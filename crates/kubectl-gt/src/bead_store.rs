@@ -69,7 +69,7 @@ async fn list(scope: Scope, session: &Session<'_>) -> Result<(), Failure> {
         })
         .collect();
     let none = format!(
-        "no bead stores in namespace {}: sling finds beads in the checkout without one",
+        "no bead stores in namespace {}: sling and convoys find beads without one",
         session.namespace()
     );
     let name = |b: &Held<BeadStore>| format!("beadstore/{}", b.object.name_any());

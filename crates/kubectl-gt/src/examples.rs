@@ -3,7 +3,7 @@
 use clap::Command;
 
 pub(crate) const SLING: &str = r#"Examples:
-  # A bead: its task is what .beads/*.jsonl of this checkout says
+  # A bead: its task is what .beads/*.jsonl of this checkout says, or of the rig's repository
   kubectl gt sling mp-123 my-project
 
   # In plain words, and wait until it is on main

@@ -24,6 +24,7 @@ mod polecat;
 mod reference;
 mod refinery;
 mod rig;
+mod scratch;
 mod session;
 mod sling;
 mod style;

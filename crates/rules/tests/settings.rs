@@ -296,7 +296,10 @@ fn the_task_of_either_readme_and_the_bead_alone() {
     assert!(task(|p| p.spec.task_description = None).contains("mp-nux"));
     let of_bead = |change: fn(&mut PolecatRow)| made(Town::default(), |_| (), change).orders.task_of_bead;
     assert!(!of_bead(|_| ()), "what a person said is the task");
-    assert!(of_bead(|p| p.spec.task_description = None), "its pod looks up what the bead says");
+    assert!(
+        of_bead(|p| p.spec.task_description = None),
+        "its pod looks up what the bead says"
+    );
 }
 
 #[test]

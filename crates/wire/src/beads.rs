@@ -253,7 +253,10 @@ mod tests {
     fn issues_are_read_and_the_rest_passed_over() {
         let mut export = Export::default();
         assert_eq!(export.read(EXPORT.as_bytes()), 1);
-        assert_eq!(export.beads.keys().collect::<Vec<_>>(), ["hq-1", "mp-1", "mp-2", "mp-3"]);
+        assert_eq!(
+            export.beads.keys().collect::<Vec<_>>(),
+            ["hq-1", "mp-1", "mp-2", "mp-3"]
+        );
         let one = export.get("mp-1").unwrap();
         assert_eq!(
             one.task(),

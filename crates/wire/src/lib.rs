@@ -15,12 +15,13 @@ mod settings;
 mod trouble;
 
 pub use orders::{
-    AgentOrders, Allowance, BeadsOrders, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle, Orders, Pace,
-    Paths, PolecatOrders, RecordLevel, RemoteOrders, Subject, TestOrders, Text, Transcript,
+    AgentOrders, Allowance, BeadsOrders, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle,
+    Orders, Pace, Paths, PolecatOrders, RecordLevel, RemoteOrders, Subject, TestOrders, Text, Transcript,
 };
 pub use report::{
-    BeadsOutcome, BeadsRead, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport,
-    CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
+    BeadsOutcome, BeadsRead, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict,
+    CourierOutcome, CourierReport, CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens,
+    exit,
 };
 pub use settings::{LOGIN_KEYS, settings_key, settings_path};
 pub use trouble::RemoteTrouble;

@@ -85,7 +85,11 @@ async fn the_files_of_one_folder() {
     for none in ["linked", "nope", "other", ":(glob)**"] {
         assert_eq!(repo.files_in(&commit, none).await.unwrap(), [], "{none}");
     }
-    assert!(repo.files_in(&Oid::parse(&"1".repeat(40)).unwrap(), ".beads").await.is_err());
+    assert!(
+        repo.files_in(&Oid::parse(&"1".repeat(40)).unwrap(), ".beads")
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]

@@ -82,7 +82,10 @@ async fn hostile_files_are_passed_over_and_said() {
     fs::create_dir_all(town.path("desk/.beads/deep")).unwrap();
     std::os::unix::fs::symlink(&secret, town.path("desk/.beads/link.jsonl")).unwrap();
     town.write(".beads/deep/x.jsonl", EXPORT);
-    town.write(".beads/a.jsonl", "<<<<<<< ours\n{\"id\":\"mp-1\",\"title\":\"t\"}\n=======\n{{{{\n");
+    town.write(
+        ".beads/a.jsonl",
+        "<<<<<<< ours\n{\"id\":\"mp-1\",\"title\":\"t\"}\n=======\n{{{{\n",
+    );
     town.write(".beads/-rf.jsonl", "{\"id\":\"mp-2\",\"title\":\"t\"}");
     // Larger than any export is.
     fs::File::create(town.path("desk/.beads/z.jsonl"))

@@ -10,8 +10,8 @@ use std::{
 use gastown_git::Git;
 use gastown_harness::{candidate, land};
 use gastown_wire::{
-    BeadsOrders, CandidateOutcome, CandidateReport, LandOrders, LandReport, Member, MergeStyle, Pace, Paths, RemoteOrders,
-    TestOrders, VERSION, candidates_prefix, record_ref,
+    BeadsOrders, CandidateOutcome, CandidateReport, LandOrders, LandReport, Member, MergeStyle, Pace, Paths,
+    RemoteOrders, TestOrders, VERSION, candidates_prefix, record_ref,
 };
 
 pub(super) const RIG: &str = "parts";

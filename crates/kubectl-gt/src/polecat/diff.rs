@@ -3,6 +3,7 @@
 use super::find;
 use crate::checkout::Checkout;
 use crate::output::{note, printable, write_out};
+use crate::scratch::Scratch;
 use crate::session::Session;
 use crate::{Failure, Output, complete, exit};
 use clap::Args;
@@ -202,20 +203,4 @@ fn print(report: &Report, output: Output) -> Result<(), Failure> {
         note(format!("note: cut off after {MOST} bytes"));
     }
     Ok(())
-}
-
-/// A folder that is gone when it is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("kubectl-gt-{}", uuid::Uuid::new_v4().simple())))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left in a temporary folder hurts nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

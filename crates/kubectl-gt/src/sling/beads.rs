@@ -1,92 +1,129 @@
-//! What a bead says, from `.beads/*.jsonl` in the checkout, when that is the rig's repository.
+//! What a bead says: from `.beads/*.jsonl` in the checkout, when that is the rig's repository, else from the remote.
 
 use crate::checkout::Checkout;
 use crate::output::note;
+use crate::scratch::Scratch;
 use crate::{Access, Failure};
 use gastown_api::Rig;
-use gastown_wire::beads::{Bead, read_into};
+use gastown_git::{Depth, FetchOptions, Git, RefName, Refspec, Remote};
+use gastown_wire::beads::{Bead, Export, FOLDER, LARGEST_FILE, to_read};
 use kube::ResourceExt;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// A file larger than this is not read: no tracker's export is.
-const LARGEST: u64 = 128 * 1024 * 1024;
+/// Longest that the remote is waited for: the pod looks beads up by itself.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The beads that are known here.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// By ID; none where no checkout of the rig's repository is around, or it has no export.
-    beads: BTreeMap<String, Bead>,
+    export: Export,
     /// Where they were read.
-    from: Option<PathBuf>,
+    from: Option<String>,
 }
 
 impl Known {
     pub(super) fn get(&self, id: &str) -> Option<&Bead> {
-        self.beads.get(id)
+        self.export.get(id)
     }
 
     /// Where they were read, if there are any.
-    pub(super) fn from(&self) -> Option<&Path> {
+    pub(super) fn from(&self) -> Option<&str> {
         self.from.as_deref()
     }
 
-    /// Those of the current checkout.
-    pub(super) fn around(access: &Access, rig: &Rig) -> Result<Self, Failure> {
+    /// Those of the current checkout, where it is one of the rig's repository; else those of that repository.
+    pub(super) async fn around(access: &Access, rig: &Rig) -> Result<Self, Failure> {
         let checkout = match &access.checkout {
             Some(top) => Checkout::around(top),
             None => std::env::current_dir().ok().and_then(|dir| Checkout::around(&dir)),
         };
-        let Some(checkout) = checkout else {
-            return Ok(Self::default());
+        let is_of_rig = |checkout: &Checkout| {
+            let local = rig.spec.local_path.as_ref();
+            let here = access.rig_here.as_deref() == Some(rig.name_any().as_str());
+            here || local.is_some_and(|p| Path::new(p) == checkout.top) || checkout.is_of(&rig.spec.git_url)
         };
-        let local = rig
-            .spec
-            .local_path
-            .as_ref()
-            .is_some_and(|p| Path::new(p) == checkout.top);
-        let here = access.rig_here.as_deref() == Some(rig.name_any().as_str());
-        if !local && !here && !checkout.is_of(&rig.spec.git_url) {
-            return Ok(Self::default());
+        match checkout.filter(is_of_rig) {
+            Some(checkout) => Self::read(&folder(&checkout.top)),
+            None => Ok(Self::fetch(rig).await.unwrap_or_else(|why| {
+                let url = Remote::parse(&rig.spec.git_url).map_or_else(|_| "the rig".to_owned(), |r| r.to_string());
+                note(format!(
+                    "note: your git cannot read the beads of {url}: {why}\nnote: the pod looks them up; or run this in a \
+                     checkout of it, or say what to do with --message"
+                ));
+                Self::default()
+            })),
         }
-        Self::read(&folder(&checkout.top))
     }
 
     fn read(folder: &Path) -> Result<Self, Failure> {
         let Ok(entries) = fs::read_dir(folder) else {
             return Ok(Self::default());
         };
-        let mut files: Vec<PathBuf> = entries
-            .filter_map(|e| e.ok().map(|e| e.path()))
-            .filter(|p| p.extension().is_some_and(|e| e == "jsonl"))
-            .collect();
-        files.sort();
+        let files = entries.filter_map(|e| {
+            let path = e.ok()?.path();
+            let about = fs::metadata(&path).ok().filter(|m| m.is_file())?;
+            Some((path, about.len()))
+        });
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (files, left) = to_read(files, |(path, size)| (name(path), *size));
+        let mut known = Self::default();
+        for (file, _) in files {
+            known.take(&file.display().to_string(), &fs::read(&file)?);
+        }
+        known.done(folder.display().to_string(), left);
+        Ok(known)
+    }
+
+    /// With the person's own git; the error is words for them.
+    async fn fetch(rig: &Rig) -> Result<Self, String> {
+        let text = |e: gastown_git::GitError| e.to_string();
+        let remote = Remote::parse(&rig.spec.git_url).map_err(|e| e.to_string())?;
+        let branch = rig.spec.target_branch.as_deref().filter(|b| !b.is_empty());
+        let branch = branch.unwrap_or("main");
+        let theirs = RefName::parse(&format!("refs/heads/{branch}")).map_err(|e| e.to_string())?;
+        let git = Git::probe().await.map_err(text)?.with_timeout(PATIENCE).as_user();
+        let scratch = Scratch::new();
+        let repo = git.init_bare(&scratch.0).await.map_err(text)?;
+        let newest = FetchOptions::depth(Depth::Shallow(1));
+        let specs = [Refspec::same(&theirs)];
+        repo.fetch(&remote, &specs, newest).await.map_err(text)?;
+        let tip = repo.rev_parse(theirs.as_str()).await.map_err(text)?;
+        let tip = tip.ok_or_else(|| format!("it has no branch {branch}"))?;
+        let files = repo.files_in(&tip, FOLDER).await.map_err(text)?;
+        let (files, left) = to_read(files, |f| (f.name.clone(), f.size));
         let mut known = Self::default();
         for file in files {
-            if fs::metadata(&file).is_ok_and(|m| !m.is_file() || m.len() > LARGEST) {
-                note(format!("note: {} is no export of beads: passed over", file.display()));
-                continue;
-            }
-            let text = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
-            let broken = read_into(&mut known.beads, &text);
-            if broken > 0 {
-                note(format!(
-                    "note: {} has {broken} line(s) that are not JSON (a merge conflict?): passed over",
-                    file.display()
-                ));
-            }
+            let content = repo.read_blob(&file.blob, LARGEST_FILE).await.map_err(text)?;
+            known.take(&format!("{FOLDER}/{} of {remote}", file.name), &content);
         }
-        if !known.beads.is_empty() {
-            known.from = Some(folder.to_owned());
-        }
+        known.done(format!("{FOLDER} of {remote}"), left);
         Ok(known)
+    }
+
+    fn take(&mut self, name: &str, content: &[u8]) {
+        let broken = self.export.read(content);
+        if broken > 0 {
+            note(format!(
+                "note: {name} has {broken} line(s) that are no JSON objects (a merge conflict?): passed over"
+            ));
+        }
+    }
+
+    fn done(&mut self, from: String, left: usize) {
+        if left > 0 {
+            note(format!(
+                "note: {from} has {left} file(s) too large or too many for an export: passed over"
+            ));
+        }
+        self.from = Some(from).filter(|_| !self.export.is_empty());
     }
 }
 
 /// `.beads`, or where its `redirect` file points: worktrees share one.
 fn folder(top: &Path) -> PathBuf {
-    let here = top.join(".beads");
+    let here = top.join(FOLDER);
     match fs::read_to_string(here.join("redirect")) {
         Ok(target) if !target.trim().is_empty() => top.join(target.trim()),
         _ => here,

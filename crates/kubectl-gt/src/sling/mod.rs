@@ -28,7 +28,7 @@ pub struct SlingArgs {
     /// Beads, then the rig; or only the rig with --message or --file. `.` is the rig of this checkout.
     #[arg(required = true, num_args = 1.., value_names = ["BEAD", "RIG"], add = ArgValueCompleter::new(complete::rigs))]
     pub words: Vec<String>,
-    /// The task, in plain words. Else what the bead says in .beads/*.jsonl of this checkout.
+    /// The task, in plain words. Else what the bead says in .beads/*.jsonl of this checkout, or of the rig's repository.
     #[arg(short, long, conflicts_with = "file", allow_hyphen_values = true)]
     pub message: Option<String>,
     /// File with the task; - is stdin.
@@ -225,10 +225,7 @@ pub async fn sling(args: &SlingArgs, cluster: &Cluster, access: &Access) -> Resu
         );
     };
     let mut held = held?;
-    let known = match &text {
-        Some(_) => Known::default(),
-        None => Known::around(access, &rig_object.object)?,
-    };
+    let mut known = None;
     let mut base = base(args, cluster, &rig).await?;
     secrets::fill(&mut base, &rig_object.object, &session).await;
     let mut slung = Vec::new();
@@ -246,7 +243,12 @@ pub async fn sling(args: &SlingArgs, cluster: &Cluster, access: &Access) -> Resu
             });
             continue;
         }
-        let spec = with_task(base.clone(), bead, text.clone(), &known, args)?;
+        // Read once, and only where somebody has to be told what a bead says.
+        if known.is_none() && text.is_none() {
+            known = Some(Known::around(access, &rig_object.object).await?);
+        }
+        let known = known.get_or_insert_default();
+        let spec = with_task(base.clone(), bead, text.clone(), known, args)?;
         let made = create::create(args, &session, &held, &rig_object.object, spec).await?;
         held.push(made.clone());
         slung.push(Slung { held: made, new: true });
@@ -331,8 +333,8 @@ fn with_task(
                 spec.priority = spec.priority.or(Some(found.urgency()).filter(|n| *n != 0));
             }
             (None, Some(from)) => note(format!(
-                "note: {} does not have {id}: its agent is told only the ID; say more with --message",
-                from.display()
+                "note: {from} does not have {id}: the pod looks for it on the target branch, else its agent is told only the \
+                 ID; say more with --message"
             )),
             (None, None) => {}
         }

@@ -34,6 +34,16 @@ pub const NAMESPACE: &str = "gastown-system";
 /// kubectl, as far as it calls the plugin.
 const KUBECTL: &str = "#!/bin/sh\nshift\nexec kubectl-gt \"$@\"\n";
 
+/// The real git, cut off from the world: no test depends on what is out there.
+const GIT: &str = r#"#!/bin/sh
+for word in "$@"; do
+  case $word in
+    https://* | git@*) echo "fatal: unable to access '$word': Could not resolve host" >&2; exit 128 ;;
+  esac
+done
+PATH=${PATH#*:} exec git "$@"
+"#;
+
 pub struct Scene {
     pub client: Client,
     pub dir: TempDir,
@@ -94,8 +104,10 @@ impl Scene {
         };
         let bin = scene.dir.path().join("bin");
         std::fs::create_dir(&bin).unwrap();
-        std::fs::write(bin.join("kubectl"), KUBECTL).unwrap();
-        std::fs::set_permissions(bin.join("kubectl"), Permissions::from_mode(0o755)).unwrap();
+        for (name, script) in [("kubectl", KUBECTL), ("git", GIT)] {
+            std::fs::write(bin.join(name), script).unwrap();
+            std::fs::set_permissions(bin.join(name), Permissions::from_mode(0o755)).unwrap();
+        }
         scene.install().await;
         scene
     }

@@ -175,6 +175,37 @@ async fn another_repositorys_beads_are_not_taken() {
     assert!(!told.stdout.contains("Add a flag"), "{}", told.stdout);
 }
 
+/// Outside of any checkout the rig's repository is asked, with the person's own git.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bead_brings_its_text_from_the_remote() {
+    let scene = Scene::new().await;
+    let top = checkout(&scene, "unused");
+    std::fs::remove_dir_all(top.join(".git")).unwrap();
+    let push = "git init -q --bare -b trunk ../parts.git && git init -q -b trunk && git add -A \
+        && git -c user.name=N -c user.email=n@example.com commit -q -m beads && git push -q ../parts.git trunk && rm -rf .git";
+    assert_eq!(scene.run_in(&top, push).await.code, 0);
+    let mut parts = rig("parts");
+    parts["spec"]["gitURL"] = json!(scene.dir.path().join("parts.git"));
+    parts["spec"]["targetBranch"] = json!("trunk");
+    scene.put(parts).await;
+    let mut empty = rig("elsewhere");
+    empty["spec"]["gitURL"] = json!(scene.dir.path().join("parts.git"));
+    scene.put(empty).await;
+    scene.put(rig("far")).await;
+    transcript!(
+        scene
+            .tell(&[
+                "kubectl gt sling mp-1 parts -o yaml",
+                "kubectl gt sling mp-2 parts",
+                "kubectl gt sling mp-3 parts -o name",
+                "kubectl gt sling mp-1 elsewhere -o name",
+                "kubectl gt sling mp-1 far -o yaml",
+                "kubectl gt sling mp-2 far -m 'in other words' -o name",
+            ])
+            .await
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting() {
     let scene = Scene::new().await;
