@@ -6,7 +6,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where a rig's issues come from and where results go back.
+/// Where a rig's issues come from: an export of beads in its repository, `.beads/*.jsonl` on the target branch. Read only.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "gastown.gastown.io",
@@ -29,13 +29,13 @@ use serde::{Deserialize, Serialize};
 pub struct BeadStoreSpec {
     /// The Rig whose issues these are.
     pub rig_ref: String,
-    /// Prefix of its issues, with the dash.
+    /// Prefix of its issues, with the dash: only issues whose ID begins so are counted.
     #[schemars(regex(pattern = r"^[a-z]+-$"))]
     pub prefix: String,
-    /// Secret with the git credential. Unset: the Rig's.
+    /// Secret with the git credential, in the store's own namespace. Unset: the name the Rig gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_secret_ref: Option<SecretReference>,
-    /// How often it is read. Go duration. Default 5m.
+    /// How often a pod looks whether the branch has moved, and reads it if so. Go duration, at least 10s. Default 5m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_interval: Option<String>,
 }
@@ -61,12 +61,27 @@ pub struct BeadStoreStatus {
     /// Why, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When it was last read.
+    /// When it was last known to be so: read, or found not to have moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_sync_time: Option<Time>,
-    /// How many issues it has.
+    /// How many issues it has, closed ones too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issue_count: Option<i32>,
+    /// The commit of the branch that was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// When a pod was last sent to read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_attempt_time: Option<Time>,
+    /// The pod that reads it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reader: Option<String>,
+    /// How often in a row it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures: Option<i32>,
+    /// What is read, as a fingerprint of repository, branch, prefix and names of credentials: another one is read at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
     /// The spec's generation this was decided on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

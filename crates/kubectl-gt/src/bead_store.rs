@@ -86,8 +86,10 @@ async fn status(name: &str, session: &Session<'_>) -> Result<(), Failure> {
     block.line("Phase", format!("{:?}", s.phase));
     block.line("Message", s.message.as_deref().unwrap_or("-"));
     block.some("Issues", s.issue_count.map(|n| n.to_string()));
+    block.some("Commit", s.commit);
     let now = Timestamp::now();
     block.some("Read", s.last_sync_time.map(|t| format!("{} ago", since(t.0, now))));
+    block.some("Reader", s.reader.map(|pod| format!("pod {pod}")));
     for c in &s.conditions {
         block.line(&c.type_, format!("{} {} {}", c.status, c.reason, c.message));
     }

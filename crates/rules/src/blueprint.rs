@@ -89,6 +89,15 @@ pub struct LandPod {
     pub orders: wire::LandOrders,
 }
 
+/// Reads the repository's issues: container `beads`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BeadsPod {
+    /// What every pod has.
+    pub common: PodCommon,
+    /// What it is told.
+    pub orders: wire::BeadsOrders,
+}
+
 /// A polecat that a convoy makes for a bead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolecatForBead {
@@ -121,6 +130,8 @@ pub enum Blueprint {
     TestPod(TestPod),
     /// A landing.
     LandPod(LandPod),
+    /// A look at the repository's issues.
+    BeadsPod(BeadsPod),
     /// A rig's witness; owned by the Rig.
     Witness {
         /// Who.
@@ -153,6 +164,7 @@ impl Blueprint {
             Self::PolecatPod(p) => &p.common.key,
             Self::TestPod(p) => &p.common.key,
             Self::LandPod(p) => &p.common.key,
+            Self::BeadsPod(p) => &p.common.key,
             Self::Witness { key, .. } | Self::Refinery { key, .. } => key,
             Self::Polecat(p) => &p.key,
             Self::Texts(t) => &t.key,

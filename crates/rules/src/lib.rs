@@ -21,6 +21,7 @@ mod key;
 mod names;
 mod passwd;
 mod plan;
+mod pods;
 mod polecat;
 mod reach;
 mod reason;
@@ -32,7 +33,9 @@ mod settings;
 mod witness;
 mod world;
 
-pub use blueprint::{Blueprint, Credentials, LandPod, PodCommon, PolecatForBead, PolecatPod, TestPod, TextMap};
+pub use blueprint::{
+    BeadsPod, Blueprint, Credentials, LandPod, PodCommon, PolecatForBead, PolecatPod, TestPod, TextMap,
+};
 pub use decide::decide;
 pub use fact::{Answer, Fact, Outcome, Seen};
 pub use key::{Key, Kind, Rev, RigKey, Uid};

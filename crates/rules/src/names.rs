@@ -56,6 +56,16 @@ pub(crate) fn polecat_texts(polecat: &str, uid: &str, text: &str) -> String {
     format!("{}{tail}", head.trim_end_matches(['-', '.']))
 }
 
+/// Names of pods that read a bead store begin so.
+pub(crate) const READER: &str = "beads-";
+
+/// Name of the pod that reads a bead store after so many failures in a row: another one each time, of a bounded set.
+pub(crate) fn reader(store: &str, uid: &str, failures: i32) -> String {
+    let hash = short_hash(&[uid, &failures.clamp(0, 99).to_string()]);
+    let name = object_name(&format!("{READER}{store}"), NAME_LIMIT - hash.len() - 1);
+    format!("{name}-{hash}")
+}
+
 /// Name of the polecat a convoy makes for a bead.
 pub(crate) fn convoy_polecat(convoy: &str, bead: &str) -> String {
     object_name(&format!("{convoy}-{bead}"), NAME_LIMIT - "polecat-".len())
@@ -150,6 +160,9 @@ mod tests {
         assert_ne!(convoy_polecat(&long, "mp-1"), convoy_polecat(&long, "mp-2"));
         assert_ne!(convoy_polecat("cv", "MP-1"), convoy_polecat("cv", "mp-1"));
         assert_eq!(convoy_polecat("cv", "mp-1"), "cv-mp-1");
+        assert!(reader(&long, "u", 0).len() <= 63);
+        assert_ne!(reader("s", "u", 0), reader("s", "u", 1));
+        assert_ne!(reader("s", "u", 0), reader("s", "v", 0));
         assert_eq!(object_name("ÄÖ", 63), format!("x-{}", short_hash(&["ÄÖ"])));
     }
 }

@@ -62,6 +62,8 @@ pub enum PodRole {
     Test,
     /// `land`: pushes what was tested.
     Land,
+    /// `beads`: reads the repository's issues.
+    Beads,
 }
 
 /// Pod phase as the API has it.
@@ -138,7 +140,7 @@ pub struct PodRow {
     pub role: PodRole,
     /// `gastown.io/rig` (annotation first: labels cannot hold every name).
     pub rig: String,
-    /// UID of the controlling owner: the Polecat or the Refinery.
+    /// UID of the controlling owner: the Polecat, the Refinery or the BeadStore.
     pub owner: Option<Uid>,
     /// The attempt it was created as (annotation), for polecat pods.
     pub attempt: u32,

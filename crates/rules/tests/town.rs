@@ -350,40 +350,6 @@ fn a_witness_tells_silence_from_age() {
 }
 
 #[test]
-fn a_bead_store_says_that_it_is_not_read() {
-    let mut scene = scene();
-    let meta = {
-        scene.polecat("x", alone);
-        let mut meta = scene.row("x").meta.clone();
-        meta.key = Key::new(Kind::BeadStore, NS, "beads");
-        meta
-    };
-    let spec = gastown_api::BeadStoreSpec {
-        rig_ref: "no-such".into(),
-        prefix: "mp-".into(),
-        ..Default::default()
-    };
-    let row = gastown_rules::Row {
-        meta,
-        spec,
-        status: Default::default(),
-    };
-    scene.world.learn(Fact::Seen(Seen::BeadStore(Box::new(row))));
-    scene.settle();
-    let key = Key::new(Kind::BeadStore, NS, "beads");
-    assert_eq!(
-        condition(&scene.world.bead_stores[&key].status.conditions, "Ready"),
-        ("False", "RigNotFound")
-    );
-    scene.rig("no-such", |_| ());
-    scene.settle();
-    assert_eq!(
-        condition(&scene.world.bead_stores[&key].status.conditions, "Ready"),
-        ("False", "NotYet")
-    );
-}
-
-#[test]
 fn children_belong_to_their_rig() {
     let mut scene = scene();
     scene.rig("parts", |_| ());

@@ -491,7 +491,7 @@ pub fn bead_store(rig: &str) -> Value {
     json!({
         "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "BeadStore",
         "metadata": {"name": format!("{rig}-beads"), "namespace": NAMESPACE}, "spec": {"rigRef": rig, "prefix": "mp-"},
-        "status": {"phase": "Synced", "issueCount": 42, "message": "42 issues at 0123456789"},
+        "status": {"phase": "Synced", "issueCount": 42, "message": "42 issues, 7 open, on main at 0123456789ab", "commit": "0123456789abcdef0123456789abcdef01234567"},
     })
 }
 

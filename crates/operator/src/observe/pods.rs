@@ -140,8 +140,12 @@ pub(super) fn pod_row(object: Pod) -> Result<PodRow, String> {
         Some("polecat") => PodRole::Polecat,
         Some("test") => PodRole::Test,
         Some("land") => PodRole::Land,
+        Some("beads") => PodRole::Beads,
         other => {
-            return Err(format!("label {}={other:?} is not polecat, test or land", labels::ROLE));
+            return Err(format!(
+                "label {}={other:?} is not polecat, test, land or beads",
+                labels::ROLE
+            ));
         }
     };
     let annotation = |name: &str| meta.annotations.get(name);

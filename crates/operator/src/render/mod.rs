@@ -15,7 +15,9 @@ pub use parts::PodUser;
 /// The object a blueprint stands for.
 pub(crate) fn object(blueprint: &Blueprint, user: PodUser) -> Result<DynamicObject, serde_json::Error> {
     let value = match blueprint {
-        Blueprint::PolecatPod(_) | Blueprint::TestPod(_) | Blueprint::LandPod(_) => pod_manifest(blueprint, user)?,
+        Blueprint::PolecatPod(_) | Blueprint::TestPod(_) | Blueprint::LandPod(_) | Blueprint::BeadsPod(_) => {
+            pod_manifest(blueprint, user)?
+        }
         Blueprint::Witness { key, owner, spec } => json!({
             "apiVersion": api_version(), "kind": "Witness",
             "metadata": child(&key.namespace, &key.name, &owner.0, &owner.1.0)?, "spec": spec,
@@ -63,6 +65,7 @@ pub fn pod_manifest(blueprint: &Blueprint, user: PodUser) -> Result<Value, serde
         Blueprint::PolecatPod(p) => polecat::pod(p, user)?,
         Blueprint::TestPod(p) => queue::test_pod(p, user)?,
         Blueprint::LandPod(p) => queue::land_pod(p, user)?,
+        Blueprint::BeadsPod(p) => queue::beads_pod(p, user)?,
         _ => return Err(serde::de::Error::custom("not a pod")),
     };
     let mut value = serde_json::to_value(pod)?;
@@ -110,7 +113,7 @@ pub(crate) fn owner_reference(kind: Kind, name: &str, uid: &str) -> OwnerReferen
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gastown_rules::{Credentials, Key, LandPod, PodCommon, PolecatPod, TestPod, Uid};
+    use gastown_rules::{BeadsPod, Credentials, Key, LandPod, PodCommon, PolecatPod, TestPod, Uid};
     use gastown_wire as wire;
 
     fn common(name: &str, owner: Kind) -> PodCommon {
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_pods_are_spelled_like_this() {
+    fn the_pods_are_spelled_like_this() {
         let test = TestPod {
             common: common("test-parts-1-2-1", Kind::Refinery),
             orders: wire::TestOrders {
@@ -205,6 +208,15 @@ mod tests {
                 ..wire::LandOrders::default()
             },
         };
+        let beads = BeadsPod {
+            common: common("beads-parts-0a1b2c3d", Kind::BeadStore),
+            orders: wire::BeadsOrders {
+                version: 1,
+                remote: remote(),
+                paths: paths(),
+                ..wire::BeadsOrders::default()
+            },
+        };
         insta::assert_json_snapshot!(
             "polecat",
             pod_manifest(&Blueprint::PolecatPod(polecat_pod()), PodUser::default()).unwrap()
@@ -216,6 +228,10 @@ mod tests {
         insta::assert_json_snapshot!(
             "land",
             pod_manifest(&Blueprint::LandPod(land), PodUser::default()).unwrap()
+        );
+        insta::assert_json_snapshot!(
+            "beads",
+            pod_manifest(&Blueprint::BeadsPod(beads), PodUser::default()).unwrap()
         );
     }
 

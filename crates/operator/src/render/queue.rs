@@ -1,7 +1,7 @@
-//! The merge queue's pods: candidate with its test, and land.
+//! Pods of seconds: the merge queue's (candidate with its test, and land), and the one that reads issues.
 
 use super::parts::{self, PodUser};
-use gastown_rules::{LandPod, TestPod};
+use gastown_rules::{BeadsPod, LandPod, PodCommon, TestPod};
 use gastown_wire as wire;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
@@ -72,20 +72,54 @@ pub(super) fn test_pod(p: &TestPod, user: PodUser) -> Result<Pod, serde_json::Er
 }
 
 pub(super) fn land_pod(p: &LandPod, user: PodUser) -> Result<Pod, serde_json::Error> {
-    let paths = &p.orders.paths;
     let orders = wire::Orders::Land(Box::new(p.orders.clone()));
-    let mut mounts = vec![parts::mount("courier", &paths.courier), parts::mount("tmp", "/tmp")];
-    mounts.extend(parts::remote_mounts(&p.common, &p.orders.remote));
-    let env = parts::orders_env(&orders, &paths.courier)?;
+    // A push under way is finished, not cut off.
+    let step = Step {
+        name: "land",
+        grace: 30,
+        paths: &p.orders.paths,
+        remote: &p.orders.remote,
+    };
+    one_step(&p.common, &step, &orders, user)
+}
+
+pub(super) fn beads_pod(p: &BeadsPod, user: PodUser) -> Result<Pod, serde_json::Error> {
+    let orders = wire::Orders::Beads(Box::new(p.orders.clone()));
+    let step = Step {
+        name: "beads",
+        grace: 5,
+        paths: &p.orders.paths,
+        remote: &p.orders.remote,
+    };
+    one_step(&p.common, &step, &orders, user)
+}
+
+/// One step of the harness that speaks to the remote, with a volume for its repository.
+struct Step<'a> {
+    name: &'a str,
+    grace: i64,
+    paths: &'a wire::Paths,
+    remote: &'a wire::RemoteOrders,
+}
+
+fn one_step(
+    common: &PodCommon,
+    step: &Step<'_>,
+    orders: &wire::Orders,
+    user: PodUser,
+) -> Result<Pod, serde_json::Error> {
+    let courier = &step.paths.courier;
+    let mut mounts = vec![parts::mount("courier", courier), parts::mount("tmp", "/tmp")];
+    mounts.extend(parts::remote_mounts(common, step.remote));
+    let env = parts::orders_env(orders, courier)?;
     let mut volumes = vec![parts::empty_dir("courier", parts::WORK_SIZE), parts::small_dir("tmp")];
-    volumes.extend(parts::remote_volumes(&p.common));
+    volumes.extend(parts::remote_volumes(common));
     let spec = PodSpec {
         restart_policy: Some("Never".into()),
-        // A push under way is finished, not cut off.
-        termination_grace_period_seconds: Some(30),
-        containers: vec![parts::harness("land", "land", &p.common.harness_image, env, mounts)],
+        termination_grace_period_seconds: Some(step.grace),
+        containers: vec![parts::harness(step.name, step.name, &common.harness_image, env, mounts)],
         volumes: Some(volumes),
         ..PodSpec::default()
     };
-    Ok(parts::pod(&p.common, user, spec))
+    Ok(parts::pod(common, user, spec))
 }

@@ -23,7 +23,7 @@ fn tail(text: &str, limit: usize) -> &str {
 }
 
 /// Untrusted text without terminal escapes and control characters, within [`EVIDENCE_LIMIT`].
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {

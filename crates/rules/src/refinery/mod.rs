@@ -11,7 +11,7 @@ mod batch;
 mod blueprint;
 mod conditions;
 mod course;
-mod evidence;
+pub(crate) mod evidence;
 mod lane;
 mod news;
 mod plan;

@@ -1,9 +1,10 @@
 //! What a test or land pod says. The verdict is the kubelet's word on a container, never anything that tests wrote.
 
 use super::evidence::{clean, evidence};
+use crate::pods::{Patience, death, ended, is_begun, is_object_id, patience, why};
 use crate::reason::Reason;
 use crate::remote;
-use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRow};
+use crate::row::{Ended, PodRow};
 use gastown_wire::{CandidateOutcome, CandidateReport, LandOutcome, LandReport, Report, ReportError, exit};
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,13 +14,8 @@ pub(super) const CANDIDATE: &str = "candidate";
 pub(super) const TEST: &str = "test";
 /// Container that pushes.
 pub(super) const LAND: &str = "land";
-/// A pod that does not start within this is given up.
-const START_DEADLINE: SignedDuration = SignedDuration::from_mins(10);
 /// Least time that building a candidate has of its own.
 const CANDIDATE_TIME: SignedDuration = SignedDuration::from_secs(15);
-/// What a kubelet gets beyond a pod's own deadline before its silence counts as the pod's loss.
-const SLACK: SignedDuration = SignedDuration::from_mins(5);
-
 /// Something that hinders a pod and no change is to blame for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hindrance {
@@ -141,7 +137,7 @@ pub(super) fn of_test(pod: &PodRow, timeout: SignedDuration, now: Timestamp) -> 
     }
     match patience(pod, CANDIDATE, test_deadline(timeout), now) {
         Patience::Running { until, trouble } => Tested::Running { until, trouble },
-        Patience::NeverStarted(hindrance) => Tested::Hindered(hindrance),
+        Patience::NeverStarted { reason, since } => Tested::Hindered(Hindrance { reason, since }),
         Patience::Over(why) => Tested::Lost(why),
     }
 }
@@ -206,7 +202,7 @@ pub(super) fn of_land(pod: &PodRow, deadline: SignedDuration, now: Timestamp) ->
         }
         return match patience(pod, LAND, deadline, now) {
             Patience::Running { until, trouble } => Landing::Running { until, trouble },
-            Patience::NeverStarted(hindrance) => Landing::Hindered(hindrance),
+            Patience::NeverStarted { reason, since } => Landing::Hindered(Hindrance { reason, since }),
             Patience::Over(why) => Landing::Lost(hindered(pod, "LandPodLost", why)),
         };
     };
@@ -290,11 +286,6 @@ fn flaw(pod: &PodRow, report: &CandidateReport) -> Option<String> {
     None
 }
 
-/// A full object name, SHA-1 or SHA-256.
-pub(super) fn is_object_id(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
 /// What an unreadable report means, unless the container just died.
 fn unreadable(pod: &PodRow, container: &str, error: &ReportError) -> Option<Hindrance> {
     if let ReportError::Version { .. } = error {
@@ -310,87 +301,6 @@ fn unreadable(pod: &PodRow, container: &str, error: &ReportError) -> Option<Hind
 /// Whether anything of a test or land pod runs, or has run.
 pub(super) fn has_begun(pod: &PodRow) -> bool {
     pod.containers.iter().any(is_begun)
-}
-
-fn is_begun(container: &ContainerRow) -> bool {
-    !matches!(container.state, ContainerState::Waiting { .. })
-}
-
-enum Patience {
-    Running { until: Timestamp, trouble: Option<Reason> },
-    NeverStarted(Hindrance),
-    Over(String),
-}
-
-/// How long a live pod is waited for.
-fn patience(pod: &PodRow, first: &str, limit: SignedDuration, now: Timestamp) -> Patience {
-    if pod.meta.deleting.is_some() {
-        return Patience::Over("the pod was deleted".to_owned());
-    }
-    let trouble = trouble(pod);
-    let start_by = pod.meta.created + START_DEADLINE;
-    let begun = pod.container(first).is_some_and(is_begun);
-    if trouble.is_some() || !begun {
-        if now < start_by {
-            return Patience::Running {
-                until: start_by,
-                trouble,
-            };
-        }
-        let reason = trouble.unwrap_or_else(|| {
-            Reason::new(
-                "PodNotStarted",
-                format!("pod {} did not start within {START_DEADLINE:#}", pod.meta.key.name),
-            )
-        });
-        return Patience::NeverStarted(Hindrance {
-            reason,
-            since: start_by,
-        });
-    }
-    let until = pod.started.unwrap_or(pod.meta.created) + limit + SLACK;
-    if now < until {
-        return Patience::Running { until, trouble: None };
-    }
-    Patience::Over(format!(
-        "pod {} did not end by its deadline and its node is silent",
-        pod.meta.key.name
-    ))
-}
-
-/// Why a pod does not start, as the scheduler or the kubelet says it.
-fn trouble(pod: &PodRow) -> Option<Reason> {
-    if let Some(words) = &pod.unschedulable {
-        return Some(Reason::new(
-            "Unschedulable",
-            format!("pod {} fits on no node: {}", pod.meta.key.name, clean(words)),
-        ));
-    }
-    pod.containers
-        .iter()
-        .find_map(|ContainerRow { name, state, .. }| match state {
-            ContainerState::Waiting { reason, message } => {
-                let code = match reason.as_str() {
-                    "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => "ImagePullFailed",
-                    "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => "PodConfigInvalid",
-                    _ => return None,
-                };
-                let why = format!(
-                    "container {name} of pod {} does not start: {reason}: {}",
-                    pod.meta.key.name,
-                    clean(message)
-                );
-                Some(Reason::new(code, why))
-            }
-            ContainerState::Running { .. } | ContainerState::Ended(_) => None,
-        })
-}
-
-fn ended<'p>(pod: &'p PodRow, container: &str) -> Option<&'p Ended> {
-    match &pod.container(container)?.state {
-        ContainerState::Ended(end) => Some(end),
-        ContainerState::Waiting { .. } | ContainerState::Running { .. } => None,
-    }
 }
 
 fn hindered(pod: &PodRow, code: &'static str, message: impl Into<String>) -> Hindrance {
@@ -416,26 +326,4 @@ fn own_disk_limit(pod: &PodRow) -> bool {
         ]
         .iter()
         .any(|mark| pod.message.contains(mark))
-}
-
-fn why(pod: &PodRow) -> String {
-    let words = [pod.disrupted.as_deref().unwrap_or(""), &pod.reason, &pod.message];
-    let known: Vec<String> = words.iter().filter(|w| !w.is_empty()).map(|w| clean(w)).collect();
-    match (known.is_empty(), pod.phase, pod.meta.deleting) {
-        (false, ..) => known.join(": "),
-        (true, _, Some(_)) => "the pod was deleted".to_owned(),
-        (true, PodPhase::Unknown, _) => "its node does not answer".to_owned(),
-        (true, ..) => "no reason was given".to_owned(),
-    }
-}
-
-fn death(pod: &PodRow, container: &str) -> String {
-    match ended(pod, container) {
-        Some(e) => format!(
-            "container {container} ended with exit code {} {}",
-            e.exit,
-            clean(&e.reason)
-        ),
-        None => format!("container {container} has not ended"),
-    }
 }

@@ -23,6 +23,9 @@ impl World {
                 Blueprint::LandPod(p) => {
                     homes.insert(p.orders.rig.clone());
                 }
+                Blueprint::BeadsPod(p) => {
+                    homes.insert(p.orders.rig.clone());
+                }
                 Blueprint::Witness { spec, .. } => {
                     homes.insert(spec.rig_ref.clone());
                 }
@@ -118,6 +121,12 @@ impl World {
         let mut homes = BTreeSet::from([pod.rig.clone()]);
         if let Some(polecat) = self.owner_of(pod) {
             homes.extend(self.homes_of_polecat(polecat));
+        }
+        if pod.role == PodRole::Beads {
+            // Its store may have gone over to another rig since.
+            let stores = self.bead_stores.values();
+            let own = stores.filter(|s| pod.owner.as_ref() == Some(&s.meta.uid));
+            homes.extend(own.map(|s| s.spec.rig_ref.clone()));
         }
         homes
     }

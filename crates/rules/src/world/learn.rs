@@ -292,6 +292,10 @@ impl World {
                 row.land = Some(Box::new(p.orders));
                 self.pods.insert(key, row);
             }
+            Blueprint::BeadsPod(p) => {
+                let row = new_pod(meta, PodRole::Beads, p.orders.rig, p.common.owner.2);
+                self.pods.insert(key, row);
+            }
             Blueprint::Witness { spec, .. } => {
                 self.witnesses.insert(
                     key,
@@ -335,6 +339,7 @@ impl World {
             Blueprint::PolecatPod(p) => owner == Some(&p.common.owner.2),
             Blueprint::TestPod(p) => owner == Some(&p.common.owner.2),
             Blueprint::LandPod(p) => owner == Some(&p.common.owner.2),
+            Blueprint::BeadsPod(p) => owner == Some(&p.common.owner.2),
             Blueprint::Texts(t) => owner == Some(&t.owner.1),
             Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Polecat(_) => true,
         };
@@ -426,6 +431,7 @@ fn new_meta(blueprint: &Blueprint, rev: Rev, uid: Uid, at: Timestamp) -> Meta {
         Blueprint::PolecatPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::TestPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::LandPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
+        Blueprint::BeadsPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::Polecat(p) => (p.labels.clone(), BTreeMap::new()),
         Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Texts(_) => Default::default(),
     };

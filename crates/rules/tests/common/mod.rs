@@ -3,8 +3,8 @@
 
 use gastown_api as api;
 use gastown_rules::{
-    Action, Answer, Blueprint, ContainerRow, ContainerState, ConvoyRow, Ended, Fact, Key, Kind, Meta, Outcome, Plan,
-    PodPhase, PodRow, PolecatRow, Rev, RigRow, Row, Seen, Status, Town, Uid, World, decide,
+    Action, Answer, BeadStoreRow, Blueprint, ContainerRow, ContainerState, ConvoyRow, Ended, Fact, Key, Kind, Meta,
+    Outcome, Plan, PodPhase, PodRow, PolecatRow, Rev, RigRow, Row, Seen, Status, Town, Uid, World, decide,
 };
 use gastown_wire::{CloneOutcome, CloneReport, CourierOutcome, CourierReport, Report};
 use jiff::{SignedDuration, Timestamp};
@@ -113,6 +113,22 @@ impl Scene {
         };
         change(&mut row);
         self.world.learn(Fact::Seen(Seen::Convoy(Box::new(row))));
+    }
+
+    /// A store of the rig's `mp-` issues.
+    pub fn bead_store(&mut self, name: &str, change: impl FnOnce(&mut BeadStoreRow)) {
+        let spec = api::BeadStoreSpec {
+            rig_ref: "parts".into(),
+            prefix: "mp-".into(),
+            ..Default::default()
+        };
+        let mut row = Row {
+            meta: self.meta(Kind::BeadStore, NS, name),
+            spec,
+            status: Default::default(),
+        };
+        change(&mut row);
+        self.world.learn(Fact::Seen(Seen::BeadStore(Box::new(row))));
     }
 
     /// Somebody edits a polecat: newer revision, newer generation.

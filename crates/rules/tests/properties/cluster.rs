@@ -8,7 +8,7 @@ use gastown_rules::{
     Action, Answer, Blueprint, Fact, Kind, Outcome, Plan, PodPhase, PodRole, PodRow, Rev, RigKey, Seen, Uid, World,
     convoy_home, decide,
 };
-use gastown_wire::{CloneOutcome, CourierOutcome, Report};
+use gastown_wire::{BeadsOutcome, BeadsRead, BeadsReport, CloneOutcome, CourierOutcome, Report};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,6 +146,10 @@ impl Cluster {
         scene.convoy("cv", &["mp-dag", "mp-own-1", "mp-own-2"], |c| {
             c.spec.parallelism = Some(1)
         });
+        if judged {
+            // It is never at rest for long.
+            scene.bead_store("beads", |_| ());
+        }
         let truth = scene.world.clone();
         Self {
             scene,
@@ -279,7 +283,7 @@ impl Cluster {
             .truth
             .pods
             .values()
-            .filter(|p| p.role == PodRole::Polecat)
+            .filter(|p| matches!(p.role, PodRole::Polecat | PodRole::Beads))
             .cloned()
             .collect();
         let Some(mut pod) = pods.get(nth % pods.len().max(1)).cloned() else {
@@ -289,6 +293,21 @@ impl Cluster {
         let (round, attempt) = (pod.round.into(), pod.attempt.into());
         match turn {
             _ if !pod.live() && !matches!(turn, Turn::Vanishes) => return,
+            Turn::Done | Turn::NoChange | Turn::CloneFails if pod.role == PodRole::Beads => {
+                over(&mut pod, PodPhase::Succeeded);
+                let outcome = match turn {
+                    Turn::Done => BeadsOutcome::Read(BeadsRead::default()),
+                    Turn::NoChange => BeadsOutcome::Unmoved,
+                    _ => BeadsOutcome::Transient,
+                };
+                let report = BeadsReport {
+                    version: 1,
+                    outcome,
+                    commit: COMMIT.into(),
+                    detail: String::new(),
+                };
+                said(&mut pod, "beads", 0, &report.encode());
+            }
             Turn::Runs => runs(&mut pod),
             Turn::Done => {
                 over(&mut pod, PodPhase::Succeeded);
@@ -461,6 +480,7 @@ pub fn home(world: &World, action: &Action) -> RigKey {
             Blueprint::PolecatPod(p) => p.orders.subject.rig.clone(),
             Blueprint::TestPod(p) => p.orders.rig.clone(),
             Blueprint::LandPod(p) => p.orders.rig.clone(),
+            Blueprint::BeadsPod(p) => p.orders.rig.clone(),
             Blueprint::Witness { spec, .. } => spec.rig_ref.clone(),
             Blueprint::Refinery { spec, .. } => spec.rig_ref.clone(),
             Blueprint::Polecat(p) => p.spec.rig.clone(),

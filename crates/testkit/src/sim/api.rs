@@ -294,6 +294,7 @@ fn made(blueprint: &Blueprint) -> (Object, Option<Uid>) {
         Blueprint::PolecatPod(p) => pod(PodRole::Polecat, &p.common),
         Blueprint::TestPod(p) => pod(PodRole::Test, &p.common),
         Blueprint::LandPod(p) => pod(PodRole::Land, &p.common),
+        Blueprint::BeadsPod(p) => pod(PodRole::Beads, &p.common),
         Blueprint::Witness { key, owner, spec } => {
             let row = Row {
                 meta: bare(key),
