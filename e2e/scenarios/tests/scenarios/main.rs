@@ -22,6 +22,7 @@
 mod agents;
 mod backend;
 mod batches;
+mod beads;
 mod deletions;
 mod ending;
 mod forge;
@@ -73,6 +74,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     agents::every_tip_that_was_pushed_stays_though_the_agent_rewrites_it,
     agents::a_task_reaches_its_agent_byte_for_byte,
     agents::daemons_die_with_their_agent,
+    beads::issues_are_counted_and_tell_a_convoys_polecat_what_to_do,
     batches::a_convoy_counts_what_landed_and_takes_no_polecat_along,
     batches::a_bead_has_one_polecat_unless_somebody_says_again,
     deletions::a_polecat_may_be_deleted_whichever_of_its_containers_works,

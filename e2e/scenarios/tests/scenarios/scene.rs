@@ -296,7 +296,8 @@ impl<'a> Scene<'a> {
         self.pods().into_iter().filter(|p| !ended(p)).collect()
     }
 
-    fn pods(&self) -> Vec<Pod> {
+    /// Pods of the scene, wherever they are.
+    pub(crate) fn pods(&self) -> Vec<Pod> {
         let mine = ListParams::default().labels(&format!("{}={}", labels::RIG, self.name));
         self.wait(async { Api::<Pod>::all(self.client()).list(&mine).await })
             .map(|l| l.items)
