@@ -39,7 +39,9 @@ node_claim() {
 }
 
 node_network() {
-    ip link show "$bridge" >/dev/null 2>&1 || ip link add "$bridge" type bridge
+    # With an address of its own: a bridge without one has the lowest of its ports, so that every pod that comes or goes may
+    # change it, and whoever knows the old one talks to nobody for half a minute.
+    ip link show "$bridge" >/dev/null 2>&1 || ip link add "$bridge" address 02:67:74:65:32:65 type bridge
     ip address replace "$gateway/24" dev "$bridge"
     ip address replace "$service/32" dev "$bridge"
     ip link set "$bridge" up

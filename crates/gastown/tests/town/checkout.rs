@@ -330,14 +330,6 @@ impl Checkout {
         })
     }
 
-    /// Waits until it is stuck; why.
-    #[track_caller]
-    pub(crate) fn stuck(&self, name: &str) -> (Polecat, String) {
-        let polecat = self.polecat(name, |p| phase(p) == PolecatPhase::Stuck);
-        let message = polecat.status.clone().unwrap().message.unwrap_or_default();
-        (polecat, message)
-    }
-
     /// Waits until its agent has printed that, and its pod is said to run.
     #[track_caller]
     pub(crate) fn says(&self, name: &str, text: &str) {
@@ -370,16 +362,6 @@ impl Checkout {
             .filter(|p| !ended(p))
             .map(|p| p.metadata.name.clone().unwrap())
             .collect()
-    }
-
-    /// Changes the checkout's rig.
-    pub(crate) fn rig(&self, spec: Value) {
-        self.ask(async |client| {
-            let api: Api<Rig> = Api::all(client);
-            let patch = serde_json::json!({ "spec": spec });
-            let patch = Patch::Merge(patch);
-            api.patch("parts", &PatchParams::default(), &patch).await.unwrap();
-        });
     }
 
     /// The API's count of writes.
@@ -459,11 +441,4 @@ pub(crate) fn isolated() -> bool {
 /// Its phase.
 pub(crate) fn phase(polecat: &Polecat) -> PolecatPhase {
     polecat.status.as_ref().map(|s| s.phase).unwrap_or_default()
-}
-
-/// Reason and message of one of its conditions.
-pub(crate) fn condition(polecat: &Polecat, kind: &str) -> (String, String) {
-    let conditions = polecat.status.clone().unwrap_or_default().conditions;
-    let found = conditions.into_iter().find(|c| c.type_ == kind);
-    found.map(|c| (c.reason, c.message)).unwrap_or_default()
 }

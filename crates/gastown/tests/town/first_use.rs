@@ -111,40 +111,6 @@ fn logs_stay_after_the_pod(checkout: &Checkout) {
 }
 
 #[test]
-fn words_that_are_off_get_an_exit_code_and_what_to_type_next() {
-    let checkout = Checkout::up();
-    let cases: [(&[&str], i32, &str); 13] = [
-        (&["sling", "nowhere", "-m", "x"], 3, "there is no rig nowhere"),
-        (&["rig", "status", "nowhere"], 3, "rig list"),
-        (&["polecat", "status", "nobody"], 3, "polecat list"),
-        (&["polecat", "logs", "nobody"], 3, "polecat list"),
-        (&["polecat", "nuke", "nobody"], 3, "polecat list"),
-        (&["convoy", "status", "none"], 3, "convoy list"),
-        (&["sling", "."], 2, "-m"),
-        (&["sling", ".", "-m", " \n"], 2, "empty"),
-        (&["sling", ".", "-f", "/no/such/file"], 2, "/no/such/file"),
-        (&["sling", ".", "-m", "x", "--agent", "gpt"], 2, "claude-code"),
-        (&["sling", ".", "-m", "x", "--theme", "fish"], 2, "mad-max"),
-        (
-            &["rig", "create", "parts", "--git-url", "/x", "--prefix", "pa"],
-            4,
-            "already",
-        ),
-        (&["dance"], 2, "help"),
-    ];
-    for (words, code, text) in cases {
-        let err = checkout.gastown(words).failed(code);
-        assert!(err.contains(text), "{words:?}: {err}");
-    }
-    let none = checkout.gastown(&["polecat", "list"]);
-    assert!(none.err.contains("sling"), "an empty list says what to type: {none:?}");
-    assert!(
-        checkout.find("furiosa").is_none(),
-        "a refused sling leaves nothing behind"
-    );
-}
-
-#[test]
 fn a_checkout_that_is_not_fit_is_told_what_it_lacks() {
     let checkout = Checkout::new();
     let nowhere = checkout.path("home");

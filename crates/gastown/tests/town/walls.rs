@@ -1,6 +1,6 @@
 //! What an agent can see and touch. Where the system allows no isolation these tests say so and prove the least.
 
-use crate::checkout::{Checkout, isolated};
+use crate::checkout::{Checkout, isolated, until};
 
 /// Looks for everything that is none of an agent's business; each thing it finds is a line of a file it commits.
 fn spy(checkout: &Checkout) -> String {
@@ -70,21 +70,38 @@ fn the_spy_would_find_what_is_there() {
     }
 }
 
+/// A node that cannot hide anything still lands the task, unchanged to the byte, and leaves no process.
 #[test]
-fn daemons_die_with_their_agent() {
-    for checkout in [Checkout::up(), Checkout::up_unconfined()] {
-        let sleeper = format!("sleep 2{}", std::process::id());
-        checkout.sling(
-            "parent",
-            &format!(
-                "(setsid nohup {sleeper} > /dev/null 2>&1 &)
-                 (trap '' TERM HUP INT; {sleeper}) > /dev/null 2>&1 &
-                 echo x > x; git add x; git commit --quiet -m x"
-            ),
-        );
-        checkout.lands("parent");
-        crate::checkout::until("the end of the daemons", || {
-            (checkout.processes(&sleeper) == 0).then_some(())
-        });
-    }
+fn without_isolation_a_task_lands_as_it_was_given_and_its_daemons_die() {
+    let checkout = Checkout::up_unconfined();
+    let sleeper = format!("sleep 2{}", std::process::id());
+    let task = format!(
+        "put it into /tmp/cache, /workspace/repo and \"/gastown/home\" {}",
+        "/".repeat(32 * 1024)
+    );
+    let agent = format!(
+        "cat > task; cmp task \"$GASTOWN_TASK_FILE\"
+         (setsid nohup {sleeper} > /dev/null 2>&1 &)
+         (trap '' TERM HUP INT; {sleeper}) > /dev/null 2>&1 &
+         git add task; git commit --quiet -m task"
+    );
+    let file = checkout.path("task");
+    std::fs::write(&file, &task).unwrap();
+    let file = file.to_str().unwrap();
+    let words = [
+        "sling",
+        ".",
+        "--file",
+        file,
+        "--name",
+        "free",
+        "--agent-command",
+        &agent,
+    ];
+    checkout.gastown(&words).ok();
+    checkout.lands("free");
+    assert_eq!(checkout.on_main("task"), task);
+    until("the end of the daemons", || {
+        (checkout.processes(&sleeper) == 0).then_some(())
+    });
 }

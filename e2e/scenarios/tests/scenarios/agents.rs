@@ -27,6 +27,7 @@ pub(crate) fn failures_are_tried_again_then_said_and_nothing_is_lost(scene: &Sce
     let stray = "git switch --quiet --create mine; echo far > strayed; git add strayed; git commit --quiet -m stray";
     scene.sling("strays", stray);
     scene.sling("forger", FORGER);
+    scene.sling("liar", &FORGER.replace("exit 1", "exit 0"));
     // Told without a shell in between, the program itself is missing.
     let words = [
         "sling",
@@ -45,6 +46,7 @@ pub(crate) fn failures_are_tried_again_then_said_and_nothing_is_lost(scene: &Sce
         ("litters", "DirtyTree", "1 file uncommitted"),
         ("strays", "WrongBranch", "mine"),
         ("forger", "AgentFailed", "exit code 1"),
+        ("liar", "NoChange", "changed nothing"),
         ("nobody", "AgentMissing", "/no/such/agent"),
     ];
     for (name, reason, words) in cases {
@@ -154,4 +156,23 @@ pub(crate) fn daemons_die_with_their_agent(scene: &Scene) {
     );
     scene.lands("parent");
     scene.nothing_is_left(&sleeper);
+}
+
+pub(crate) fn an_agent_finds_what_the_predecessors_agents_found(scene: &Scene) {
+    let message = "--message\nwith 'lines' and $(things)";
+    let agent = "cat > said; env | cut -d= -f1 | sort > names; git add said names; git commit --quiet -m said";
+    let words = ["sling", "be-1", &scene.name, "--message", message, "--name", "said"];
+    scene.gt(&[&words[..], &["--agent-command", agent]].concat()).ok();
+    scene.lands("said");
+    assert_eq!(scene.on_main("said"), message);
+    let names = scene.on_main("names");
+    for name in [
+        "GASTOWN_BRANCH",
+        "GASTOWN_ROUND",
+        "GASTOWN_TASK_FILE",
+        "GT_POLECAT",
+        "GT_RIG",
+    ] {
+        assert!(names.lines().any(|n| n == name), "{name} is not in {names}");
+    }
 }

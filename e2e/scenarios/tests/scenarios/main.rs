@@ -73,6 +73,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     agents::a_second_attempt_finds_what_the_first_left,
     agents::every_tip_that_was_pushed_stays_though_the_agent_rewrites_it,
     agents::a_task_reaches_its_agent_byte_for_byte,
+    agents::an_agent_finds_what_the_predecessors_agents_found,
     agents::daemons_die_with_their_agent,
     beads::issues_are_counted_and_tell_a_convoys_polecat_what_to_do,
     batches::a_convoy_counts_what_landed_and_takes_no_polecat_along,
