@@ -145,20 +145,7 @@ fn pod_status(object: &Value) -> String {
         break;
     }
     if !initialising {
-        let mut running = false;
-        for status in list(object, &["status", "containerStatuses"]).iter().rev() {
-            let waiting = dig_str(status, &["state", "waiting", "reason"]);
-            if !waiting.is_empty() {
-                waiting.clone_into(&mut word);
-            } else if dig(status, &["state", "terminated"]).is_some() {
-                word = ended(status);
-            } else if dig(status, &["state", "running"]).is_some() && status.get("ready") == Some(&Value::Bool(true)) {
-                running = true;
-            }
-        }
-        if word == "Completed" && running {
-            word = "Running".to_owned();
-        }
+        word = containers(object, word);
     }
     if is_terminating(object) {
         word = if dig_str(object, &["status", "reason"]) == "NodeLost" {
@@ -169,6 +156,34 @@ fn pod_status(object: &Value) -> String {
         .to_owned();
     }
     word
+}
+
+/// What its containers make of a pod's word. One that completed speaks for all only where no other runs or failed.
+fn containers(object: &Value, mut word: String) -> String {
+    let mut running = false;
+    let mut failed = None;
+    for status in list(object, &["status", "containerStatuses"]).iter().rev() {
+        let waiting = dig_str(status, &["state", "waiting", "reason"]);
+        let code = dig(status, &["state", "terminated", "exitCode"]).and_then(Value::as_i64);
+        if !waiting.is_empty() {
+            waiting.clone_into(&mut word);
+        } else if dig(status, &["state", "terminated"]).is_some() {
+            word = ended(status);
+            if code.is_some_and(|code| code != 0) {
+                failed = Some(word.clone());
+            }
+        } else if dig(status, &["state", "running"]).is_some() && status.get("ready") == Some(&Value::Bool(true)) {
+            running = true;
+        }
+    }
+    let is_ready = |c: &Value| dig_str(c, &["type"]) == "Ready" && dig_str(c, &["status"]) == "True";
+    let ready = list(object, &["status", "conditions"]).iter().any(is_ready);
+    match (word.as_str(), failed) {
+        ("Completed", _) if running && ready => "Running".to_owned(),
+        ("Completed", Some(failure)) => failure,
+        ("Completed", None) if running => "NotReady".to_owned(),
+        _ => word,
+    }
 }
 
 fn ended(status: &Value) -> String {

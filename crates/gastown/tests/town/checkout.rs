@@ -2,7 +2,7 @@
 
 use gastown_api::{Polecat, PolecatPhase, Refinery, Rig, conditions};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use nix::sys::signal::{Signal, kill};

@@ -73,7 +73,7 @@ pub(crate) fn without_a_test_nothing_lands_and_with_one_it_does(scene: &Scene) {
 pub(crate) fn a_test_that_does_not_end_or_is_not_there_is_red(scene: &Scene) {
     let sleeper = scene.sleeper();
     scene.rig(json!({
-        "testTimeoutSeconds": 15,
+        "testTimeoutSeconds": 4,
         "testCommand": format!("if test -e endless; then {sleeper}; fi; if test -e lost; then ./no-such-test; fi"),
     }));
     let mends = |file: &str| {
