@@ -2,7 +2,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: help demo test agents test-agents lint generate check-generated kubectl cluster cluster-up cluster-down differential cel126 dist clean build e2e
+.PHONY: help demo test agents test-agents lint generate check-generated kubectl cluster cluster-up cluster-down differential validate cel126 dist clean build e2e
 
 help: ## this menu
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -62,6 +62,10 @@ cluster-down: ## ends it and leaves nothing behind
 
 differential: ## our API server held to a real kube-apiserver's answers (skipped, loudly, without Go)
 	@e2e/differential.sh
+
+validate: ## templates and every manifest of README and docs, strictly, with nothing made: on our API server and on a real one
+	$(CARGO) build --locked --quiet -p gastown
+	@e2e/validate.sh
 
 cel126: ## our CRDs and their CEL rules, judged by Kubernetes 1.26, the oldest release we promise
 	cd e2e/cel126 && GOFLAGS=-mod=readonly go test -count=1 ./...

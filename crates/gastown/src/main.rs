@@ -12,6 +12,7 @@ mod place;
 mod programs;
 mod story;
 mod town;
+mod validate;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use kubectl_gt::{Access, Globals, Verb};
@@ -38,6 +39,8 @@ enum Command {
     Status,
     /// Eight tasks slung, tested and landed, with a scripted stand-in for the model.
     Demo(demo::DemoArgs),
+    /// Whether an API server would take manifests and templates: strictly, and with nothing made.
+    Validate(validate::ValidateArgs),
     #[command(flatten)]
     Verb(Verb),
     /// Versions of this program and of the operator.
@@ -97,6 +100,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Down => commands::down().await,
         Command::Status => commands::status(cli.globals.output).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Validate(args) => validate::run(args, &cli.globals, &access(&cli.globals)).await,
         Command::Verb(verb) => {
             return kubectl_gt::run(verb, &cli.globals, &access(&cli.globals)).await;
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! first_use   up, sling, land, merge; every verb and its forms; checkouts that are not fit
 //! pushing_on  what landed goes on to the checkout's own remote
+//! validate    templates and manifests, judged with nothing made
 //! walls       what an agent can see and touch; no isolation
 //! manifests   what the predecessor's READMEs print, applied to a fresh machine
 //! crashes     kill -9 and Ctrl-C at many instants; down; a second up
@@ -24,4 +25,5 @@ mod first_use;
 mod manifests;
 mod pushing_on;
 mod real_agents;
+mod validate;
 mod walls;
