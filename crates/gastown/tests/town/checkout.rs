@@ -1,6 +1,6 @@
 //! A checkout with a town of its own, in a folder that is gone afterwards.
 
-use gastown_api::{Polecat, PolecatPhase, Refinery, Rig, conditions};
+use gastown_api::{Polecat, PolecatPhase, Refinery, conditions};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
