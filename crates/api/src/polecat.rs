@@ -123,7 +123,7 @@ pub enum ExecutionMode {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Task {
-    /// What is to be done, in plain words.
+    /// What is to be done, in plain words. Unset: what `.beads/*.jsonl` on the target branch says of the bead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 262144))]
     pub description: Option<String>,
