@@ -91,6 +91,7 @@ of_harness() {
     check "git commits as any UID" inside sh -ec 'git init -q /tmp/r; cd /tmp/r; git -c user.name=a -c user.email=b commit -q --allow-empty -m c; git log --oneline'
     check "ssh starts for a UID that no passwd file knows" says OpenSSH ssh -V
     check "ssh looks for its files under HOME" says "userknownhostsfile /tmp/.ssh/known_hosts" ssh -G example.com
+    check "curl speaks https and smtps" inside sh -c 'curl -V | grep -qw https && curl -V | grep -qw smtps'
     check "certificate authorities" test -s "$root/etc/ssl/certs/ca-certificates.crt"
     check "root cannot be written" fails_with "Read-only file system" touch /usr/local/bin/x
     check "home is open to group 0" inside sh -c '[ "$(stat -c "%u %g %a" /home/nonroot)" = "65532 0 770" ]'

@@ -50,10 +50,10 @@
 - apiGroups: ["gastown.gastown.io"]
   resources: [beadstores/status]
   verbs: [patch]
-# watched by our label; created, got where the name was taken, deleted
+# watched by our label; created, got where the name was taken, deleted; patched to nudge a silent agent
 - apiGroups: [""]
   resources: [pods]
-  verbs: [create, delete, get, list, watch]
+  verbs: [create, delete, get, list, patch, watch]
 # texts too long for a pod's spec; got where the name was taken
 - apiGroups: [""]
   resources: [configmaps]

@@ -15,6 +15,8 @@ pub const DEGRADED: &str = "Degraded";
 pub const MERGED: &str = "Merged";
 /// The predecessor's older word for Progressing.
 pub const WORKING: &str = "Working";
+/// Whoever the spec names has been told.
+pub const NOTIFIED: &str = "Notified";
 /// Fields of the spec that are accepted and not served yet.
 pub const FIELDS_HONOURED: &str = "FieldsHonoured";
 

@@ -1,6 +1,7 @@
 //! Convoy: a batch of beads.
 
-use crate::common::TokenUse;
+use crate::common::{SecretReference, TokenUse};
+use crate::notification::Notification;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -39,9 +40,15 @@ pub struct ConvoySpec {
     /// The Rig. With one the convoy makes polecats for beads that have none; without, it only counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rig_ref: Option<String>,
-    /// Whom to notify when it is complete (v0.1.2): an address, `mayor/` for example, or a webhook's URL.
+    /// Who is told, once, when it is complete or cannot finish. `mayor` or `mayor/`: a Kubernetes Event. A URL (http or https): a
+    /// POST of `{"text": …}`, as Slack takes it; the URL stands here for all to read. `slack`, `webhook`, `email`: the address is in
+    /// `notifySecretRef`. Condition Notified says what became of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify_on_complete: Option<String>,
+    /// Secret beside the Convoy with the address: `slack-url`; `webhook-url`; or `smtp-url` (`smtps://host:465`, `smtp://host:587`),
+    /// `email-from`, `email-to`, and `smtp-username` and `smtp-password` where the server wants them. Default gastown-notify.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify_secret_ref: Option<SecretReference>,
 }
 
 /// How far a convoy is.
@@ -91,13 +98,16 @@ pub struct ConvoyStatus {
     /// When the last landed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,
+    /// What was told of its end, where `notifyOnComplete` names somebody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification: Option<Notification>,
     /// v0.1.2 only.
     #[serde(rename = "beadsConvoyID", skip_serializing_if = "Option::is_none")]
     pub beads_convoy_id: Option<String>,
     /// The spec's generation this was decided on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Complete.
+    /// Ready, Complete, Notified.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::common::conditions_schema")]
     pub conditions: Vec<Condition>,

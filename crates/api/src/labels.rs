@@ -12,7 +12,7 @@ pub const POLECAT: &str = "gastown.io/polecat";
 pub const BEAD: &str = "gastown.io/bead";
 /// Label: the convoy.
 pub const CONVOY: &str = "gastown.io/convoy";
-/// Label: what a pod is for: polecat, test, land.
+/// Label: what a pod is for: polecat, test, land, notify.
 pub const ROLE: &str = "gastown.io/role";
 /// Label of a rig's Witness and Refinery (the predecessor's).
 pub const RIG_OWNER: &str = "gastown.io/rig-owner";
@@ -24,6 +24,8 @@ pub const ROUND: &str = "gastown.io/round";
 pub const ORDERS: &str = "gastown.io/orders";
 /// Annotation on a pod: a message for the agent.
 pub const NUDGE: &str = "gastown.io/nudge";
+/// Annotation on a pod: the Witness's own message for a silent agent, after the time it was written.
+pub const WITNESS_NUDGE: &str = "gastown.io/witness-nudge";
 /// Annotation on a pod: the passwd file of its containers that speak git.
 pub const PASSWD: &str = "gastown.io/passwd";
 /// Annotation kubectl reads for `logs` and `exec`.

@@ -12,6 +12,7 @@ pub mod conditions;
 mod convoy;
 pub mod labels;
 pub mod names;
+mod notification;
 mod polecat;
 mod refinery;
 mod rig;
@@ -25,6 +26,7 @@ pub use common::{
     RecordLevel, RecordSpec, Retry, SecretKeyRef, SecretReference, TokenUse, dollars, micros,
 };
 pub use convoy::{Convoy, ConvoyPhase, ConvoySpec, ConvoyStatus};
+pub use notification::Notification;
 pub use polecat::{
     AnotherRound, DesiredState, EvidenceRecord, ExecutionMode, KubernetesSpec, Polecat, PolecatPhase, PolecatSpec,
     PolecatStatus, RoundRecord, StrictHostKeyChecking, Task,
@@ -33,7 +35,7 @@ pub use refinery::{
     MergesSummary, QueueMember, QueueOdds, Refinery, RefineryPhase, RefinerySpec, RefineryStatus, Suspect,
 };
 pub use rig::{Rig, RigPhase, RigSettings, RigSpec, RigStatus};
-pub use witness::{PolecatsSummary, Witness, WitnessPhase, WitnessSpec, WitnessStatus};
+pub use witness::{Incident, PolecatsSummary, Witness, WitnessPhase, WitnessSpec, WitnessStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

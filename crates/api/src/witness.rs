@@ -1,5 +1,7 @@
 //! Witness: the health of a rig's polecats.
 
+use crate::common::SecretReference;
+use crate::notification::Notification;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -28,15 +30,24 @@ use serde::{Deserialize, Serialize};
 pub struct WitnessSpec {
     /// The Rig whose polecats it watches.
     pub rig_ref: String,
-    /// How often health is judged. Go duration. Default 30s.
+    /// Health is judged anew at most this often. Go duration. Default 30s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check_interval: Option<String>,
-    /// Without activity for this long a polecat counts as stuck. Go duration. Unset: the Rig's, else 15m.
+    /// Without activity for this long a polecat counts as stuck and is nudged; for as long again, and its agent is ended and a new
+    /// attempt takes up its work and conversation. That spends a retry; the last one spent, the polecat is Stuck and escalated. Go
+    /// duration. Unset: the Rig's, else 15m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck_threshold: Option<String>,
-    /// Who is told: mayor, slack, email, or a webhook's URL. Default mayor.
+    /// Who is told of polecats that need somebody, once an incident. `mayor`: a Kubernetes Event on this Witness. A URL (http or
+    /// https): a POST of `{"text": …}`, as Slack takes it; the URL stands here for all to read. `slack`, `webhook`, `email`: the
+    /// address is in `escalationSecretRef`. Condition Notified says what became of it. Default mayor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub escalation_target: Option<String>,
+    /// Secret beside the Witness with the address: `slack-url`; `webhook-url`; or `smtp-url` (`smtps://host:465`,
+    /// `smtp://host:587`), `email-from`, `email-to`, and `smtp-username` and `smtp-password` where the server wants them. Default
+    /// gastown-notify.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalation_secret_ref: Option<SecretReference>,
 }
 
 /// How a rig's polecats are.
@@ -67,6 +78,30 @@ pub struct PolecatsSummary {
     pub stuck: i32,
 }
 
+/// A polecat that needs somebody. Open until somebody acted, its work is done, or it has worked well for `stuckThreshold`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Incident {
+    /// `namespace/name`.
+    pub polecat: String,
+    /// Its UID.
+    pub uid: String,
+    /// Of its spec: an edit is somebody's act.
+    pub generation: i64,
+    /// Its round.
+    pub round: i64,
+    /// Why, in a word.
+    pub reason: String,
+    /// Why, and what to do.
+    pub message: String,
+    /// When it was noticed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// The notification that tells of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
+}
+
 /// What is known of a witness.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -82,10 +117,16 @@ pub struct WitnessStatus {
     /// Counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub polecats_summary: Option<PolecatsSummary>,
+    /// Who needs somebody; the first 50.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incidents: Vec<Incident>,
+    /// What was told of them last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification: Option<Notification>,
     /// The spec's generation this was decided on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Degraded.
+    /// Ready, Degraded, Notified.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::common::conditions_schema")]
     pub conditions: Vec<Condition>,

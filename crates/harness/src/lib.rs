@@ -9,6 +9,7 @@
 //! test pod     ── candidate ── builds what is to be tested
 //! land pod     ── land ─────── pushes what was tested
 //! beads pod    ── beads ────── reads the repository's issues
+//! notify pod   ── notify ───── tells somebody outside
 //! ```
 //!
 //! Who holds a git credential (clone, courier, candidate, land, beads) never runs git inside a repository that agent
@@ -26,6 +27,7 @@ pub mod land;
 pub mod last_words;
 pub mod ledger;
 pub mod link;
+pub mod notify;
 pub mod processes;
 pub mod prompt;
 mod queue;

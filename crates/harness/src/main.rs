@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gastown_harness::{
-    beads, candidate, clone, courier, land, last_words, ready, run,
+    beads, candidate, clone, courier, land, last_words, notify, ready, run,
     setup::{self, Pod, SetupError},
 };
 use gastown_wire::{
     BeadsOrders, BeadsOutcome, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, LandOrders,
-    LandOutcome, LandReport, Orders, Report, TestOrders, VERSION, exit,
+    LandOutcome, LandReport, NotifyOrders, NotifyOutcome, NotifyReport, Orders, Report, TestOrders, VERSION, exit,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,6 +47,8 @@ enum Step {
     Land,
     /// Read the repository's issues.
     Beads,
+    /// Tell somebody outside.
+    Notify,
     /// Print the version.
     Version,
 }
@@ -119,6 +121,10 @@ async fn step(step: Step) -> ExitCode {
             Ok(orders) => unless_stopped(beads::run(orders)).await,
             Err(error) => refuse(&error, Some(&bad_beads_orders(&error))),
         },
+        Step::Notify => match notify_orders() {
+            Ok(orders) => unless_stopped(notify::run(orders)).await,
+            Err(error) => refuse(&error, Some(&bad_notify_orders(&error))),
+        },
     }
 }
 
@@ -160,6 +166,13 @@ fn beads_orders() -> Result<BeadsOrders, SetupError> {
     match setup::orders()? {
         Orders::Beads(orders) => Ok(*orders),
         other => Err(wrong("beads", "beads", &other)),
+    }
+}
+
+fn notify_orders() -> Result<NotifyOrders, SetupError> {
+    match setup::orders()? {
+        Orders::Notify(orders) => Ok(*orders),
+        other => Err(wrong("notify", "notify", &other)),
     }
 }
 
@@ -236,6 +249,16 @@ fn bad_beads_orders(error: &SetupError) -> BeadsReport {
             reason: BAD_ORDERS.into(),
         },
         commit: String::new(),
+        detail: error.to_string(),
+    }
+}
+
+fn bad_notify_orders(error: &SetupError) -> NotifyReport {
+    NotifyReport {
+        version: VERSION,
+        outcome: NotifyOutcome::Config {
+            reason: BAD_ORDERS.into(),
+        },
         detail: error.to_string(),
     }
 }

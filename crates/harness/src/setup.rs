@@ -55,6 +55,7 @@ pub fn step_name(orders: &Orders) -> &'static str {
         Orders::Test(_) => "test",
         Orders::Land(_) => "land",
         Orders::Beads(_) => "beads",
+        Orders::Notify(_) => "notify",
     }
 }
 

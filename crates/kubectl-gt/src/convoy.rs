@@ -10,7 +10,7 @@ use crate::{Failure, Table, complete, exit};
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 use futures::StreamExt;
-use gastown_api::{Convoy, ConvoyPhase, ConvoySpec, Polecat};
+use gastown_api::{Convoy, ConvoyPhase, ConvoySpec, Polecat, SecretReference, conditions};
 use jiff::Timestamp;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
@@ -62,9 +62,12 @@ pub struct CreateArgs {
     /// Most of its polecats at once.
     #[arg(long)]
     parallelism: Option<i32>,
-    /// Whom to notify when it is complete: an address, or a webhook's URL.
+    /// Whom to tell when it is complete or cannot finish: mayor, a URL, or slack, webhook, email, whose address is in a Secret.
     #[arg(long, value_name = "WHOM")]
     notify: Option<String>,
+    /// The Secret with that address. Default gastown-notify.
+    #[arg(long, value_name = "SECRET", requires = "notify")]
+    notify_secret: Option<String>,
     #[command(flatten)]
     rehearsal: Rehearsal,
 }
@@ -157,6 +160,10 @@ fn block(id: &str, convoy: &Convoy, polecats: &[Held<Polecat>], program: &str) -
     who("Landed", &s.completed_beads);
     who("Pending", &s.pending_beads);
     who("Failed", &s.failed_beads);
+    block.some("Tells", convoy.spec.notify_on_complete.as_ref());
+    if let Some(c) = conditions::get(&s.conditions, conditions::NOTIFIED) {
+        block.line("Notified", format!("{} {} {}", c.status, c.reason, c.message));
+    }
     match s.phase {
         ConvoyPhase::Pending | ConvoyPhase::InProgress => block.line("Next", format!("{program} convoy wait {id}")),
         ConvoyPhase::Failed => block.line(
@@ -195,6 +202,7 @@ async fn create(args: CreateArgs, session: &Session<'_>) -> Result<(), Failure> 
         parallelism: args.parallelism,
         rig_ref: args.rig.map(|r| session.access.rig(&r)).transpose()?,
         notify_on_complete: args.notify,
+        notify_secret_ref: args.notify_secret.map(|name| SecretReference { name }),
     };
     let Some(held) = session.convoys(false).create(Convoy::new(&name, spec), dry).await? else {
         return Err(Failure::new(exit::REFUSED, format!("there is a convoy {name} already"))

@@ -98,8 +98,8 @@ pub const CALLS: &[Call] = &[
         Reach::Watched,
         "",
         "pods",
-        &["create", "delete", "get", "list", "watch"],
-        "watched by our label; created, got where the name was taken, deleted",
+        &["create", "delete", "get", "list", "patch", "watch"],
+        "watched by our label; created, got where the name was taken, deleted; patched to nudge a silent agent",
     ),
     call(
         Reach::Watched,

@@ -282,6 +282,16 @@ async fn every_call_is_in_the_table_and_every_row_of_it_is_called() {
         .patch("furiosa", &PatchParams::default(), &Patch::Merge(over))
         .await
         .unwrap();
+    // Running for years, and nothing is seen of it: it is nudged.
+    let container = |name: &str| {
+        json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"running": {"startedAt": "2020-01-01T00:00:00Z"}}})
+    };
+    let silent =
+        json!({"status": {"phase": "Running", "containerStatuses": [container("agent"), container("courier")]}});
+    pods.patch_status("polecat-nux", &PatchParams::default(), &Patch::Merge(silent))
+        .await
+        .unwrap();
     // Told again in the same words, an event is counted.
     for (wanted, phase) in [("Working", "Stuck"), ("Terminated", "Terminated"), ("Working", "Stuck")] {
         let patch = json!({"spec": {"desiredState": wanted}});

@@ -98,6 +98,17 @@ pub struct BeadsPod {
     pub orders: wire::BeadsOrders,
 }
 
+/// Tells somebody outside: container `notify`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotifyPod {
+    /// What every pod has.
+    pub common: PodCommon,
+    /// What it is told.
+    pub orders: wire::NotifyOrders,
+    /// Secret with the address, where the orders have none.
+    pub secret: Option<String>,
+}
+
 /// A polecat that a convoy makes for a bead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolecatForBead {
@@ -132,6 +143,8 @@ pub enum Blueprint {
     LandPod(LandPod),
     /// A look at the repository's issues.
     BeadsPod(BeadsPod),
+    /// A notice.
+    NotifyPod(NotifyPod),
     /// A rig's witness; owned by the Rig.
     Witness {
         /// Who.
@@ -165,6 +178,7 @@ impl Blueprint {
             Self::TestPod(p) => &p.common.key,
             Self::LandPod(p) => &p.common.key,
             Self::BeadsPod(p) => &p.common.key,
+            Self::NotifyPod(p) => &p.common.key,
             Self::Witness { key, .. } | Self::Refinery { key, .. } => key,
             Self::Polecat(p) => &p.key,
             Self::Texts(t) => &t.key,

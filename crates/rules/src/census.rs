@@ -14,6 +14,8 @@ pub(crate) struct Census<'w> {
     pub(crate) now: Timestamp,
     polecats: BTreeMap<&'w str, Vec<&'w PolecatRow>>,
     pods: HashMap<&'w Uid, Vec<&'w PodRow>>,
+    /// Pods that tell somebody outside, by owner.
+    notifying: HashMap<&'w Uid, Vec<&'w PodRow>>,
     strays: BTreeMap<&'w str, usize>,
     /// Whose pod is being created: it may be there already.
     coming: HashSet<&'w Uid>,
@@ -31,6 +33,7 @@ impl<'w> Census<'w> {
             now,
             polecats: BTreeMap::new(),
             pods: HashMap::new(),
+            notifying: HashMap::new(),
             strays: BTreeMap::new(),
             coming: world.pods_to_come().map(|p| &p.common.owner.2).collect(),
             leaving: BTreeMap::new(),
@@ -53,6 +56,11 @@ impl<'w> Census<'w> {
             known.insert(&row.meta.uid);
             if rigs.contains(&row.spec.rig) {
                 census.polecats.entry(&row.spec.rig).or_default().push(row);
+            }
+        }
+        for pod in world.pods.values().filter(|p| p.role == PodRole::Notify) {
+            if let Some(owner) = &pod.owner {
+                census.notifying.entry(owner).or_default().push(pod);
             }
         }
         for pod in world.pods.values().filter(|p| p.role == PodRole::Polecat) {
@@ -104,6 +112,11 @@ impl<'w> Census<'w> {
     /// The pods a polecat owns.
     pub(crate) fn pods(&self, polecat: &PolecatRow) -> &[&'w PodRow] {
         self.pods.get(&polecat.meta.uid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The pods by which an object tells somebody outside.
+    pub(crate) fn notifying(&self, owner: &Uid) -> &[&'w PodRow] {
+        self.notifying.get(owner).map_or(&[], Vec::as_slice)
     }
 
     /// Live pods of a rig whose polecat nobody knows, and pods that are being made for one.

@@ -209,7 +209,7 @@ impl<'w> Draft<'w> {
 fn rank(action: &Action) -> u8 {
     match action {
         Action::Publish { .. } => 0,
-        Action::Release { .. } => 1,
+        Action::Release { .. } | Action::Annotate { .. } => 1,
         Action::Delete { .. } => 2,
         Action::Create { .. } => 3,
     }

@@ -19,6 +19,7 @@ mod duration;
 mod fact;
 mod key;
 mod names;
+mod notify;
 mod passwd;
 mod plan;
 mod pods;
@@ -34,7 +35,7 @@ mod witness;
 mod world;
 
 pub use blueprint::{
-    BeadsPod, Blueprint, Credentials, LandPod, PodCommon, PolecatForBead, PolecatPod, TestPod, TextMap,
+    BeadsPod, Blueprint, Credentials, LandPod, NotifyPod, PodCommon, PolecatForBead, PolecatPod, TestPod, TextMap,
 };
 pub use decide::decide;
 pub use fact::{Answer, Fact, Outcome, Seen};

@@ -72,6 +72,19 @@ pub enum Action {
         /// Why.
         because: Reason,
     },
+    /// Set annotations of a pod; those without a value are taken off.
+    Annotate {
+        /// Who.
+        key: Key,
+        /// Which incarnation.
+        uid: Uid,
+        /// Decided on.
+        rev: Rev,
+        /// Key to value.
+        set: BTreeMap<String, Option<String>>,
+        /// Why.
+        because: Reason,
+    },
     /// Remove the finalizers the predecessor left.
     Release {
         /// Who.
@@ -91,7 +104,10 @@ impl Action {
     pub fn key(&self) -> &Key {
         match self {
             Self::Create { blueprint, .. } => blueprint.key(),
-            Self::Delete { key, .. } | Self::Publish { key, .. } | Self::Release { key, .. } => key,
+            Self::Delete { key, .. }
+            | Self::Publish { key, .. }
+            | Self::Annotate { key, .. }
+            | Self::Release { key, .. } => key,
         }
     }
 
@@ -99,9 +115,10 @@ impl Action {
     #[must_use]
     pub fn because(&self) -> Reason {
         match self {
-            Self::Create { because, .. } | Self::Delete { because, .. } | Self::Publish { because, .. } => {
-                because.clone()
-            }
+            Self::Create { because, .. }
+            | Self::Delete { because, .. }
+            | Self::Publish { because, .. }
+            | Self::Annotate { because, .. } => because.clone(),
             Self::Release { .. } => Reason::new("PredecessorFinalizer", "no finalizer of ours holds anything"),
         }
     }

@@ -64,6 +64,8 @@ pub enum PodRole {
     Land,
     /// `beads`: reads the repository's issues.
     Beads,
+    /// `notify`: tells somebody outside.
+    Notify,
 }
 
 /// Pod phase as the API has it.
@@ -140,7 +142,7 @@ pub struct PodRow {
     pub role: PodRole,
     /// `gastown.io/rig` (annotation first: labels cannot hold every name).
     pub rig: String,
-    /// UID of the controlling owner: the Polecat, the Refinery or the BeadStore.
+    /// UID of the controlling owner: the Polecat, the Refinery, the BeadStore, or whoever has something to tell.
     pub owner: Option<Uid>,
     /// The attempt it was created as (annotation), for polecat pods.
     pub attempt: u32,

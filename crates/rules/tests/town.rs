@@ -250,6 +250,46 @@ fn a_convoy_makes_its_polecats_under_its_parallelism_and_counts_what_landed() {
 }
 
 #[test]
+fn a_convoy_says_who_waits_for_what() {
+    let mut scene = scene();
+    scene.rig("parts", |r| {
+        r.spec.settings = Some(gastown_api::RigSettings {
+            max_polecats: Some(2),
+            ..Default::default()
+        })
+    });
+    scene.polecat("other", |p| p.spec.bead_id = Some("mp-other".into()));
+    // A name that the convoy would need, of somebody who works on something else.
+    scene.polecat("cv-mp-5", |p| p.spec.desired_state = DesiredState::Idle);
+    scene.convoy("cv", &["mp-1", "mp-2", "mp-3", "mp-4", "mp-5"], |c| {
+        c.spec.parallelism = Some(3)
+    });
+    quiet(&mut scene);
+    let message = |scene: &Scene| convoy_of(scene, "cv").message.clone().unwrap();
+    assert!(message(&scene).contains("so mp-5 gets none"), "{}", message(&scene));
+    assert_eq!(
+        convoy_of(&scene, "cv").failed_beads,
+        ["mp-5"],
+        "nobody but a person can go on with it"
+    );
+    let (key, rev) = (scene.row("cv-mp-5").meta.key.clone(), scene.rev());
+    scene.world.learn(Fact::Vanished { key, rev });
+    quiet(&mut scene);
+    assert_eq!(
+        message(&scene),
+        "0/5 landed; at work: mp-1; wait for room in their rig: mp-2, mp-3; wait for a place (parallelism 3): mp-4, mp-5"
+    );
+    scene.at_work("cv-mp-1");
+    scene.finishes("cv-mp-1");
+    scene.edit("cv-mp-2", |p| p.spec.desired_state = DesiredState::Terminated);
+    quiet(&mut scene);
+    assert_eq!(
+        message(&scene),
+        "0/5 landed; at work: mp-3; wait to land: mp-1; wait for room in their rig: mp-4, mp-5; stuck: mp-2"
+    );
+}
+
+#[test]
 fn a_convoy_adopts_who_has_a_bead_already() {
     let mut scene = scene();
     scene.rig("parts", |_| ());

@@ -7,4 +7,5 @@ pub mod build;
 pub mod model;
 pub mod remotes;
 pub mod sim;
+pub mod sink;
 pub mod town;

@@ -11,6 +11,7 @@ use gastown_api::{Polecat, PolecatPhase, PolecatStatus, Rig, Witness, conditions
 use gastown_testkit::build::{polecat, rig};
 use gastown_testkit::town::Town;
 use gastown_wire::CourierOutcome;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use std::time::Duration;
 
@@ -178,5 +179,75 @@ async fn a_day_at_rest_writes_nothing() {
     assert!(before.len() > 40, "{before:?}");
     town.pass(24 * HOUR).await;
     assert_eq!(town.revisions().await, before);
+    town.stop().await;
+}
+
+/// The ladder, through the whole operator: wait, nudge, a new attempt in the same round, and in the end a word to somebody.
+#[tokio::test(start_paused = true)]
+async fn a_dead_agent_is_nudged_replaced_and_at_last_escalated_once() {
+    let town = Town::start().await;
+    let mut parts: Rig = rig("parts").with_room_for(1).into();
+    parts.spec.retry = Some(gastown_api::Retry {
+        limit: Some(1),
+        backoff_seconds: Some(0),
+    });
+    parts.spec.active_deadline_seconds = Some(24 * 3600);
+    town.create(Api::all(town.client.clone()), &parts).await;
+    sling(&town, polecat("nux")).await;
+    let pods = town.api::<Pod>();
+    let nudged = async |name: &str| {
+        let pod = pods.get_opt(name).await.unwrap()?;
+        pod.metadata.annotations?.get("gastown.io/witness-nudge").cloned()
+    };
+    let mut name = "polecat-nux".to_owned();
+    for attempt in 1..=2 {
+        town.pod(&name).await;
+        // Hours of activity are nobody's business.
+        town.runs(&name, true).await;
+        town.pass(HOUR).await;
+        assert_eq!(nudged(&name).await, None);
+        town.runs(&name, false).await;
+        town.pass(14 * MINUTE).await;
+        assert_eq!(nudged(&name).await, None, "wait");
+        let text = town.until("the nudge", 2 * MINUTE, async || nudged(&name).await).await;
+        assert!(text.contains("15m"), "{text}");
+        town.pass(14 * MINUTE).await;
+        assert_eq!(status(&town, "nux").await.attempt, Some(attempt));
+        town.pass(2 * MINUTE).await;
+        // No kubelet here ends a pod that is deleted.
+        let now = kube::api::DeleteParams::default().grace_period(0);
+        let _ = pods.delete(&name, &now).await;
+        if attempt == 1 {
+            let next = town
+                .until("the next attempt", 10 * MINUTE, async || {
+                    Some(status(&town, "nux").await).filter(|s| s.attempt == Some(2))
+                })
+                .await;
+            assert_eq!(next.round, Some(1), "the same round: the same conversation");
+            name = next.pod_name.unwrap();
+        }
+    }
+    let stuck = phase(&town, "nux", PolecatPhase::Stuck, 10 * MINUTE).await;
+    assert!(stuck.message.unwrap().contains("retry.limit"));
+    let witness = async || {
+        let witness = town.api::<Witness>().get("parts-witness").await.unwrap();
+        witness.status.unwrap_or_default()
+    };
+    let told = town
+        .until("the escalation", MINUTE, async || witness().await.notification)
+        .await;
+    assert!(
+        told.text.contains("nux (Silent)") && told.text.contains("polecat retry nux"),
+        "{}",
+        told.text
+    );
+    assert_eq!(witness().await.incidents.len(), 1);
+    let before = town.revisions().await;
+    town.pass(HOUR / 2).await;
+    assert_eq!(
+        town.revisions().await,
+        before,
+        "once, and then there is nothing to write"
+    );
     town.stop().await;
 }

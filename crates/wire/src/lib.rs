@@ -1,19 +1,23 @@
 //! What a pod and the operator say to each other: orders in, reports out. serde only.
 //!
 //! ```text
-//! operator ──GASTOWN_ORDERS (env, JSON)──▶ container      Orders, PolecatOrders, TestOrders, LandOrders, BeadsOrders
-//! operator ◀──termination message (JSON)── container      CloneReport, CourierReport, CandidateReport, LandReport, BeadsReport
+//! operator ──GASTOWN_ORDERS (env, JSON)──▶ container      Orders, PolecatOrders, TestOrders, LandOrders, BeadsOrders,
+//!                                                         NotifyOrders
+//! operator ◀──termination message (JSON)── container      CloneReport, CourierReport, CandidateReport, LandReport, BeadsReport,
+//!                                                         NotifyReport
 //! ```
 //!
 //! Both directions carry a version, tolerate unknown fields, and are bounded: a report that does not fit is
 //! shortened (free text first), never cut in the middle of the JSON.
 
 pub mod beads;
+mod notify;
 mod orders;
 mod report;
 mod settings;
 mod trouble;
 
+pub use notify::{Channel, NotifyOrders, NotifyOutcome, NotifyReport};
 pub use orders::{
     AgentOrders, Allowance, BeadsOrders, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle,
     Orders, Pace, Paths, PolecatOrders, RecordLevel, RemoteOrders, Subject, TestOrders, Text, Transcript,

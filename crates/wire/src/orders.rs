@@ -1,5 +1,6 @@
 //! Orders: what a container is to do, decided by the operator, complete in itself.
 
+use crate::NotifyOrders;
 use serde::{Deserialize, Serialize};
 
 /// The orders of one pod. Every container of the pod gets the same ones.
@@ -14,6 +15,8 @@ pub enum Orders {
     Land(Box<LandOrders>),
     /// Read the repository's issues.
     Beads(Box<BeadsOrders>),
+    /// Tell somebody outside.
+    Notify(Box<NotifyOrders>),
 }
 
 impl Orders {
@@ -25,22 +28,29 @@ impl Orders {
             Self::Test(o) => o.version,
             Self::Land(o) => o.version,
             Self::Beads(o) => o.version,
+            Self::Notify(o) => o.version,
         }
     }
 
     /// The value of [`crate::ORDERS_ENV`]. A kubelet expands `$(NAME)` and halves `$$` in values, and a node without mount
-    /// namespaces rewrites paths in them: so dollars are written as JSON escapes, and so are the slashes of the task, which
-    /// is the words of a person and reaches the agent as it is.
+    /// namespaces rewrites paths in them: so dollars are written as JSON escapes, and so are the slashes of a task or a notice, which
+    /// are the words of a person and arrive as they are.
     ///
     /// # Errors
     /// Never in practice: orders are plain data.
     pub fn to_env(&self) -> Result<String, serde_json::Error> {
         let mut text = serde_json::to_string(self)?;
-        if let Self::Polecat(orders) = self
-            && let Text::Inline(task) = &orders.task
-        {
+        let words: Vec<(&str, &String)> = match self {
+            Self::Polecat(orders) => match &orders.task {
+                Text::Inline(task) => vec![("inline", task)],
+                Text::File(_) => Vec::new(),
+            },
+            Self::Notify(orders) => orders.words().collect(),
+            Self::Test(_) | Self::Land(_) | Self::Beads(_) => Vec::new(),
+        };
+        for (name, word) in words {
             // Inside of a text its quotes would be escaped: this is the field itself.
-            let field = format!("\"inline\":{}", serde_json::to_string(task)?);
+            let field = format!("\"{name}\":{}", serde_json::to_string(word)?);
             text = text.replacen(&field, &field.replace('/', "\\u002f"), 1);
         }
         Ok(text.replace('$', "\\u0024"))

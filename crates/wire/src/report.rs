@@ -77,7 +77,7 @@ pub trait Report: Serialize + DeserializeOwned + Clone {
 }
 
 /// Halves a text on a character boundary; false when it was empty.
-fn halve(text: &mut String) -> bool {
+pub(crate) fn halve(text: &mut String) -> bool {
     if text.is_empty() {
         return false;
     }

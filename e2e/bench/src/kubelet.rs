@@ -144,7 +144,9 @@ impl Host {
             self.patch(&pod, running(&pod, orders.as_ref())).await;
         }
         let life = match orders {
-            Some(Orders::Test(_) | Orders::Land(_) | Orders::Beads(_)) => Some(self.settings.queue_life),
+            Some(Orders::Test(_) | Orders::Land(_) | Orders::Beads(_) | Orders::Notify(_)) => {
+                Some(self.settings.queue_life)
+            }
             _ => self.settings.life,
         };
         let Some(life) = life else { return };
@@ -153,6 +155,7 @@ impl Host {
             Some(Orders::Polecat(o)) => vec![("courier", courier(o, &pod.metadata.uid))],
             Some(Orders::Test(o)) => vec![("candidate", self.candidate(o))],
             Some(Orders::Land(o)) => vec![("land", self.land(o))],
+            Some(Orders::Notify(_)) => vec![("notify", r#"{"version":1,"outcome":"sent"}"#.to_owned())],
             // No town of a measurement has bead stores.
             Some(Orders::Beads(_)) | None => Vec::new(),
         };

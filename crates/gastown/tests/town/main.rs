@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! first_use   up, sling, land, merge; every verb and its forms; checkouts that are not fit
+//! notices     hooks and mailboxes of this machine that are told
 //! pushing_on  what landed goes on to the checkout's own remote
 //! validate    templates and manifests, judged with nothing made
 //! walls       what an agent can see and touch; no isolation
@@ -23,6 +24,7 @@ mod checkout;
 mod crashes;
 mod first_use;
 mod manifests;
+mod notices;
 mod pushing_on;
 mod real_agents;
 mod validate;

@@ -13,6 +13,7 @@ use crate::town::Settings;
 use gastown_rules::{Action, Key, Outcome, Rev, Status, Uid};
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -33,6 +34,7 @@ pub(crate) fn verb(action: &Action) -> &'static str {
         Action::Create { .. } => "create",
         Action::Delete { .. } => "delete",
         Action::Publish { .. } => "publish",
+        Action::Annotate { .. } => "annotate",
         Action::Release { .. } => "release",
     }
 }
@@ -136,6 +138,7 @@ impl Applier {
             Action::Create { blueprint, .. } => self.create(blueprint).await,
             Action::Delete { key, uid, grace, .. } => self.delete(key, uid, *grace).await,
             Action::Publish { key, rev, from, to, .. } => self.publish(key, *rev, from, to).await,
+            Action::Annotate { key, uid, rev, set, .. } => self.annotate(key, uid, *rev, set).await,
             Action::Release { key, rev, keep, .. } => self.release(key, *rev, keep).await,
         }
     }
@@ -197,6 +200,20 @@ impl Applier {
             Err(e) => return Ok(Outcome::Denied { why: e.to_string() }),
         };
         let request = about_key(key).patch_subresource("status", &key.name, &PatchParams::default(), &patch)?;
+        Ok(done(&call::read(&self.client, request).await?))
+    }
+
+    async fn annotate(
+        &self,
+        key: &Key,
+        uid: &Uid,
+        rev: Rev,
+        set: &BTreeMap<String, Option<String>>,
+    ) -> Result<Outcome, Failed> {
+        let patch = serde_json::json!({"metadata": {
+            "uid": uid.0, "resourceVersion": rev.0.to_string(), "annotations": set,
+        }});
+        let request = about_key(key).patch(&key.name, &PatchParams::default(), &Patch::Merge(patch))?;
         Ok(done(&call::read(&self.client, request).await?))
     }
 

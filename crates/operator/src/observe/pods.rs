@@ -141,9 +141,10 @@ pub(super) fn pod_row(object: Pod) -> Result<PodRow, String> {
         Some("test") => PodRole::Test,
         Some("land") => PodRole::Land,
         Some("beads") => PodRole::Beads,
+        Some("notify") => PodRole::Notify,
         other => {
             return Err(format!(
-                "label {}={other:?} is not polecat, test, land or beads",
+                "label {}={other:?} is not polecat, test, land, beads or notify",
                 labels::ROLE
             ));
         }

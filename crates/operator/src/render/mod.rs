@@ -1,5 +1,6 @@
 //! Blueprints to API objects. Adds no opinion: what a pod may hold is decided, how it is spelled is here.
 
+mod notify;
 mod parts;
 mod polecat;
 mod queue;
@@ -15,9 +16,11 @@ pub use parts::PodUser;
 /// The object a blueprint stands for.
 pub(crate) fn object(blueprint: &Blueprint, user: PodUser) -> Result<DynamicObject, serde_json::Error> {
     let value = match blueprint {
-        Blueprint::PolecatPod(_) | Blueprint::TestPod(_) | Blueprint::LandPod(_) | Blueprint::BeadsPod(_) => {
-            pod_manifest(blueprint, user)?
-        }
+        Blueprint::PolecatPod(_)
+        | Blueprint::TestPod(_)
+        | Blueprint::LandPod(_)
+        | Blueprint::BeadsPod(_)
+        | Blueprint::NotifyPod(_) => pod_manifest(blueprint, user)?,
         Blueprint::Witness { key, owner, spec } => json!({
             "apiVersion": api_version(), "kind": "Witness",
             "metadata": child(&key.namespace, &key.name, &owner.0, &owner.1.0)?, "spec": spec,
@@ -66,6 +69,7 @@ pub fn pod_manifest(blueprint: &Blueprint, user: PodUser) -> Result<Value, serde
         Blueprint::TestPod(p) => queue::test_pod(p, user)?,
         Blueprint::LandPod(p) => queue::land_pod(p, user)?,
         Blueprint::BeadsPod(p) => queue::beads_pod(p, user)?,
+        Blueprint::NotifyPod(p) => notify::pod(p, user)?,
         _ => return Err(serde::de::Error::custom("not a pod")),
     };
     let mut value = serde_json::to_value(pod)?;
@@ -113,7 +117,7 @@ pub(crate) fn owner_reference(kind: Kind, name: &str, uid: &str) -> OwnerReferen
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gastown_rules::{BeadsPod, Credentials, Key, LandPod, PodCommon, PolecatPod, TestPod, Uid};
+    use gastown_rules::{BeadsPod, Credentials, Key, LandPod, NotifyPod, PodCommon, PolecatPod, TestPod, Uid};
     use gastown_wire as wire;
 
     fn common(name: &str, owner: Kind) -> PodCommon {
@@ -232,6 +236,24 @@ mod tests {
         insta::assert_json_snapshot!(
             "beads",
             pod_manifest(&Blueprint::BeadsPod(beads), PodUser::default()).unwrap()
+        );
+        let mut common = common("notify-cv-1", Kind::Convoy);
+        common.credentials = Credentials::default();
+        let notify = NotifyPod {
+            common,
+            orders: wire::NotifyOrders {
+                version: 1,
+                id: "town.cv.1".into(),
+                channel: wire::Channel::Slack,
+                secret_dir: "/gastown/notify".into(),
+                text: "Convoy cv is complete".into(),
+                ..wire::NotifyOrders::default()
+            },
+            secret: Some("gastown-notify".into()),
+        };
+        insta::assert_json_snapshot!(
+            "notify",
+            pod_manifest(&Blueprint::NotifyPod(notify), PodUser::default()).unwrap()
         );
     }
 

@@ -183,6 +183,7 @@ impl Case<'_, '_> {
             }];
             out.publish_polecat(self.row, status::running(self, &because), because, notices);
         }
+        self.watch_silence(pod, out);
         self.watch_deadline(pod, out);
     }
 
@@ -347,7 +348,7 @@ impl Case<'_, '_> {
     }
 
     /// An attempt without an outcome. What befell it from outside spends no retry.
-    fn lost(&self, because: &Reason, counts: bool, out: &mut Draft<'_>) {
+    pub(super) fn lost(&self, because: &Reason, counts: bool, out: &mut Draft<'_>) {
         if counts {
             return self.failed(because, out);
         }

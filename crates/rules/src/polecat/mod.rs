@@ -1,11 +1,12 @@
 //! One polecat: what is wanted of it, and when it starts. An attempt under way is in [`attempt`], what it
-//! publishes in [`status`], what its pod says in [`outcome`], what the pod is in [`blueprint`], what is deleted in
+//! publishes in [`status`], what its pod says in [`outcome`], what silence comes to in [`silence`], what the pod is in [`blueprint`], what is deleted in
 //! [`sweep`].
 
 mod another;
 mod attempt;
 mod blueprint;
 pub(crate) mod outcome;
+mod silence;
 mod status;
 mod sweep;
 
@@ -24,6 +25,7 @@ use gastown_api::{DesiredState, PolecatPhase, PolecatStatus};
 use gastown_wire::CourierOutcome;
 use jiff::Timestamp;
 use outcome::{DELETION_SLACK, Reading};
+pub(crate) use silence::is_silent;
 use status::{Finished, Tally};
 
 /// A polecat and all it is judged by.

@@ -134,6 +134,7 @@ fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Order
         Orders::Land(o) => serde_json::to_string(o),
         Orders::Polecat(o) => serde_json::to_string(o),
         Orders::Beads(o) => serde_json::to_string(o),
+        Orders::Notify(o) => serde_json::to_string(o),
     };
     let template = lane.rig.spec.pod_template.clone();
     let mut annotations = BTreeMap::from([

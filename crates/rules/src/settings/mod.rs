@@ -13,12 +13,16 @@ use crate::row::{PolecatRow, RigRow};
 use crate::world::World;
 use gastown_api::{self as api, AgentKind};
 use gastown_wire as wire;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::collections::BTreeMap;
 
 /// The rig name that stands for no Rig object.
 pub(crate) const STANDALONE: &str = "standalone";
+/// Without activity for this long a polecat counts as stuck, where nobody says.
+pub(crate) const STUCK_AFTER_TEXT: &str = "15m";
+const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// Longest one attempt may take where nobody says. Seconds.
 const DEADLINE_S: i64 = 3600;
 /// A finished pod that nobody waits for stays this long for its logs. Seconds.
@@ -345,21 +349,19 @@ fn predecessor_resources() -> ResourceRequirements {
 }
 
 fn pace(world: &World, rig: Option<&RigRow>) -> wire::Pace {
-    let defaults = wire::Pace::default();
     let push = rig
         .and_then(|r| r.spec.push_interval_seconds)
         .and_then(|s| u64::try_from(s).ok());
     wire::Pace {
         push_interval_ms: push.map_or(world.town.push_interval_ms, |s| s.saturating_mul(1000)),
-        stuck_after_s: stuck_after(world, rig).unwrap_or(defaults.stuck_after_s),
-        ..defaults
+        stuck_after_s: stuck_threshold(world, rig).as_secs().unsigned_abs(),
+        ..wire::Pace::default()
     }
 }
 
-/// The Rig's word, else its Witness's.
-fn stuck_after(world: &World, rig: Option<&RigRow>) -> Option<u64> {
-    let rig = rig?;
-    let witness = || {
+/// Without activity for this long a polecat counts as stuck: the Rig's word, else its Witness's. At least a second.
+pub(crate) fn stuck_threshold(world: &World, rig: Option<&RigRow>) -> SignedDuration {
+    let witness = |rig: &RigRow| {
         let mut witnesses = world.witnesses.values();
         witnesses
             .find(|w| w.spec.rig_ref == rig.meta.key.name)?
@@ -367,8 +369,9 @@ fn stuck_after(world: &World, rig: Option<&RigRow>) -> Option<u64> {
             .stuck_threshold
             .clone()
     };
-    let text = rig.spec.stuck_threshold.clone().or_else(witness)?;
-    u64::try_from(duration::parse(&text)?.as_secs()).ok().filter(|s| *s > 0)
+    let text = rig.and_then(|rig| rig.spec.stuck_threshold.clone().or_else(|| witness(rig)));
+    let named = text.as_deref().and_then(duration::parse).filter(|d| d.as_secs() > 0);
+    named.unwrap_or(STUCK_AFTER)
 }
 
 fn record(world: &World, rig: Option<&RigRow>) -> wire::RecordLevel {

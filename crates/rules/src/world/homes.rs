@@ -26,6 +26,9 @@ impl World {
                 Blueprint::BeadsPod(p) => {
                     homes.insert(p.orders.rig.clone());
                 }
+                Blueprint::NotifyPod(p) => {
+                    homes.extend(p.common.annotations.get(api::labels::RIG).cloned());
+                }
                 Blueprint::Witness { spec, .. } => {
                     homes.insert(spec.rig_ref.clone());
                 }

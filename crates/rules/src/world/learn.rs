@@ -6,6 +6,7 @@ use crate::fact::{Answer, Fact, Outcome, Seen};
 use crate::key::{Key, Kind, Rev, RigKey, Uid};
 use crate::plan::{Action, Status};
 use crate::row::{Meta, PodPhase, PodRole, PodRow, Row};
+use gastown_api as api;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -211,6 +212,19 @@ impl World {
                     self.written.insert(key, at);
                 }
             }
+            Action::Annotate { key, set, .. } => {
+                if let Some(meta) = self.meta_mut(&key)
+                    && meta.rev < rev
+                {
+                    for (name, value) in set {
+                        match value {
+                            Some(value) => meta.annotations.insert(name, value),
+                            None => meta.annotations.remove(&name),
+                        };
+                    }
+                    meta.rev = rev;
+                }
+            }
             Action::Release { key, keep, .. } => {
                 if let Some(meta) = self.meta_mut(&key)
                     && meta.rev < rev
@@ -296,6 +310,11 @@ impl World {
                 let row = new_pod(meta, PodRole::Beads, p.orders.rig, p.common.owner.2);
                 self.pods.insert(key, row);
             }
+            Blueprint::NotifyPod(p) => {
+                let rig = meta.annotations.get(api::labels::RIG).cloned().unwrap_or_default();
+                self.pods
+                    .insert(key, new_pod(meta, PodRole::Notify, rig, p.common.owner.2));
+            }
             Blueprint::Witness { spec, .. } => {
                 self.witnesses.insert(
                     key,
@@ -340,6 +359,7 @@ impl World {
             Blueprint::TestPod(p) => owner == Some(&p.common.owner.2),
             Blueprint::LandPod(p) => owner == Some(&p.common.owner.2),
             Blueprint::BeadsPod(p) => owner == Some(&p.common.owner.2),
+            Blueprint::NotifyPod(p) => owner == Some(&p.common.owner.2),
             Blueprint::Texts(t) => owner == Some(&t.owner.1),
             Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Polecat(_) => true,
         };
@@ -367,7 +387,7 @@ impl World {
     /// A conflict: nothing more is decided about the object until the watch brings what we have not seen.
     fn must_see_newer(&mut self, action: &Action) {
         match action {
-            Action::Publish { key, rev, .. } | Action::Release { key, rev, .. } => {
+            Action::Publish { key, rev, .. } | Action::Annotate { key, rev, .. } | Action::Release { key, rev, .. } => {
                 if self.rev_of(key).is_some_and(|held| held <= *rev) {
                     self.stale.insert(key.clone(), *rev);
                 }
@@ -389,7 +409,7 @@ impl World {
                     self.remove(&key);
                 }
             }
-            Action::Publish { rev, .. } | Action::Release { rev, .. } => {
+            Action::Publish { rev, .. } | Action::Annotate { rev, .. } | Action::Release { rev, .. } => {
                 if self.rev_of(&key).is_some_and(|held| held <= *rev) {
                     self.stale.insert(key, *rev);
                 }
@@ -421,7 +441,7 @@ impl World {
 /// The revision a write was decided on.
 fn decided_on(action: &Action) -> Option<Rev> {
     match action {
-        Action::Publish { rev, .. } | Action::Release { rev, .. } => Some(*rev),
+        Action::Publish { rev, .. } | Action::Annotate { rev, .. } | Action::Release { rev, .. } => Some(*rev),
         Action::Create { .. } | Action::Delete { .. } => None,
     }
 }
@@ -432,6 +452,7 @@ fn new_meta(blueprint: &Blueprint, rev: Rev, uid: Uid, at: Timestamp) -> Meta {
         Blueprint::TestPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::LandPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::BeadsPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
+        Blueprint::NotifyPod(p) => (p.common.labels.clone(), p.common.annotations.clone()),
         Blueprint::Polecat(p) => (p.labels.clone(), BTreeMap::new()),
         Blueprint::Witness { .. } | Blueprint::Refinery { .. } | Blueprint::Texts(_) => Default::default(),
     };

@@ -170,7 +170,10 @@ impl Scene {
         let rev = self.rev();
         let uid = match &action {
             Action::Create { blueprint, .. } => Uid(format!("uid-{}", blueprint.key().name)),
-            Action::Delete { uid, .. } | Action::Publish { uid, .. } | Action::Release { uid, .. } => uid.clone(),
+            Action::Delete { uid, .. }
+            | Action::Publish { uid, .. }
+            | Action::Annotate { uid, .. }
+            | Action::Release { uid, .. } => uid.clone(),
         };
         self.world.learn(Fact::Asked(action.clone()));
         self.answer(action.clone(), Outcome::Done { rev, uid });
@@ -399,6 +402,7 @@ pub fn said_by(actions: &[Action]) -> Vec<String> {
                 Action::Create { .. } => "create",
                 Action::Delete { .. } => "delete",
                 Action::Publish { .. } => "publish",
+                Action::Annotate { .. } => "annotate",
                 Action::Release { .. } => "release",
             };
             format!("{verb} {}", a.key().name)
@@ -413,7 +417,7 @@ pub fn of_polecats(actions: &[Action]) -> Vec<Action> {
             matches!(**blueprint, Blueprint::PolecatPod(_) | Blueprint::Texts(_))
         }
         Action::Publish { to, .. } => matches!(to, Status::Polecat(_)),
-        Action::Delete { .. } | Action::Release { .. } => true,
+        Action::Delete { .. } | Action::Annotate { .. } | Action::Release { .. } => true,
     };
     actions.iter().filter(mine).cloned().collect()
 }

@@ -8,7 +8,9 @@ use gastown_rules::{
     Action, Answer, Blueprint, Fact, Kind, Outcome, Plan, PodPhase, PodRole, PodRow, Rev, RigKey, Seen, Uid, World,
     convoy_home, decide,
 };
-use gastown_wire::{BeadsOutcome, BeadsRead, BeadsReport, CloneOutcome, CourierOutcome, Report};
+use gastown_wire::{
+    BeadsOutcome, BeadsRead, BeadsReport, CloneOutcome, CourierOutcome, NotifyOutcome, NotifyReport, Report,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +58,7 @@ pub enum Turn {
     CloneFails,
     Forged,
     CrashLoops,
+    Silent,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +93,7 @@ pub fn turn() -> impl Strategy<Value = Turn> {
         1 => Just(Turn::CloneFails),
         1 => Just(Turn::Forged),
         1 => Just(Turn::CrashLoops),
+        2 => Just(Turn::Silent),
     ]
 }
 
@@ -142,9 +146,11 @@ impl Cluster {
         scene.convoy("across", &["mp-nux", "mp-toast", "mp-ace"], |c| {
             c.spec.rig_ref = None;
             c.spec.parallelism = Some(2);
+            c.spec.notify_on_complete = Some("slack".into());
         });
         scene.convoy("cv", &["mp-dag", "mp-own-1", "mp-own-2"], |c| {
-            c.spec.parallelism = Some(1)
+            c.spec.parallelism = Some(1);
+            c.spec.notify_on_complete = Some("https://example.com/hook".into());
         });
         if judged {
             // It is never at rest for long.
@@ -195,7 +201,9 @@ impl Cluster {
                 Some(_) => Outcome::Stale,
                 None => Outcome::Gone,
             },
-            Action::Publish { uid, rev: on, .. } | Action::Release { uid, rev: on, .. } => match self.there(&key) {
+            Action::Publish { uid, rev: on, .. }
+            | Action::Annotate { uid, rev: on, .. }
+            | Action::Release { uid, rev: on, .. } => match self.there(&key) {
                 Some((held, _, newest)) if held == *uid && newest == *on => {
                     let at = self.scene.now;
                     let answer = Answer {
@@ -275,6 +283,10 @@ impl Cluster {
             let mut p = p.clone();
             p.meta.rev = rev;
             self.dirty(Fact::Seen(Seen::Polecat(Box::new(p))));
+        } else if let Some(p) = self.truth.pods.get(key) {
+            let mut p = p.clone();
+            p.meta.rev = rev;
+            self.dirty(Fact::Seen(Seen::Pod(Box::new(p))));
         }
     }
 
@@ -283,7 +295,7 @@ impl Cluster {
             .truth
             .pods
             .values()
-            .filter(|p| matches!(p.role, PodRole::Polecat | PodRole::Beads))
+            .filter(|p| matches!(p.role, PodRole::Polecat | PodRole::Beads | PodRole::Notify))
             .cloned()
             .collect();
         let Some(mut pod) = pods.get(nth % pods.len().max(1)).cloned() else {
@@ -308,6 +320,7 @@ impl Cluster {
                 };
                 said(&mut pod, "beads", 0, &report.encode());
             }
+            Turn::Done | Turn::Failed | Turn::NoChange if pod.role == PodRole::Notify => tells(&mut pod, turn),
             Turn::Runs => runs(&mut pod),
             Turn::Done => {
                 over(&mut pod, PodPhase::Succeeded);
@@ -359,6 +372,11 @@ impl Cluster {
                 0,
                 &courier(CourierOutcome::Done, round, attempt).encode(),
             ),
+            Turn::Silent => {
+                if let Some(c) = pod.containers.iter_mut().find(|c| c.name == "courier") {
+                    c.ready = false;
+                }
+            }
             Turn::CrashLoops => {
                 if let Some(c) = pod.containers.iter_mut().find(|c| c.name == "courier") {
                     c.restarts += 1;
@@ -472,6 +490,22 @@ impl Cluster {
     }
 }
 
+/// A notice's pod is over.
+fn tells(pod: &mut PodRow, turn: Turn) {
+    let outcome = match turn {
+        Turn::Done => NotifyOutcome::Sent,
+        Turn::Failed => NotifyOutcome::Unreachable,
+        _ => NotifyOutcome::Refused,
+    };
+    let report = NotifyReport {
+        version: 1,
+        outcome,
+        detail: String::new(),
+    };
+    over(pod, PodPhase::Succeeded);
+    said(pod, "notify", 0, &report.encode());
+}
+
 /// The one rig that an action is decided under.
 pub fn home(world: &World, action: &Action) -> RigKey {
     let key = action.key();
@@ -481,6 +515,7 @@ pub fn home(world: &World, action: &Action) -> RigKey {
             Blueprint::TestPod(p) => p.orders.rig.clone(),
             Blueprint::LandPod(p) => p.orders.rig.clone(),
             Blueprint::BeadsPod(p) => p.orders.rig.clone(),
+            Blueprint::NotifyPod(p) => p.common.annotations["gastown.io/rig"].clone(),
             Blueprint::Witness { spec, .. } => spec.rig_ref.clone(),
             Blueprint::Refinery { spec, .. } => spec.rig_ref.clone(),
             Blueprint::Polecat(p) => p.spec.rig.clone(),

@@ -162,6 +162,7 @@ impl History {
                 _ => Outcome::Gone,
             },
             Action::Publish { key, rev, to, .. } => self.publish(key, *rev, to, &request.sent, fresh),
+            Action::Annotate { key, rev, set, .. } => self.annotate(key, *rev, set),
             Action::Release { key, rev, keep, .. } => self.release(key, *rev, keep),
         }
     }
@@ -185,6 +186,26 @@ impl History {
             (Object::Witness(r), Status::Witness(to)) => r.status = stored(to),
             (Object::Refinery(r), Status::Refinery(to)) => r.status = stored(to),
             _ => {}
+        });
+        rev.map_or(Outcome::Gone, |rev| Outcome::Done { rev, uid })
+    }
+
+    fn annotate(&mut self, key: &Key, rev: Rev, set: &BTreeMap<String, Option<String>>) -> Outcome {
+        let Some(held) = self.store.get(key) else {
+            return Outcome::Gone;
+        };
+        if held.meta().rev != rev {
+            return Outcome::Stale;
+        }
+        let uid = held.meta().uid.clone();
+        let rev = self.store.update(key, |o| {
+            for (name, value) in set {
+                let all = &mut o.meta_mut().annotations;
+                match value {
+                    Some(value) => all.insert(name.clone(), value.clone()),
+                    None => all.remove(name),
+                };
+            }
         });
         rev.map_or(Outcome::Gone, |rev| Outcome::Done { rev, uid })
     }
@@ -295,6 +316,7 @@ fn made(blueprint: &Blueprint) -> (Object, Option<Uid>) {
         Blueprint::TestPod(p) => pod(PodRole::Test, &p.common),
         Blueprint::LandPod(p) => pod(PodRole::Land, &p.common),
         Blueprint::BeadsPod(p) => pod(PodRole::Beads, &p.common),
+        Blueprint::NotifyPod(p) => pod(PodRole::Notify, &p.common),
         Blueprint::Witness { key, owner, spec } => {
             let row = Row {
                 meta: bare(key),

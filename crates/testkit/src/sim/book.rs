@@ -248,7 +248,9 @@ impl History {
     /// The operator hears what became of a write. Told once that it has not seen the newest, it must wait to see it.
     pub(super) fn watch_answer(&mut self, action: &Action, outcome: &Outcome) {
         let on = match action {
-            Action::Publish { key, rev, .. } | Action::Release { key, rev, .. } => (key.clone(), *rev),
+            Action::Publish { key, rev, .. } | Action::Annotate { key, rev, .. } | Action::Release { key, rev, .. } => {
+                (key.clone(), *rev)
+            }
             Action::Create { .. } | Action::Delete { .. } => return,
         };
         let stale = (self.operator.epoch, on.0, on.1);

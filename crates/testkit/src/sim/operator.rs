@@ -214,6 +214,7 @@ pub(super) fn said(action: &Action) -> String {
         Action::Create { .. } => "create",
         Action::Delete { .. } => "delete",
         Action::Publish { .. } => "publish",
+        Action::Annotate { .. } => "annotate",
         Action::Release { .. } => "release",
     };
     format!("{verb} {} because {}", action.key(), action.because())

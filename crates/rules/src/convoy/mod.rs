@@ -1,115 +1,111 @@
-//! One convoy: makes polecats for its beads, counts what landed, fails honestly.
+//! One convoy: makes polecats for its beads, counts what landed, fails honestly, and tells whom it is to tell.
+
+mod beads;
 
 use crate::blueprint::{Blueprint, PolecatForBead};
 use crate::census::Census;
 use crate::draft::Draft;
-use crate::key::{Key, Kind};
-use crate::names;
+use crate::notify::{Sender, Standing, Target, Word};
 use crate::plan::{Action, Notice};
-use crate::polecat;
 use crate::reason::Reason;
-use crate::row::{ConvoyRow, PolecatRow};
+use crate::row::ConvoyRow;
 use crate::settings::budget::Spent;
 use crate::world::{counts, limit};
+use beads::{Bead, polecat_key, shortened, who_waits};
 use gastown_api::conditions::{self, FIELDS_HONOURED, READY};
-use gastown_api::{self as api, ConvoyPhase, ConvoyStatus, DesiredState, PolecatPhase, labels};
+use gastown_api::{self as api, ConvoyPhase, ConvoyStatus, DesiredState, labels};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Condition: all landed.
 const COMPLETE: &str = "Complete";
 /// Counts are written at most this often.
 const PACE: SignedDuration = SignedDuration::from_secs(1);
 
-/// Where one bead is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bead {
-    /// Its change is on the branch; for ever.
-    Landed,
-    /// A polecat has it. `active`: it has not finished its round.
-    Under { active: bool },
-    /// Whoever had it is stuck or ended.
-    Failed,
-    /// Nobody has it.
-    Free,
-}
-
 /// Decides one convoy.
 pub(crate) fn decide<'w>(census: &Census<'w>, row: &'w ConvoyRow, out: &mut Draft<'_>) {
     if row.meta.deleting.is_some() {
         return;
     }
-    let beads = beads(census, row);
+    let beads = beads::of(census, row);
     let rig = row.spec.rig_ref.as_deref();
     if rig.is_some_and(|name| census.rig(name).is_some_and(|r| r.meta.deleting.is_none())) {
-        dispatch(census, row, &beads, out);
+        dispatch(row, &beads, out);
     }
-    let to = count(census, row, &beads);
+    let mut to = count(census, row, &beads);
+    let sender = sender(row);
+    tell(census, row, &sender, &mut to, out);
     publish(row, to, out);
+    sender.serve(census, row.status.notification.as_ref(), out);
 }
 
-/// Every bead once, in the order of the spec.
-fn beads<'w>(census: &Census<'w>, row: &'w ConvoyRow) -> Vec<(&'w str, Bead)> {
-    let mut by_bead: BTreeMap<&str, Vec<&PolecatRow>> = BTreeMap::new();
-    for polecat in census.namespace(&row.meta.key.namespace).filter(|p| counts(row, p)) {
-        by_bead
-            .entry(polecat.spec.bead_id.as_deref().unwrap_or_default())
-            .or_default()
-            .push(polecat);
+fn sender(row: &ConvoyRow) -> Sender<'_> {
+    let target = row.spec.notify_on_complete.as_deref().unwrap_or_default();
+    Sender {
+        meta: &row.meta,
+        rig: row.spec.rig_ref.as_deref().unwrap_or_default(),
+        target: Target::parse(target, "spec.notifyOnComplete"),
+        secret: row.spec.notify_secret_ref.as_ref(),
     }
-    let mut seen = BTreeSet::new();
-    let tracked = row
+}
+
+/// One notice of its end, whether all landed or nothing goes on. A convoy that is opened again may end again.
+fn tell(census: &Census<'_>, row: &ConvoyRow, sender: &Sender<'_>, to: &mut ConvoyStatus, out: &mut Draft<'_>) {
+    let nobody = row
         .spec
-        .tracked_beads
-        .iter()
-        .map(String::as_str)
-        .filter(|bead| seen.insert(*bead));
-    tracked
-        .map(|bead| (bead, standing(row, bead, by_bead.get(bead).map_or(&[], Vec::as_slice))))
-        .collect()
+        .notify_on_complete
+        .as_deref()
+        .is_none_or(|t| t.trim().is_empty());
+    let is_over = matches!(to.phase, ConvoyPhase::Complete | ConvoyPhase::Failed);
+    let word = word(census, row, to);
+    let mut standing = Standing {
+        notification: &mut to.notification,
+        conditions: &mut to.conditions,
+    };
+    if nobody || !is_over {
+        sender.forget(&mut standing);
+    }
+    if nobody {
+        return;
+    }
+    if is_over && (row.status.phase != to.phase || standing.notification.is_none()) {
+        sender.begin(word, &mut standing, census.now);
+    } else {
+        sender.carry(census, &mut standing, out);
+    }
 }
 
-fn standing(row: &ConvoyRow, bead: &str, polecats: &[&PolecatRow]) -> Bead {
-    // What was counted stays counted, also when its polecat is deleted.
-    if row.status.completed_beads.iter().any(|b| b == bead) || polecats.iter().any(|p| polecat::landed(&p.status)) {
-        return Bead::Landed;
-    }
-    let alive = |p: &&&PolecatRow| {
-        p.meta.deleting.is_none()
-            && p.spec.desired_state != DesiredState::Terminated
-            && !matches!(p.status.phase, PolecatPhase::Stuck | PolecatPhase::Terminated)
+fn word(census: &Census<'_>, row: &ConvoyRow, to: &ConvoyStatus) -> Word {
+    let gt = if census.world.town.one_machine {
+        "gastown"
+    } else {
+        "kubectl gt"
     };
-    // The oldest live one has it; others of the same bead change nothing.
-    match polecats
-        .iter()
-        .filter(alive)
-        .min_by_key(|p| (p.meta.created, &p.meta.key))
-    {
-        Some(p) => Bead::Under {
-            active: p.status.phase != PolecatPhase::Done,
-        },
-        None if polecats.is_empty() => Bead::Free,
-        None => Bead::Failed,
-    }
+    let (name, namespace) = (&row.meta.key.name, &row.meta.key.namespace);
+    let how = match to.phase {
+        ConvoyPhase::Complete => "is complete",
+        _ => "cannot finish",
+    };
+    let progress = to.progress.as_deref().unwrap_or_default();
+    let subject = format!("Convoy {name} {how}: {progress} landed");
+    let why = match to.phase {
+        ConvoyPhase::Complete => String::new(),
+        _ => format!("\n{}", to.message.as_deref().unwrap_or_default()),
+    };
+    let about: String = row.spec.description.chars().take(200).collect();
+    let text = format!("{subject} ({about}).{why}\nLook: {gt} convoy status {name} -n {namespace}");
+    Word { subject, text }
 }
 
 /// Makes polecats for free beads, as many as may run.
-fn dispatch(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], out: &mut Draft<'_>) {
+fn dispatch(row: &ConvoyRow, beads: &[(&str, Bead<'_>)], out: &mut Draft<'_>) {
     let Some(rig) = &row.spec.rig_ref else { return };
-    let active = beads
-        .iter()
-        .filter(|(_, bead)| *bead == Bead::Under { active: true })
-        .count();
+    let active = beads.iter().filter(|(_, bead)| bead.is_active()).count();
     let room = limit(row).map_or(usize::MAX, |most| most.saturating_sub(active));
     for (bead, _) in beads.iter().filter(|(_, bead)| *bead == Bead::Free).take(room) {
-        let key = polecat_key(row, bead);
-        // The name is somebody else's: said in the status, and left to a person.
-        if census.world.polecats.contains_key(&key) {
-            continue;
-        }
         let blueprint = PolecatForBead {
-            key,
+            key: polecat_key(row, bead),
             spec: api::PolecatSpec {
                 rig: rig.clone(),
                 desired_state: DesiredState::Working,
@@ -126,20 +122,15 @@ fn dispatch(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], out: &
     }
 }
 
-fn polecat_key(row: &ConvoyRow, bead: &str) -> Key {
-    let name = names::convoy_polecat(&row.meta.key.name, bead);
-    Key::new(Kind::Polecat, &row.meta.key.namespace, name)
-}
-
 fn convoy_labels(row: &ConvoyRow) -> BTreeMap<String, String> {
     let name = &row.meta.key.name;
     let label = labels::legal_label_value(name).then(|| (labels::CONVOY.to_owned(), name.clone()));
     label.into_iter().collect()
 }
 
-fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> ConvoyStatus {
+fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead<'_>)]) -> ConvoyStatus {
     let now = census.now;
-    let names = |pick: fn(Bead) -> bool| -> Vec<String> {
+    let names = |pick: fn(Bead<'_>) -> bool| -> Vec<String> {
         beads
             .iter()
             .filter(|(_, bead)| pick(*bead))
@@ -148,8 +139,8 @@ fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> Convoy
     };
     let mut to = row.status.clone();
     to.completed_beads = names(|b| b == Bead::Landed);
-    to.pending_beads = names(|b| matches!(b, Bead::Under { .. } | Bead::Free));
-    to.failed_beads = names(|b| b == Bead::Failed);
+    to.pending_beads = names(|b| b.is_pending());
+    to.failed_beads = names(|b| matches!(b, Bead::Failed | Bead::NameTaken));
     to.progress = Some(format!("{}/{}", to.completed_beads.len(), beads.len()));
     to.phase = if to.completed_beads.len() == beads.len() {
         ConvoyPhase::Complete
@@ -180,26 +171,14 @@ fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)]) -> Convoy
         ConvoyPhase::Failed => set(COMPLETE, false, "Failed", &because.message),
         ConvoyPhase::Pending | ConvoyPhase::InProgress => set(COMPLETE, false, "InProgress", ""),
     }
-    if row.spec.notify_on_complete.is_some() {
-        set(
-            FIELDS_HONOURED,
-            false,
-            "NotYet",
-            "accepted and not served yet: notifyOnComplete",
-        );
-    } else {
-        to.conditions.retain(|c| c.type_ != FIELDS_HONOURED);
-    }
+    to.conditions.retain(|c| c.type_ != FIELDS_HONOURED);
     to
 }
 
 /// Why it is where it is, and what to do.
-fn judge(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], to: &ConvoyStatus) -> (bool, Reason) {
-    let free: Vec<&str> = beads
-        .iter()
-        .filter(|(_, b)| *b == Bead::Free)
-        .map(|(name, _)| *name)
-        .collect();
+fn judge(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead<'_>)], to: &ConvoyStatus) -> (bool, Reason) {
+    let free = || beads.iter().filter(|(_, b)| *b == Bead::Free).map(|(name, _)| *name);
+    let progress = to.progress.as_deref().unwrap_or_default();
     if to.phase == ConvoyPhase::Complete {
         return (true, Reason::new("Complete", format!("all {} landed", beads.len())));
     }
@@ -207,47 +186,30 @@ fn judge(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead)], to: &Conv
         let fix = format!("there is no Rig {rig:?}: create it or correct spec.rigRef");
         return (false, Reason::new("RigNotFound", fix));
     }
-    let taken = free
-        .iter()
-        .find(|bead| census.world.polecats.contains_key(&polecat_key(row, bead)));
-    if let Some(bead) = taken {
+    if let Some((bead, _)) = beads.iter().find(|(_, b)| *b == Bead::NameTaken) {
         let name = polecat_key(row, bead).name;
         let fix = format!("Polecat {name} works on something else, so {bead} gets none: rename or delete it");
         return (false, Reason::new("NameTaken", fix));
     }
-    let stuck = match to.failed_beads.as_slice() {
-        [] => String::new(),
-        failed => format!("; stuck: {}", shortened(failed.iter().map(String::as_str))),
-    };
+    let refused = free().find_map(|bead| Some((bead, census.world.refusal(&polecat_key(row, bead))?.why.as_ref()?)));
+    if let Some((bead, why)) = refused {
+        let message = format!("{progress} landed; no polecat can be created for {bead}: {why}");
+        return (false, Reason::new("PolecatRefused", message));
+    }
+    let waits = who_waits(row, beads);
     if to.phase == ConvoyPhase::Failed {
-        let message = format!("nothing goes on by itself{stuck}: see their polecats' messages");
+        let message = format!("nothing goes on by itself{waits}: see their polecats' messages");
         return (false, Reason::new("Failed", message));
     }
-    if row.spec.rig_ref.is_none() && !free.is_empty() {
+    if row.spec.rig_ref.is_none() && free().next().is_some() {
+        let free: Vec<&str> = free().collect();
         let message = format!(
-            "{} landed{stuck}; no polecat for {}: sling them, or set spec.rigRef",
-            to.progress.as_deref().unwrap_or_default(),
-            shortened(free.iter().copied())
+            "{progress} landed{waits}; no polecat for {}: sling them, or set spec.rigRef",
+            shortened(free.into_iter())
         );
         return (true, Reason::new("Synced", message));
     }
-    (
-        true,
-        Reason::new(
-            "Synced",
-            format!("{} landed{stuck}", to.progress.as_deref().unwrap_or_default()),
-        ),
-    )
-}
-
-fn shortened<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 5;
-    let more = names.len().saturating_sub(SHOWN);
-    let mut list = names.take(SHOWN).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        list.push_str(&format!(" and {more} more"));
-    }
-    list
+    (true, Reason::new("Synced", format!("{progress} landed{waits}")))
 }
 
 fn publish(row: &ConvoyRow, to: ConvoyStatus, out: &mut Draft<'_>) {

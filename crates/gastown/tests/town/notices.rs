@@ -1,0 +1,169 @@
+//! Whoever is named is told: a hook and a mail server of this machine hear it, each once.
+
+use crate::checkout::{Checkout, NAMESPACE, until};
+use gastown_api::{Convoy, ConvoyPhase, Witness, conditions};
+use gastown_testkit::sink::Sink;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Api, core::ApiResource};
+use serde_json::{Value, json};
+
+/// Condition Notified: status, reason, message.
+fn notified(all: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -> (String, String, String) {
+    let found = conditions::get(all, conditions::NOTIFIED).cloned();
+    found.map(|c| (c.status, c.reason, c.message)).unwrap_or_default()
+}
+
+fn witness(checkout: &Checkout) -> Witness {
+    checkout.ask(async |client| {
+        let api: Api<Witness> = Api::namespaced(client, NAMESPACE);
+        api.get("parts-witness").await.unwrap()
+    })
+}
+
+fn escalates_to(checkout: &Checkout, spec: Value) {
+    checkout.ask(async |client| {
+        let api: Api<Witness> = Api::namespaced(client, NAMESPACE);
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        api.patch("parts-witness", &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    });
+}
+
+fn secret(checkout: &Checkout, data: Value) {
+    checkout.ask(async |client| {
+        // Untyped: the type is walled off, for the operator's sake.
+        let kind = ApiResource {
+            group: String::new(),
+            version: "v1".into(),
+            api_version: "v1".into(),
+            kind: "Secret".into(),
+            plural: "secrets".into(),
+        };
+        let api: Api<DynamicObject> = Api::namespaced_with(client, NAMESPACE, &kind);
+        let mut object = DynamicObject::new("gastown-notify", &kind);
+        object.data = json!({ "stringData": data });
+        api.create(&PostParams::default(), &object).await.unwrap();
+    });
+}
+
+fn convoy(checkout: &Checkout, name: &str) -> Convoy {
+    checkout.ask(async |client| {
+        let api: Api<Convoy> = Api::namespaced(client, NAMESPACE);
+        api.get(name).await.unwrap()
+    })
+}
+
+/// A convoy of one bead whose polecat lands it.
+fn completes(checkout: &Checkout, name: &str, target: &str) {
+    let bead = format!("mp-{name}");
+    let args = ["convoy", "create", "A batch", &bead, "--name", name, "--notify", target];
+    checkout.gastown(&args).ok();
+    let agent = format!("echo {name} > {name}; git add --all; git commit --quiet -m {name}");
+    let args = [
+        "sling",
+        &bead,
+        ".",
+        "-m",
+        "x",
+        "--name",
+        name,
+        "--agent-command",
+        &agent,
+    ];
+    checkout.gastown(&args).ok();
+    checkout.lands(name);
+}
+
+#[test]
+fn convoys_and_witnesses_tell_hooks_and_mailboxes_once() {
+    let checkout = Checkout::up();
+    let (hook, slack, mail) = (Sink::hook(&[503]), Sink::hook(&[]), Sink::mail());
+    checkout.rig(json!({ "retry": { "limit": 0 } }));
+    escalates_to(
+        &checkout,
+        json!({ "escalationTarget": "slack", "healthCheckInterval": "1s" }),
+    );
+
+    // Nobody has made the Secret: it is said which, and with which keys.
+    checkout.sling("fails", "echo I give up; exit 3");
+    checkout.stuck("fails");
+    let why = until("word of the missing Secret", || {
+        let (_, reason, message) = notified(&witness(&checkout).status?.conditions);
+        (reason == "SecretMissing").then_some(message)
+    });
+    assert!(
+        why.contains("kubectl create secret generic gastown-notify -n gastown-system --from-literal=slack-url=…"),
+        "{why}"
+    );
+    secret(
+        &checkout,
+        json!({
+            "slack-url": format!("http://{}/services/s3cret", slack.addr()),
+            "smtp-url": format!("smtp://{}", mail.addr()),
+            "email-from": "gt@example.com",
+            "email-to": "max@example.com",
+        }),
+    );
+    // An edit is a try now.
+    escalates_to(&checkout, json!({ "stuckThreshold": "14m" }));
+    until("the escalation", || {
+        let (status, reason, _) = notified(&witness(&checkout).status?.conditions);
+        (status == "True" && reason == "Sent").then_some(())
+    });
+
+    completes(&checkout, "posted", &format!("http://{}/hook", hook.addr()));
+    completes(&checkout, "mailed", "email");
+    for name in ["mailed", "posted"] {
+        until(&format!("the notice of {name}"), || {
+            let status = convoy(&checkout, name).status?;
+            assert_ne!(notified(&status.conditions).1, "Refused");
+            (notified(&status.conditions).1 == "Sent" && status.phase == ConvoyPhase::Complete).then_some(())
+        });
+    }
+    let text = checkout.gastown(&["convoy", "status", "posted"]).ok();
+    assert!(
+        text.contains("Notified:") && text.contains("accepted by the receiver at try 2"),
+        "{text}"
+    );
+
+    assert_eq!(slack.heard().len(), 1, "{:?}", slack.heard());
+    for word in [
+        "1 polecat needs somebody",
+        "fails (AgentFailed)",
+        "exit code 3",
+        "gastown polecat retry fails",
+    ] {
+        assert!(slack.heard()[0].contains(word), "{word} in {:?}", slack.heard());
+    }
+    // A hook that was away was asked again, under the same name.
+    let posts = hook.heard();
+    assert_eq!(posts.len(), 2, "{posts:?}");
+    let key = |post: &str| {
+        post.lines()
+            .find(|l| l.starts_with("Idempotency-Key"))
+            .map(str::to_owned)
+    };
+    assert!(
+        key(&posts[0]).is_some() && key(&posts[0]) == key(&posts[1]),
+        "{posts:?}"
+    );
+    assert!(posts[1].contains("Convoy posted is complete: 1/1 landed"), "{posts:?}");
+    assert_eq!(mail.heard().len(), 1);
+    assert!(
+        mail.heard()[0].contains("Subject: Convoy mailed is complete"),
+        "{:?}",
+        mail.heard()
+    );
+    // Invariant 9: no address is anywhere but in the Secret.
+    let everything = checkout.gastown(&["witness", "status", ".", "-o", "json"]).ok();
+    let log = std::fs::read_to_string(checkout.data().join("up.log")).unwrap_or_default();
+    assert!(!everything.contains("s3cret") && !log.contains("s3cret"));
+    until("the end of their pods", || {
+        checkout
+            .live_pods()
+            .iter()
+            .all(|p| !p.starts_with("notify-"))
+            .then_some(())
+    });
+}

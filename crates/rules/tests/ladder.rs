@@ -1,0 +1,195 @@
+//! The ladder: wait, nudge, a new attempt with the same conversation, escalate.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod common;
+
+use common::*;
+use gastown_api::{PolecatPhase, Retry, WitnessStatus};
+use gastown_rules::{Action, Key, Kind, PodRow};
+
+const NUDGE: &str = "gastown.io/witness-nudge";
+
+fn town(threshold: &str, retries: i32) -> Scene {
+    let mut scene = scene();
+    scene.rig("parts", |r| {
+        r.spec.stuck_threshold = Some(threshold.into());
+        r.spec.retry = Some(Retry {
+            limit: Some(retries),
+            backoff_seconds: Some(0),
+        });
+        r.spec.active_deadline_seconds = Some(100 * 3600);
+    });
+    scene.polecat("nux", |_| ());
+    scene.at_work("nux");
+    scene
+}
+
+fn witness(scene: &Scene) -> WitnessStatus {
+    let key = Key::new(Kind::Witness, "gastown-system", "parts-witness");
+    scene.world.witnesses[&key].status.clone()
+}
+
+fn pod(scene: &Scene) -> String {
+    scene.status("nux").pod_name.clone().unwrap()
+}
+
+/// Courier's word for activity.
+fn heard(scene: &mut Scene, ready: bool) {
+    let name = pod(scene);
+    scene.pod(&name, |p| courier_ready(p, ready));
+}
+
+fn courier_ready(pod: &mut PodRow, ready: bool) {
+    pod.containers.iter_mut().find(|c| c.name == "courier").unwrap().ready = ready;
+}
+
+fn nudge(scene: &Scene) -> Option<String> {
+    scene.pod_row(&pod(scene)).meta.annotations.get(NUDGE).cloned()
+}
+
+#[test]
+fn whoever_is_active_is_left_alone_however_long_it_works() {
+    let mut scene = town("10m", 1);
+    scene.writes.clear();
+    for _ in 0..20 {
+        scene.later(3600);
+        scene.settle();
+    }
+    assert_eq!(said_by(&of_polecats(&scene.writes)), Vec::<String>::new());
+    assert_eq!(nudge(&scene), None);
+}
+
+#[test]
+fn a_silent_agent_is_nudged_once_and_the_nudge_is_taken_back_when_it_is_active() {
+    let mut scene = town("10m", 1);
+    scene.later(3600);
+    heard(&mut scene, false);
+    let made = scene.settle();
+    assert_eq!(said_by(&of_polecats(&made)), ["annotate polecat-nux"]);
+    let text = nudge(&scene).unwrap();
+    assert!(text.starts_with("2026-11-24T") && text.contains("for 10m"), "{text}");
+    // Not twice, also for an operator that starts anew and knows only the annotation.
+    scene.later(300);
+    assert!(of_polecats(&scene.settle()).is_empty());
+    heard(&mut scene, true);
+    assert_eq!(said_by(&of_polecats(&scene.settle())), ["annotate polecat-nux"]);
+    assert_eq!((nudge(&scene), scene.status("nux").attempt), (None, Some(1)));
+    // The next silence is one of its own.
+    scene.later(3600);
+    heard(&mut scene, false);
+    scene.settle();
+    assert!(nudge(&scene).unwrap() > text);
+}
+
+#[test]
+fn silence_after_a_nudge_is_a_new_attempt_and_the_last_one_is_escalated_once() {
+    let mut scene = town("10m", 1);
+    scene.later(3600);
+    heard(&mut scene, false);
+    scene.settle();
+    let wake = scene.plan().wakes["parts"];
+    assert_eq!(
+        (wake - scene.now).get_seconds(),
+        600,
+        "as long again, and it is woken for it"
+    );
+    scene.later(599);
+    scene.settle();
+    assert_eq!(scene.status("nux").attempt, Some(1));
+    scene.later(1);
+    scene.settle();
+    let status = scene.status("nux");
+    assert_eq!(
+        (status.attempt, status.round),
+        (Some(2), Some(1)),
+        "the same round, the same conversation"
+    );
+    assert!(!scene.pods().contains(&"polecat-nux".to_owned()), "its pod is ended");
+    let why = scene.writes.iter().find_map(|a| match a {
+        Action::Publish { notices, .. } => notices.iter().find(|n| n.because.code == "Silent").cloned(),
+        _ => None,
+    });
+    let why = why.unwrap().because.message;
+    assert!(why.contains("10m") && why.contains("attempt 2 follows"), "{why}");
+    assert!(witness(&scene).incidents.is_empty(), "nobody is needed yet");
+
+    scene.at_work("nux");
+    heard(&mut scene, false);
+    // Unready from its start: it counts once it has lasted.
+    scene.settle();
+    assert_eq!(nudge(&scene), None);
+    for _ in 0..2 {
+        scene.later(600);
+        scene.settle();
+    }
+    let status = scene.status("nux").clone();
+    assert_eq!(status.phase, PolecatPhase::Stuck);
+    assert_eq!(condition(&status.conditions, "Degraded"), ("True", "Silent"));
+    scene.later(31);
+    scene.settle();
+    let health = witness(&scene);
+    assert_eq!(health.incidents.len(), 1);
+    let incident = &health.incidents[0];
+    assert_eq!(
+        (incident.polecat.as_str(), incident.reason.as_str()),
+        ("work/nux", "Silent")
+    );
+    assert_eq!(
+        condition(&health.conditions, "Notified"),
+        ("True", "Event"),
+        "mayor reads events"
+    );
+    let escalations = |scene: &Scene| {
+        let told = scene.writes.iter().filter_map(|a| match a {
+            Action::Publish { key, notices, .. } if key.kind == Kind::Witness => Some(notices),
+            _ => None,
+        });
+        let all = told.flatten().filter(|n| n.because.code == "Escalated").cloned();
+        all.collect::<Vec<_>>()
+    };
+    let told = escalations(&scene);
+    assert_eq!(told.len(), 1);
+    let text = &told[0].because.message;
+    assert!(
+        text.contains("nux (Silent)") && text.contains("polecat retry nux -n work"),
+        "{text}"
+    );
+    for _ in 0..10 {
+        scene.later(3600);
+        scene.settle();
+    }
+    assert_eq!(escalations(&scene).len(), 1, "once an incident");
+}
+
+#[test]
+fn the_witness_says_what_is_no_duration() {
+    let mut scene = scene();
+    scene.rig("parts", |_| ());
+    scene.settle();
+    let key = Key::new(Kind::Witness, "gastown-system", "parts-witness");
+    let mut row = scene.world.witnesses[&key].clone();
+    row.meta.rev = scene.rev();
+    row.meta.generation += 1;
+    row.spec.stuck_threshold = Some("soon".into());
+    row.spec.health_check_interval = Some("1".into());
+    scene
+        .world
+        .learn(gastown_rules::Fact::Seen(gastown_rules::Seen::Witness(Box::new(row))));
+    scene.later(60);
+    scene.settle();
+    let status = witness(&scene);
+    assert_eq!(
+        condition(&status.conditions, "FieldsHonoured"),
+        ("False", "InvalidDuration")
+    );
+    let said = gastown_api::conditions::get(&status.conditions, "FieldsHonoured").unwrap();
+    for word in ["stuckThreshold \"soon\"", "healthCheckInterval \"1\"", "15m"] {
+        assert!(said.message.contains(word), "{}", said.message);
+    }
+}
