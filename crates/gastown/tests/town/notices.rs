@@ -1,7 +1,7 @@
 //! Whoever is named is told: a hook and a mail server of this machine hear it, each once.
 
 use crate::checkout::{Checkout, NAMESPACE, until};
-use gastown_api::{Convoy, ConvoyPhase, Witness, conditions};
+use gastown_api::{Convoy, ConvoyPhase, PolecatPhase, Rig, Witness, conditions};
 use gastown_testkit::sink::Sink;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, core::ApiResource};
@@ -79,7 +79,11 @@ fn completes(checkout: &Checkout, name: &str, target: &str) {
 fn convoys_and_witnesses_tell_hooks_and_mailboxes_once() {
     let checkout = Checkout::up();
     let (hook, slack, mail) = (Sink::hook(&[503]), Sink::hook(&[]), Sink::mail());
-    checkout.rig(json!({ "retry": { "limit": 0 } }));
+    checkout.ask(async |client| {
+        let patch = Patch::Merge(json!({ "spec": { "retry": { "limit": 0 } } }));
+        let api: Api<Rig> = Api::all(client);
+        api.patch("parts", &PatchParams::default(), &patch).await.unwrap();
+    });
     escalates_to(
         &checkout,
         json!({ "escalationTarget": "slack", "healthCheckInterval": "1s" }),
@@ -87,7 +91,9 @@ fn convoys_and_witnesses_tell_hooks_and_mailboxes_once() {
 
     // Nobody has made the Secret: it is said which, and with which keys.
     checkout.sling("fails", "echo I give up; exit 3");
-    checkout.stuck("fails");
+    checkout.polecat("fails", |p| {
+        p.status.as_ref().is_some_and(|s| s.phase == PolecatPhase::Stuck)
+    });
     let why = until("word of the missing Secret", || {
         let (_, reason, message) = notified(&witness(&checkout).status?.conditions);
         (reason == "SecretMissing").then_some(message)
