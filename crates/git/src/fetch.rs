@@ -73,7 +73,7 @@ impl Refspec {
         })
     }
 
-    fn argument(&self) -> String {
+    pub(crate) fn argument(&self) -> String {
         format!("+{}:{}", self.src, self.dst)
     }
 }
@@ -166,7 +166,7 @@ impl Repo {
             .map(drop)
     }
 
-    fn fetching(&self, options: FetchOptions) -> Call {
+    pub(crate) fn fetching(&self, options: FetchOptions) -> Call {
         let FetchOptions { depth, tags: _, prune } = options;
         let call = self.call("fetch").args([
             "--quiet",

@@ -25,6 +25,7 @@ mod locks;
 mod merge;
 mod names;
 mod objects;
+mod partial;
 mod process;
 mod push;
 mod redact;

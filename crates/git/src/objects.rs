@@ -32,10 +32,8 @@ pub enum TreeEntry {
 pub struct TreeFile {
     /// Its name, without the folder; what is not UTF-8 is replaced in it.
     pub name: String,
-    /// Its content.
+    /// Its content, which need not be here.
     pub blob: Oid,
-    /// How large that is. Bytes.
-    pub size: u64,
 }
 
 /// Longest listing of a folder that is read: the names of some thousand files. Bytes.
@@ -118,7 +116,7 @@ impl Repo {
     pub async fn files_in(&self, commit: &Oid, folder: &str) -> Result<Vec<TreeFile>, GitError> {
         let call = self
             .call("ls-tree")
-            .args(["-z", "-l", "--full-tree"])
+            .args(["-z", "--full-tree"])
             .arg(commit.as_str())
             .end_of_options()
             .arg(format!("{folder}/"))
@@ -133,19 +131,18 @@ impl Repo {
     }
 }
 
-/// Reads `<mode> <type> <id> <size>\t<path>`; none where it is no file.
+/// Reads `<mode> <type> <id>\t<path>`; none where it is no file.
 fn tree_file(line: &[u8]) -> Option<TreeFile> {
     let tab = line.iter().position(|b| *b == b'\t')?;
     let (about, path) = line.split_at_checked(tab)?;
     let mut words = std::str::from_utf8(about).ok()?.split_ascii_whitespace();
     let mode = words.next()?;
-    let (blob, size) = (words.nth(1)?, words.next()?);
+    let blob = words.nth(1)?;
     let name = path.get(1..)?.rsplit(|b| *b == b'/').next()?;
     mode.starts_with("100").then_some(())?;
     Some(TreeFile {
         name: String::from_utf8_lossy(name).into_owned(),
         blob: Oid::parse(blob).ok()?,
-        size: size.parse().ok()?,
     })
 }
 

@@ -3,10 +3,10 @@
 //! What is in those files anybody may have written who can push: they are bounded, and what is no issue is counted and
 //! passed over. Nothing is checked out.
 
-use gastown_git::{Depth, FetchOptions, Git, GitError, Oid, RefName, Refspec, Repo};
+use gastown_git::{Git, GitError, Oid, RefName, Repo};
 use gastown_wire::{
     BeadsOrders, BeadsOutcome, BeadsRead, BeadsReport, Report as _, VERSION,
-    beads::{Export, FOLDER, LARGEST_FILE, to_read},
+    beads::{Export, FOLDER, is_export, to_read},
     exit,
 };
 
@@ -67,15 +67,12 @@ async fn attempt(git: &Git, orders: &BeadsOrders) -> Result<BeadsReport, Trouble
         return Ok(report(BeadsOutcome::Unmoved, &tip));
     }
     let seen = RefName::parse(SEEN).map_err(Trouble::orders)?;
-    let newest = FetchOptions::depth(Depth::Shallow(1));
-    let specs = [Refspec::of(&desk.target, &seen)];
-    desk.repo.fetch(&desk.remote, &specs, newest).await?;
     // What was fetched counts, not what was listed: it may have moved in between.
-    let fetched = desk.repo.rev_parse(seen.as_str()).await?;
-    let tip = fetched.ok_or_else(|| Trouble::Transient("the target branch was not fetched".into()))?;
+    let spec = (&desk.target, &seen);
+    let fetched = desk.repo.fetch_folder(&desk.remote, spec, FOLDER, is_export).await?;
+    let tip = fetched.ok_or_else(|| Trouble::Transient("the target branch went away while we looked".into()))?;
     let mut export = Export::default();
-    let files = fill(&mut export, &desk.repo, &tip).await?;
-    if files.read == 0 && files.left == 0 {
+    if fill(&mut export, &desk.repo, &tip).await? == 0 {
         return Ok(report(BeadsOutcome::NoBeads, &tip));
     }
     let tally = export.tally(&orders.prefix);
@@ -85,7 +82,7 @@ async fn attempt(git: &Git, orders: &BeadsOrders) -> Result<BeadsReport, Trouble
         others: tally.others,
         broken: number(export.broken()),
         left_out: number(export.left_out()),
-        unread: number(files.left),
+        unread: number(export.unread()),
     };
     Ok(report(BeadsOutcome::Read(read), &tip))
 }
@@ -94,22 +91,16 @@ fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// How many files an export has.
-pub(crate) struct Files {
-    /// Those that were read.
-    pub(crate) read: usize,
-    /// Those that are too large or too many.
-    pub(crate) left: usize,
-}
-
-/// Reads the export that a commit holds.
-pub(crate) async fn fill(export: &mut Export, repo: &Repo, commit: &Oid) -> Result<Files, GitError> {
-    let (files, left) = to_read(repo.files_in(commit, FOLDER).await?, |f| (f.name.clone(), f.size));
+/// Reads the export that a commit holds. Returns how many files it has.
+pub(crate) async fn fill(export: &mut Export, repo: &Repo, commit: &Oid) -> Result<usize, GitError> {
+    let (files, left) = to_read(repo.files_in(commit, FOLDER).await?, |f| f.name.clone());
+    export.pass_over(left);
     for file in &files {
-        export.read(&repo.read_blob(&file.blob, LARGEST_FILE).await?);
+        match repo.read_blob(&file.blob, export.room()).await {
+            Ok(content) => drop(export.read(&content)),
+            Err(GitError::TooLarge { .. }) => export.pass_over(1),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(Files {
-        read: files.len(),
-        left,
-    })
+    Ok(files.len() + left)
 }

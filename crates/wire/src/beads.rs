@@ -96,7 +96,7 @@ impl Bead {
 /// The folder of a repository that an export lies in.
 pub const FOLDER: &str = ".beads";
 /// Largest file of an export that is read: no tracker's export is larger. Bytes.
-pub const LARGEST_FILE: usize = 64 * 1024 * 1024;
+const LARGEST_FILE: usize = 64 * 1024 * 1024;
 /// What all files of an export may have together. Bytes.
 const LARGEST_EXPORT: usize = 2 * LARGEST_FILE;
 /// Most files of an export that are read.
@@ -117,25 +117,24 @@ pub struct Export {
     only: Option<String>,
     broken: usize,
     left_out: usize,
+    /// Bytes read.
+    taken: usize,
+    unread: usize,
 }
 
-/// Of the files in [`FOLDER`] those to be read, by name; and how many more are exports and too large or too many.
-/// `about` tells a file's name and size.
-pub fn to_read<T>(files: impl IntoIterator<Item = T>, about: impl Fn(&T) -> (String, u64)) -> (Vec<T>, usize) {
-    let named = files.into_iter().map(|file| (about(&file), file));
-    let mut exports: Vec<((String, u64), T)> = named.filter(|((name, _), _)| name.ends_with(".jsonl")).collect();
-    exports.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let all = exports.len();
-    let mut room = LARGEST_EXPORT as u64;
-    let mut chosen = Vec::new();
-    for ((_, size), file) in exports {
-        if size <= room.min(LARGEST_FILE as u64) && chosen.len() < MOST_FILES {
-            room -= size;
-            chosen.push(file);
-        }
-    }
-    let left = all - chosen.len();
-    (chosen, left)
+/// Of the files in [`FOLDER`] those to be read, by name; and how many more exports there are than are read.
+pub fn to_read<T>(files: impl IntoIterator<Item = T>, name: impl Fn(&T) -> String) -> (Vec<T>, usize) {
+    let mut exports: Vec<T> = files.into_iter().filter(|file| is_export(&name(file))).collect();
+    exports.sort_by_key(name);
+    let left = exports.len().saturating_sub(MOST_FILES);
+    exports.truncate(MOST_FILES);
+    (exports, left)
+}
+
+/// Whether a file of that name may hold issues.
+#[must_use]
+pub fn is_export(name: &str) -> bool {
+    name.ends_with(".jsonl")
 }
 
 /// How many issues an export has.
@@ -163,6 +162,7 @@ impl Export {
     /// (memories, routes, interactions) are passed over. Returns how many lines are no JSON objects at all, or too long.
     pub fn read(&mut self, file: &[u8]) -> usize {
         let before = self.broken;
+        self.taken = self.taken.saturating_add(file.len());
         let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
         for line in file.split(|b| *b == b'\n') {
             let line = line.trim_ascii();
@@ -193,6 +193,17 @@ impl Export {
         }
     }
 
+    /// How large the next file may be: what is larger is not read, but said to [`Export::pass_over`].
+    #[must_use]
+    pub fn room(&self) -> usize {
+        LARGEST_FILE.min(LARGEST_EXPORT.saturating_sub(self.taken))
+    }
+
+    /// So many files are not read: they are too large or too many.
+    pub fn pass_over(&mut self, files: usize) {
+        self.unread += files;
+    }
+
     /// The issue of this ID.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Bead> {
@@ -209,6 +220,12 @@ impl Export {
     #[must_use]
     pub fn broken(&self) -> usize {
         self.broken
+    }
+
+    /// Files that were not read.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.unread
     }
 
     /// Issues that were found and not held: there are too many.
@@ -275,22 +292,24 @@ mod tests {
 
     #[test]
     fn which_files_are_read() {
-        let large = LARGEST_FILE as u64;
-        let of = |files: &[(&str, u64)]| {
-            let (chosen, left) = to_read(files.to_vec(), |f| (f.0.to_owned(), f.1));
-            (chosen.into_iter().map(|f| f.0.to_owned()).collect::<Vec<_>>(), left)
-        };
-        let names = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
-        assert_eq!(
-            of(&[("issues.jsonl", 9), ("b.jsonl", 0), ("config.yaml", 5), ("jsonl", 1)]),
-            (names(&["b.jsonl", "issues.jsonl"]), 0)
-        );
-        assert_eq!(of(&[("a.jsonl", large + 1), ("b.jsonl", 1)]), (names(&["b.jsonl"]), 1));
-        let three = [("a.jsonl", large), ("b.jsonl", large), ("c.jsonl", 1), ("d.jsonl", 0)];
-        assert_eq!(of(&three), (names(&["a.jsonl", "b.jsonl", "d.jsonl"]), 1));
-        let many: Vec<String> = (0..99).map(|n| format!("{n:02}.jsonl")).collect();
-        let many: Vec<(&str, u64)> = many.iter().map(|n| (n.as_str(), 1)).collect();
-        assert_eq!((of(&many).0.len(), of(&many).1), (64, 35));
+        let names = ["issues.jsonl", "b.jsonl", "config.yaml", "jsonl", "-x.jsonl"];
+        let (chosen, left) = to_read(names, |n| (*n).to_owned());
+        assert_eq!((chosen, left), (vec!["-x.jsonl", "b.jsonl", "issues.jsonl"], 0));
+        let (chosen, left) = to_read(0..99, |n| format!("{n:02}.jsonl"));
+        assert_eq!((chosen.len(), chosen[0], left), (64, 0, 35));
+    }
+
+    #[test]
+    fn no_file_and_not_all_together_are_larger_than_any_export() {
+        let mut export = Export::default();
+        let large = vec![b'x'; LARGEST_FILE];
+        assert_eq!(export.room(), LARGEST_FILE);
+        export.read(&large);
+        assert_eq!(export.room(), LARGEST_FILE);
+        export.read(b"\n");
+        assert_eq!(export.room(), LARGEST_FILE - 1);
+        export.read(&large);
+        assert_eq!(export.room(), 0);
     }
 
     #[test]

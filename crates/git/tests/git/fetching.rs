@@ -1,6 +1,6 @@
 //! Fetch, mirror, checkout.
 
-use gastown_git::{AgentRepo, BranchName, Checkout, Depth, Fault, FetchOptions, Refspec};
+use gastown_git::{AgentRepo, BranchName, Checkout, Depth, Fault, FetchOptions, Refspec, Remote};
 
 use crate::scene::{Scene, git, name};
 
@@ -155,4 +155,61 @@ async fn a_mirror_goes_forward_and_keeps_what_is_its_own() {
     assert_eq!(mirror.mirror(&tree.remote()).await.unwrap(), [name("refs/heads/main")]);
     assert_eq!(mirror.rev_parse("main").await.unwrap(), Some(landed));
     assert!(mirror.for_each_ref("refs/gastown").await.unwrap().is_empty());
+}
+
+/// Of a large repository the files of one folder, from servers that can part them and from those that cannot.
+#[tokio::test]
+async fn one_folder_of_a_large_repository() {
+    let scene = Scene::new().await;
+    let tree = scene.tree("t");
+    let large: Vec<u8> = (0..3_000_000_u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes())
+        .collect();
+    tree.write(".beads/issues.jsonl", "one\n")
+        .write(".beads/other", &large)
+        .write("large", &large)
+        .write(".gitmodules", "[submodule \"x\"]\n\tpath = x\n\turl = ../x\n")
+        .commit("a");
+    for (parts, ours) in [("true", "b1"), ("false", "b2")] {
+        tree.git(&["config", "uploadpack.allowFilter", parts]);
+        let (repo, _) = scene.bare(ours).await;
+        let remote = Remote::parse(&format!("file://{}", tree.0.display())).unwrap();
+        let (main, seen) = (name("refs/heads/main"), name("refs/seen/main"));
+        let get = async || {
+            repo.fetch_folder(&remote, (&main, &seen), ".beads", |n| n.ends_with(".jsonl"))
+                .await
+        };
+        let mut tip = get().await.unwrap().unwrap();
+        for content in ["one\n", "two\n"] {
+            let files = repo.files_in(&tip, ".beads").await.unwrap();
+            let issues = files.iter().find(|f| f.name == "issues.jsonl").unwrap();
+            assert_eq!(
+                repo.read_blob(&issues.blob, 100).await.unwrap(),
+                content.as_bytes(),
+                "{ours}"
+            );
+            // Once more, after somebody has pushed.
+            tip = match content {
+                "one\n" => tree.write(".beads/issues.jsonl", "two\n").commit("b"),
+                _ => tree.write(".beads/issues.jsonl", "one\n").commit("c"),
+            };
+            assert_eq!(get().await.unwrap(), Some(tip.clone()));
+        }
+        let kept: u64 = walk(repo.dir());
+        assert_eq!(kept < 1_000_000, parts == "true", "{ours} keeps {kept} bytes");
+        let nowhere = name("refs/heads/nowhere");
+        let none = repo.fetch_folder(&remote, (&nowhere, &seen), ".beads", |_| true).await;
+        assert_eq!(none.unwrap_err().fault(), Fault::NoSuchRef);
+    }
+}
+
+/// Bytes of the files below a folder.
+fn walk(dir: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap());
+    entries
+        .map(|e| match e.file_type().unwrap().is_dir() {
+            true => walk(&e.path()),
+            false => e.metadata().unwrap().len(),
+        })
+        .sum()
 }

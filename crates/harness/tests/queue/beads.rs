@@ -105,3 +105,23 @@ async fn hostile_files_are_passed_over_and_said() {
     };
     assert_eq!((code, report.outcome), (Some(0), BeadsOutcome::Read(read)));
 }
+
+/// A server may give whole branches and nothing else.
+#[tokio::test]
+async fn a_server_that_gives_no_single_files_is_read_as_well() {
+    let town = Town::new();
+    let commit = town.outsider(".beads/issues.jsonl", EXPORT);
+    town.at_remote(&["config", "uploadpack.allowFilter", "true"]);
+    let refuses = "case $a in fetch) fetching=1 ;; esac
+        if [ \"$fetching\" ] && [ ${#a} = 40 ]; then echo \"fatal: remote error: upload-pack: not our ref $a\" >&2; exit 128; fi";
+    let git = town.git_that(refuses).await;
+    let mut orders = town.beads_orders("one");
+    // A path is copied from, not asked.
+    orders.remote.url = format!("file://{}", orders.remote.url);
+    let report = read(&git, &orders).await;
+    assert!(
+        matches!(report.outcome, BeadsOutcome::Read(BeadsRead { issues: 3, .. })),
+        "{report:?}"
+    );
+    assert_eq!(report.commit, commit);
+}

@@ -5,8 +5,8 @@ use crate::output::note;
 use crate::scratch::Scratch;
 use crate::{Access, Failure};
 use gastown_api::Rig;
-use gastown_git::{Depth, FetchOptions, Git, RefName, Refspec, Remote};
-use gastown_wire::beads::{Bead, Export, FOLDER, LARGEST_FILE, to_read};
+use gastown_git::{Git, GitError, RefName, Remote};
+use gastown_wire::beads::{Bead, Export, FOLDER, is_export, to_read};
 use kube::ResourceExt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,24 +61,25 @@ impl Known {
         let Ok(entries) = fs::read_dir(folder) else {
             return Ok(Self::default());
         };
-        let files = entries.filter_map(|e| {
-            let path = e.ok()?.path();
-            let about = fs::metadata(&path).ok().filter(|m| m.is_file())?;
-            Some((path, about.len()))
-        });
-        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (files, left) = to_read(files, |(path, size)| (name(path), *size));
+        let files = entries.filter_map(|e| e.ok().map(|e| e.path()).filter(|p| p.is_file()));
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (files, left) = to_read(files, name);
         let mut known = Self::default();
-        for (file, _) in files {
-            known.take(&file.display().to_string(), &fs::read(&file)?);
+        known.export.pass_over(left);
+        for file in files {
+            let size = usize::try_from(fs::metadata(&file)?.len()).unwrap_or(usize::MAX);
+            match size <= known.export.room() {
+                true => known.take(&file.display().to_string(), &fs::read(&file)?),
+                false => known.export.pass_over(1),
+            }
         }
-        known.done(folder.display().to_string(), left);
+        known.done(folder.display().to_string());
         Ok(known)
     }
 
     /// With the person's own git; the error is words for them.
     async fn fetch(rig: &Rig) -> Result<Self, String> {
-        let text = |e: gastown_git::GitError| e.to_string();
+        let text = |e: GitError| e.to_string();
         let remote = Remote::parse(&rig.spec.git_url).map_err(|e| e.to_string())?;
         let branch = rig.spec.target_branch.as_deref().filter(|b| !b.is_empty());
         let branch = branch.unwrap_or("main");
@@ -86,19 +87,22 @@ impl Known {
         let git = Git::probe().await.map_err(text)?.with_timeout(PATIENCE).as_user();
         let scratch = Scratch::new();
         let repo = git.init_bare(&scratch.0).await.map_err(text)?;
-        let newest = FetchOptions::depth(Depth::Shallow(1));
-        let specs = [Refspec::same(&theirs)];
-        repo.fetch(&remote, &specs, newest).await.map_err(text)?;
-        let tip = repo.rev_parse(theirs.as_str()).await.map_err(text)?;
-        let tip = tip.ok_or_else(|| format!("it has no branch {branch}"))?;
+        let fetched = repo.fetch_folder(&remote, (&theirs, &theirs), FOLDER, is_export).await;
+        let tip = fetched
+            .map_err(text)?
+            .ok_or_else(|| format!("it has no branch {branch}"))?;
         let files = repo.files_in(&tip, FOLDER).await.map_err(text)?;
-        let (files, left) = to_read(files, |f| (f.name.clone(), f.size));
+        let (files, left) = to_read(files, |f| f.name.clone());
         let mut known = Self::default();
+        known.export.pass_over(left);
         for file in files {
-            let content = repo.read_blob(&file.blob, LARGEST_FILE).await.map_err(text)?;
-            known.take(&format!("{FOLDER}/{} of {remote}", file.name), &content);
+            match repo.read_blob(&file.blob, known.export.room()).await {
+                Ok(content) => known.take(&format!("{FOLDER}/{} of {remote}", file.name), &content),
+                Err(GitError::TooLarge { .. }) => known.export.pass_over(1),
+                Err(error) => return Err(text(error)),
+            }
         }
-        known.done(format!("{FOLDER} of {remote}"), left);
+        known.done(format!("{FOLDER} of {remote}"));
         Ok(known)
     }
 
@@ -111,7 +115,8 @@ impl Known {
         }
     }
 
-    fn done(&mut self, from: String, left: usize) {
+    fn done(&mut self, from: String) {
+        let left = self.export.unread();
         if left > 0 {
             note(format!(
                 "note: {from} has {left} file(s) too large or too many for an export: passed over"
