@@ -35,6 +35,7 @@ pub mod ready;
 pub mod record;
 pub mod run;
 pub mod setup;
+pub mod traffic;
 pub mod transcript;
 
 /// Local ref of the agent's repository where `run` keeps what is not committed.

@@ -49,6 +49,12 @@ pub fn ticks_used() -> u64 {
     living(&table()).iter().map(|row| row.ticks).sum()
 }
 
+/// Processes below this one that live.
+#[must_use]
+pub fn descendants() -> Vec<i32> {
+    living(&table()).iter().map(|row| row.pid).collect()
+}
+
 /// Whether a tool of the agent runs: something below it that started a while after it did. What it keeps beside it from its
 /// start on, servers of tools for example, says nothing.
 #[must_use]

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
-pub use nudges::ANNOTATION;
+pub use nudges::{ANNOTATION, WITNESS};
 
 use crate::{
     last_words,
@@ -341,7 +341,7 @@ impl Courier {
 
     async fn pass_nudge(&mut self) {
         let Some(line) = &mut self.line else { return };
-        if let Some(text) = self.nudges.fresh() {
+        while let Some(text) = self.nudges.fresh() {
             tracing::info!("passing on a nudge");
             // A line that is gone is noticed where it is read.
             let _ = line.say(&FromCourier::Nudge { text }).await;

@@ -6,14 +6,17 @@ use gastown_wire::ANNOTATIONS_FILE;
 
 use crate::setup::Pod;
 
-/// The annotation whose value is forwarded.
+/// The annotation by which people tell the agent something.
 pub const ANNOTATION: &str = "gastown.io/nudge";
+/// The operator's own, for an agent of which nothing is seen: it must not take a person's place.
+pub const WITNESS: &str = "gastown.io/witness-nudge";
 
 /// Watches the file the kubelet writes; each new value is told once.
 #[derive(Debug)]
 pub(crate) struct Nudges {
     file: Option<PathBuf>,
-    last: Option<String>,
+    /// What was told last, of each annotation.
+    last: [Option<String>; 2],
 }
 
 impl Nudges {
@@ -21,20 +24,24 @@ impl Nudges {
         let folder = &pod.orders.paths.pod_info;
         Self {
             file: (!folder.is_empty()).then(|| PathBuf::from(folder).join(ANNOTATIONS_FILE)),
-            last: None,
+            last: [None, None],
         }
     }
 
-    /// A nudge that was not told yet.
+    /// A nudge that was not told yet. There may be another.
     pub(crate) fn fresh(&mut self) -> Option<String> {
         // A missing file is a node that has not written it yet.
         let text = std::fs::read_to_string(self.file.as_ref()?).ok()?;
-        let now = value(&text, ANNOTATION)?;
-        if self.last.as_ref() == Some(&now) {
-            return None;
+        for (annotation, last) in [ANNOTATION, WITNESS].into_iter().zip(&mut self.last) {
+            let now = value(&text, annotation);
+            if *last != now {
+                last.clone_from(&now);
+                if let Some(text) = now.filter(|text| !text.is_empty()) {
+                    return Some(text);
+                }
+            }
         }
-        self.last = Some(now.clone());
-        Some(now).filter(|text| !text.is_empty())
+        None
     }
 }
 
@@ -84,12 +91,18 @@ mod tests {
     }
 
     #[test]
+    fn the_names_are_those_that_are_written() {
+        use gastown_api::labels;
+        assert_eq!((ANNOTATION, WITNESS), (labels::NUDGE, labels::WITNESS_NUDGE));
+    }
+
+    #[test]
     fn a_nudge_is_told_once() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(ANNOTATIONS_FILE);
         let mut nudges = Nudges {
             file: Some(file.clone()),
-            last: None,
+            last: [None, None],
         };
         assert_eq!(nudges.fresh(), None);
         std::fs::write(&file, "gastown.io/nudge=\"go on\"\n").unwrap();
@@ -97,5 +110,20 @@ mod tests {
         assert_eq!(nudges.fresh(), None);
         std::fs::write(&file, "gastown.io/nudge=\"again\"\n").unwrap();
         assert_eq!(nudges.fresh().as_deref(), Some("again"));
+        // The operator's takes no person's place, and the other way round.
+        let both = "gastown.io/nudge=\"mine\"\ngastown.io/witness-nudge=\"12:00 hello?\"\n";
+        std::fs::write(&file, both).unwrap();
+        assert_eq!(nudges.fresh().as_deref(), Some("mine"));
+        assert_eq!(nudges.fresh().as_deref(), Some("12:00 hello?"));
+        assert_eq!(nudges.fresh(), None);
+        // Taken back it is no word, and the next one is.
+        std::fs::write(&file, "gastown.io/nudge=\"mine\"\n").unwrap();
+        assert_eq!(nudges.fresh(), None);
+        std::fs::write(
+            &file,
+            "gastown.io/nudge=\"mine\"\ngastown.io/witness-nudge=\"13:00 hello?\"\n",
+        )
+        .unwrap();
+        assert_eq!(nudges.fresh().as_deref(), Some("13:00 hello?"));
     }
 }

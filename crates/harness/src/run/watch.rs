@@ -24,12 +24,12 @@ use tokio::{
 };
 
 use super::agent::Agent;
-use crate::{processes, setup::Pod};
+use crate::{processes, setup::Pod, traffic};
 
 /// What is worth a word to courier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Noticed {
-    /// It printed, used the processor, or a tool of it runs.
+    /// It printed, used the processor, heard from its model, or a tool of it runs.
     Activity,
     /// Files or refs changed.
     Progress,
@@ -53,6 +53,7 @@ pub(super) struct Watch {
     printed: Arc<AtomicU64>,
     seen_printed: u64,
     seen_ticks: u64,
+    seen_arrived: Option<u64>,
     seen_at: Instant,
     seen_files: Option<u64>,
 }
@@ -67,6 +68,7 @@ impl Watch {
             printed: Arc::clone(&agent.printed),
             seen_printed: 0,
             seen_ticks: 0,
+            seen_arrived: None,
             seen_at: Instant::now(),
             seen_files: None,
         }
@@ -127,9 +129,11 @@ impl Watch {
         Ok(true)
     }
 
-    /// Whether the agent printed, used more of a processor than a waiting program does, or waits for a tool.
+    /// Whether the agent printed, used more of a processor than a waiting program does, waits for a tool, or for a model that is
+    /// heard of.
     fn is_busy(&mut self) -> bool {
         let (printed, ticks) = (self.printed.load(Ordering::Relaxed), processes::ticks_used());
+        let arrived = traffic::arrived();
         // A runtime that waits uses a little, too: less than a twentieth of a processor.
         let idle = u64::try_from(self.seen_at.elapsed().as_millis() / 200)
             .unwrap_or(u64::MAX)
@@ -139,8 +143,9 @@ impl Watch {
         let busy = printed != self.seen_printed
             || ticks < self.seen_ticks
             || ticks > self.seen_ticks + idle
+            || (arrived.is_some() && arrived != self.seen_arrived)
             || processes::has_tools(self.agent);
-        (self.seen_printed, self.seen_ticks) = (printed, ticks);
+        (self.seen_printed, self.seen_ticks, self.seen_arrived) = (printed, ticks, arrived);
         busy
     }
 }

@@ -1,0 +1,84 @@
+//! A long model call is not silence; a dead one is. And an agent of which nothing is seen hears the Witness's word.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod town;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use gastown_wire::*;
+use town::*;
+
+/// Longer than an agent may be silent here: so long a model thinks aloud, a heartbeat now and then.
+const THINKS: Duration = Duration::from_secs(5);
+
+/// A model that answers one call for [`THINKS`], and then is dead though its connection stands. Tells how long that took
+/// until its caller hung up.
+fn model() -> (SocketAddr, mpsc::Receiver<Duration>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (addr, (send, hung_up)) = (listener.local_addr().unwrap(), mpsc::channel());
+    thread::spawn(move || {
+        let (mut call, _) = listener.accept().unwrap();
+        let began = Instant::now();
+        call.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+            .unwrap();
+        while began.elapsed() < THINKS && call.write_all(b": ping\n\n").is_ok() {
+            thread::sleep(Duration::from_millis(400));
+        }
+        // Until nothing more is heard: its end.
+        let mut rest = [0; 1024];
+        while call.read(&mut rest).is_ok_and(|n| n > 0) {}
+        send.send(began.elapsed()).unwrap();
+    });
+    (addr, hung_up)
+}
+
+#[test]
+fn a_long_model_call_is_work_and_a_dead_one_is_not() {
+    let town = Town::new();
+    let (addr, hung_up) = model();
+    // It prints nothing, writes nothing and waits: what a coding agent does while its model thinks.
+    let mut pod = town.pod(&format!(
+        "exec curl --silent --no-buffer --output /dev/null http://{addr}/v1/messages"
+    ));
+    pod.orders.pace.max_idle_s = Some(2);
+    pod.orders.pace.push_interval_ms = 100;
+
+    let report = pod.all();
+
+    let CourierOutcome::AgentFailed { .. } = report.outcome else {
+        panic!("{report:?}\n{}", pod.logs());
+    };
+    assert!(report.detail.contains("nothing was seen of it for 2 s"), "{report:?}");
+    let lasted = hung_up.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(
+        lasted >= THINKS,
+        "ended after {lasted:?}, in the middle of an answer: {}",
+        pod.logs()
+    );
+}
+
+#[test]
+fn the_witness_word_reaches_the_agent_beside_a_persons() {
+    let town = Town::new();
+    let pod = town.pod(
+        "until [ \"$(grep -c . \"$GASTOWN_NUDGE_FILE\" 2>/dev/null)\" = 2 ]; do sleep 0.05; done; \
+         cp \"$GASTOWN_NUDGE_FILE\" ../nudge; echo new > b.txt; git add -A; git commit -qm 'add b'",
+    );
+    let up = pod.cloned().up();
+    until("the agent works", || pod.read("run.log").contains("started"));
+    let both = "gastown.io/nudge=\"look\"\ngastown.io/witness-nudge=\"12:00 Nothing has been seen of you\"\n";
+    fs::write(pod.path("pod/annotations"), both).unwrap();
+    assert_eq!(up.report().outcome, CourierOutcome::Done, "{}", pod.logs());
+    let heard = pod.read("work/nudge");
+    assert!(
+        heard.contains("look") && heard.contains("12:00 Nothing has been seen of you"),
+        "{heard}"
+    );
+}
