@@ -1,11 +1,12 @@
 //! Whoever is named is told: a hook and a mail server of this machine hear it, each once.
 
 use crate::checkout::{Checkout, NAMESPACE, until};
-use gastown_api::{Convoy, ConvoyPhase, PolecatPhase, Rig, Witness, conditions};
+use gastown_api::{Convoy, ConvoyPhase, Polecat, PolecatPhase, Rig, Witness, conditions};
 use gastown_testkit::sink::Sink;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, core::ApiResource};
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
 
 /// Condition Notified: status, reason, message.
 fn notified(all: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -> (String, String, String) {
@@ -172,4 +173,35 @@ fn convoys_and_witnesses_tell_hooks_and_mailboxes_once() {
             .all(|p| !p.starts_with("notify-"))
             .then_some(())
     });
+}
+
+/// Behind the walls of a pod, too, an agent whose model thinks for long counts as active.
+#[test]
+fn a_model_that_thinks_for_long_is_waited_for() {
+    let checkout = Checkout::up();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut call, _) = listener.accept().unwrap();
+        // What is left unread would reset the connection at its end.
+        let _request = call.read(&mut [0; 4096]).unwrap();
+        call.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        for _ in 0..20 {
+            call.write_all(b": ping\n\n").unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+    });
+    let agent = format!(
+        "curl --silent --fail --output /dev/null http://{addr}/ && echo thought > thought && git add --all && git commit --quiet -m thought"
+    );
+    let spec = json!({
+        "rig": "parts", "desiredState": "Working", "taskDescription": "think", "maxIdleSeconds": 4, "agent": "custom",
+        "agentConfig": {"command": ["/bin/sh", "-c", agent]}, "retry": {"limit": 0},
+    });
+    checkout.ask(async |client| {
+        let api: Api<Polecat> = Api::namespaced(client, NAMESPACE);
+        let polecat = Polecat::new("thinks", serde_json::from_value(spec).unwrap());
+        api.create(&PostParams::default(), &polecat).await.unwrap();
+    });
+    checkout.lands("thinks");
 }
