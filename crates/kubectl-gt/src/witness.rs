@@ -3,7 +3,7 @@
 use crate::examples;
 use crate::globals::Scope;
 use crate::held::Held;
-use crate::output::{Block, age, or_dash, print_list, print_one};
+use crate::output::{Block, age, one_line, or_dash, print_list, print_one};
 use crate::session::Session;
 use crate::{Failure, Table, complete, exit};
 use clap::Subcommand;
@@ -124,6 +124,16 @@ async fn status(word: &str, session: &Session<'_>) -> Result<(), Failure> {
         "Tells",
         held.object.spec.escalation_target.as_deref().unwrap_or("mayor"),
     );
+    for (n, incident) in s.incidents.iter().enumerate() {
+        let key = if n == 0 { "Incidents" } else { "" };
+        let told = if incident.told.is_some() {
+            "told"
+        } else {
+            "not told yet"
+        };
+        let (who, why) = (&incident.polecat, one_line(&incident.message));
+        block.line(key, format!("- {who} {} ({told}): {why}", incident.reason));
+    }
     for c in &s.conditions {
         block.line(&c.type_, format!("{} {} {}", c.status, c.reason, c.message));
     }

@@ -483,6 +483,8 @@ pub fn witness(rig: &str) -> Value {
         "status": {
             "phase": "Degraded", "message": "1 polecat needs somebody: slit",
             "polecatsSummary": {"total": 4, "running": 1, "succeeded": 2, "failed": 1, "stuck": 0},
+            "incidents": [{"polecat": format!("{NAMESPACE}/slit"), "uid": "u1", "generation": 1, "round": 1, "reason": "NoChange",
+                "message": "the agent ended without a change: it said there is nothing to do", "told": "1"}],
         },
     })
 }
