@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct WitnessSpec {
-    /// The Rig whose polecats it watches.
+    /// The Rig whose polecats it watches: all of them from the operator's namespace, from another those beside it.
     pub rig_ref: String,
     /// Health is judged anew at most this often. Go duration. Default 30s.
     #[serde(skip_serializing_if = "Option::is_none")]

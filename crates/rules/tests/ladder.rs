@@ -167,6 +167,69 @@ fn silence_after_a_nudge_is_a_new_attempt_and_the_last_one_is_escalated_once() {
     assert_eq!(escalations(&scene).len(), 1, "once an incident");
 }
 
+/// A node passes the nudge on within a minute or so: it is not ended before it could hear it.
+#[test]
+fn in_a_cluster_nobody_is_ended_before_the_nudge_can_have_arrived() {
+    let mut scene = Scene::of(gastown_rules::Town::default());
+    scene.rig("parts", |r| {
+        r.spec.git_url = "https://git.example.com/parts.git".into();
+        r.spec.stuck_threshold = Some("20s".into());
+    });
+    scene.polecat("nux", |_| ());
+    scene.at_work("nux");
+    scene.later(3600);
+    heard(&mut scene, false);
+    scene.settle();
+    assert!(nudge(&scene).unwrap().contains("In another 2m"));
+    scene.later(119);
+    scene.settle();
+    assert_eq!(scene.status("nux").phase, PolecatPhase::Working);
+    scene.later(1);
+    scene.settle();
+    assert_eq!(
+        scene.status("nux").phase,
+        PolecatPhase::Idle,
+        "{:?}",
+        scene.status("nux").message
+    );
+}
+
+#[test]
+fn a_witness_elsewhere_watches_over_those_beside_it() {
+    let mut scene = town("10m", 0);
+    scene.settle();
+    let own = scene.world.witnesses[&Key::new(Kind::Witness, "gastown-system", "parts-witness")].clone();
+    for namespace in [NS, "elsewhere"] {
+        let mut row = own.clone();
+        row.meta.key = Key::new(Kind::Witness, namespace, "mine");
+        row.meta.uid.0 = format!("uid-of-{namespace}");
+        row.meta.rev = scene.rev();
+        scene
+            .world
+            .learn(gastown_rules::Fact::Seen(gastown_rules::Seen::Witness(Box::new(row))));
+    }
+    let name = pod(&scene);
+    scene.pod(&name, |p| {
+        over(p, gastown_rules::PodPhase::Failed);
+    });
+    for _ in 0..3 {
+        scene.later(31);
+        scene.settle();
+    }
+    assert_eq!(scene.status("nux").phase, PolecatPhase::Stuck);
+    let of = |namespace: &str, name: &str| {
+        let status = &scene.world.witnesses[&Key::new(Kind::Witness, namespace, name)].status;
+        (status.incidents.len(), status.polecats_summary.as_ref().unwrap().total)
+    };
+    assert_eq!(of("gastown-system", "parts-witness"), (1, 1));
+    assert_eq!(of(NS, "mine"), (1, 1));
+    assert_eq!(
+        of("elsewhere", "mine"),
+        (0, 0),
+        "what is told of a polecat is nobody else's business"
+    );
+}
+
 #[test]
 fn the_witness_says_what_is_no_duration() {
     let mut scene = scene();

@@ -15,6 +15,9 @@ use gastown_api::labels::WITNESS_NUDGE;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
+/// A node of a cluster passes an annotation on within a minute or so: what is not heard yet is not waited for in vain.
+const PASSED_ON: SignedDuration = SignedDuration::from_mins(2);
+
 /// Since when a live pod may have been without activity.
 fn since(pod: &PodRow) -> Option<Timestamp> {
     outcome::unready_since(pod).filter(|_| pod.live() && pod.meta.deleting.is_none())
@@ -58,24 +61,30 @@ impl Case<'_, '_> {
             return;
         };
         let threshold = settings::stuck_threshold(self.census.world, self.rig);
+        let grace = match self.census.world.town.one_machine {
+            true => threshold,
+            false => threshold.max(PASSED_ON),
+        };
         match nudged_at(pod) {
             None if since + threshold > now => self.wake(since + threshold, out),
             None => {
                 let quiet = spelt(threshold);
                 let text = format!(
                     "{now:.0} Nothing has been seen of you for {quiet}. If you wait for something, do not wait longer: end it and go on \
-                     without. If your work is done, commit it and finish. In another {quiet} you are ended and take this up anew."
+                     without. If your work is done, commit it and finish. In another {} you are ended and take this up anew.",
+                    spelt(grace)
                 );
                 let because = Reason::new("Nudged", format!("nothing was seen of its agent for {quiet}"));
                 annotate(pod, Some(text), because, out);
             }
-            Some(nudged) if nudged + threshold > now => self.wake(nudged + threshold, out),
+            Some(nudged) if nudged + grace > now => self.wake(nudged + grace, out),
             Some(_) => {
                 let because = Reason::new(
                     "Silent",
                     format!(
-                        "nothing was seen of its agent for {}, nor for as long after a nudge: no output, no work, no word from its model",
-                        spelt(threshold)
+                        "nothing was seen of its agent for {}, nor for {} after a nudge: no output, no work, no word from its model",
+                        spelt(threshold),
+                        spelt(grace)
                     ),
                 );
                 self.lost(&because, true, out);

@@ -16,8 +16,12 @@ const KEPT: usize = 50;
 const NAMED: usize = 10;
 
 /// Those open now: what was there and is not over, and what is new.
-pub(super) fn open(census: &Census<'_>, row: &WitnessRow, out: &mut Draft<'_>) -> Vec<Incident> {
-    let polecats = census.polecats(&row.spec.rig_ref);
+pub(super) fn open(
+    census: &Census<'_>,
+    row: &WitnessRow,
+    polecats: &[&PolecatRow],
+    out: &mut Draft<'_>,
+) -> Vec<Incident> {
     let mut all: Vec<Incident> = Vec::new();
     for held in &row.status.incidents {
         let polecat = polecats.iter().find(|p| p.meta.uid.0 == held.uid);

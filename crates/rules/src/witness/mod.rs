@@ -72,6 +72,16 @@ fn standing(to: &mut WitnessStatus) -> Standing<'_> {
     }
 }
 
+/// Whose health it judges: a rig's own Witness that of all its polecats; one that somebody made in another namespace, that of those
+/// beside it. What is told of a polecat holds its words, which are nobody else's business.
+fn watched<'w>(census: &Census<'w>, row: &WitnessRow) -> Vec<&'w PolecatRow> {
+    let (own, all) = (&row.meta.key.namespace, &census.world.town.namespace);
+    let polecats = census.polecats(&row.spec.rig_ref).iter().copied();
+    polecats
+        .filter(|p| own == all || p.meta.key.namespace == *own)
+        .collect()
+}
+
 /// The whole status as it should be, and what is told with it.
 fn judge(
     census: &Census<'_>,
@@ -79,14 +89,14 @@ fn judge(
     sender: &Sender<'_>,
     out: &mut Draft<'_>,
 ) -> (WitnessStatus, Vec<Notice>) {
-    let polecats = census.polecats(&row.spec.rig_ref);
+    let polecats = watched(census, row);
     let silent: Vec<&PolecatRow> = polecats
         .iter()
         .copied()
         .filter(|p| polecat::is_silent(census, p, out))
         .collect();
     let mut to = row.status.clone();
-    let because = health(&mut to, polecats, &silent);
+    let because = health(&mut to, &polecats, &silent);
     to.observed_generation = Some(row.meta.generation);
     let healthy = to.phase != WitnessPhase::Degraded;
     let mut set = |kind: &str, on: bool, because: &Reason| {
@@ -115,7 +125,7 @@ fn escalate(
     to: &mut WitnessStatus,
     out: &mut Draft<'_>,
 ) -> Vec<Notice> {
-    to.incidents = incidents::open(census, row, out);
+    to.incidents = incidents::open(census, row, &watched(census, row), out);
     let held = to.notification.as_ref();
     let about = |id: &str| to.incidents.iter().any(|i| i.told.as_deref() == Some(id));
     if held.is_some_and(|n| n.sent_at.is_none() && !about(&n.id)) {
