@@ -107,10 +107,10 @@ for step in Stuck/Terminated Terminated/Working Stuck/Working; do
 done
 until_true "the same event is counted" sh -c "'${CLUSTER_BINARY:-$top/target/cluster}' kubectl --kubeconfig '$dir/kubeconfig' -n gastown-system get events -o 'jsonpath={.items[*].count}' | tr ' ' '\n' | grep -qx 2"
 described=$(kubectl -n gastown-system describe polecat a)
-for word in Running WorkComplete Landed; do
+for word in Running WorkComplete Merged; do
     grep -qE "Normal +$word " <<<"$described" || { echo "$described" >&2 && echo "citizen: describe shows no $word" >&2 && exit 1; }
 done
-say "kubectl describe tells Running, WorkComplete, Landed"
+say "kubectl describe tells Running, WorkComplete, Merged"
 
 # The API server dies without a word and comes back: the operator neither ends nor repeats anything.
 server=$(sed -n 's/^kube-apiserver //p' "$dir/pids" | tail -n 1)

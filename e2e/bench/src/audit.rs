@@ -1,7 +1,7 @@
 //! What an API server's audit log says of one user: calls by verb and resource, and whether a role fits them exactly.
 
 use anyhow::Context;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -186,6 +186,15 @@ pub struct Named {
     pub name: String,
 }
 
+/// What the documents of a file are, as far as roles go.
+///
+/// # Errors
+/// Where it cannot be read, or is no YAML.
+pub fn roles(file: &Path) -> anyhow::Result<Vec<Role>> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    serde_saphyr::from_multiple(&text).with_context(|| file.display().to_string())
+}
+
 /// The roles among these documents that are bound to the user; all, where they hold no binding.
 #[must_use]
 pub fn bound(documents: &[Role], user: &str) -> Vec<Role> {
@@ -199,7 +208,7 @@ pub fn bound(documents: &[Role], user: &str) -> Vec<Role> {
 }
 
 /// One rule of a role.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rule {
     /// API groups.
@@ -237,7 +246,8 @@ pub struct Fit {
     pub outside: BTreeSet<Call>,
     /// Granted, and never called.
     pub idle: BTreeSet<Call>,
-    /// Calls the server forbade.
+    /// Calls the server forbade and never let pass. One that it also let pass met a server which had just begun: it forbids
+    /// everything until it has read the roles.
     pub forbidden: BTreeSet<Call>,
     /// Anything about Secrets or `*`, called or granted.
     pub taboo: BTreeSet<Call>,
@@ -269,10 +279,10 @@ pub fn fit(entries: &[Entry], granted: &BTreeSet<Call>, rare: &[Call]) -> Fit {
             .filter(|c| !rare.contains(c))
             .cloned()
             .collect(),
-        forbidden: entries
+        forbidden: called
             .iter()
-            .filter(|e| e.code == 403)
-            .map(|e| e.call.clone())
+            .filter(|c| entries.iter().all(|e| e.call != **c || e.code == 403))
+            .cloned()
             .collect(),
         taboo: called.union(granted).filter(taboo).cloned().collect(),
     }
@@ -331,6 +341,18 @@ mod tests {
             .map(|r| r.metadata.name)
             .collect();
         assert_eq!(names, ["ours"]);
+    }
+
+    #[test]
+    fn a_server_that_had_just_begun_may_forbid_what_it_then_lets_pass() {
+        let entry = |code: u16| Entry {
+            call: call("watch", "pods"),
+            name: String::new(),
+            code,
+        };
+        let granted = BTreeSet::from([call("watch", "pods")]);
+        assert!(fit(&[entry(403), entry(200)], &granted, &[]).exact());
+        assert_eq!(fit(&[entry(403)], &granted, &[]).forbidden, granted);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::follow::{Change, follow};
 use crate::pod::{Container, Pod};
 use gastown_wire::{
-    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, CourierOutcome, CourierReport, Included, LandOrders,
+    BeadsOutcome, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, CourierOutcome, CourierReport, Included, LandOrders,
     LandOutcome, LandReport, Orders, PolecatOrders, Report, TestOrders, VERSION,
 };
 use jiff::Timestamp;
@@ -140,8 +140,9 @@ impl Host {
 
     async fn live(&self, pod: Pod) {
         let orders = pod.orders();
+        let before = self.said_before(orders.as_ref());
         if pod.status.phase != "Running" {
-            self.patch(&pod, running(&pod, orders.as_ref())).await;
+            self.patch(&pod, running(&pod, before.as_ref())).await;
         }
         let life = match orders {
             Some(Orders::Test(_) | Orders::Land(_) | Orders::Beads(_) | Orders::Notify(_)) => {
@@ -151,15 +152,24 @@ impl Host {
         };
         let Some(life) = life else { return };
         tokio::time::sleep(life).await;
-        let messages = match &orders {
-            Some(Orders::Polecat(o)) => vec![("courier", courier(o, &pod.metadata.uid))],
-            Some(Orders::Test(o)) => vec![("candidate", self.candidate(o))],
-            Some(Orders::Land(o)) => vec![("land", self.land(o))],
-            Some(Orders::Notify(_)) => vec![("notify", r#"{"version":1,"outcome":"sent"}"#.to_owned())],
-            // No town of a measurement has bead stores.
-            Some(Orders::Beads(_)) | None => Vec::new(),
+        let last = match &orders {
+            Some(Orders::Polecat(o)) => Some(("courier", courier(o, &pod.metadata.uid))),
+            Some(Orders::Land(o)) => Some(("land", self.land(o))),
+            Some(Orders::Beads(_)) => Some(("beads", no_beads())),
+            Some(Orders::Notify(_)) => Some(("notify", r#"{"version":1,"outcome":"sent"}"#.to_owned())),
+            Some(Orders::Test(_)) | None => None,
         };
-        self.patch(&pod, succeeded(&pod, orders.as_ref(), &messages)).await;
+        let said: Vec<_> = before.into_iter().chain(last).collect();
+        self.patch(&pod, succeeded(&pod, &said)).await;
+    }
+
+    /// What a pod's init container reports, and its name.
+    fn said_before(&self, orders: Option<&Orders>) -> Option<(&'static str, String)> {
+        match orders {
+            Some(Orders::Polecat(o)) => Some(("clone", fresh_clone(o))),
+            Some(Orders::Test(o)) => Some(("candidate", self.candidate(o))),
+            Some(Orders::Land(_) | Orders::Beads(_) | Orders::Notify(_)) | None => None,
+        }
     }
 
     /// The kubelet's last word on a pod that is being deleted.
@@ -286,46 +296,47 @@ fn conditions(ready: bool, now: Timestamp) -> Value {
 }
 
 /// What `clone` says: a fresh start.
-fn clone_report(orders: Option<&Orders>) -> String {
-    match orders {
-        Some(Orders::Polecat(o)) => CloneReport {
-            version: VERSION,
-            attempt: o.attempt,
-            outcome: CloneOutcome::Ready { commits: 0, dirty: 0 },
-            detail: String::new(),
-        }
-        .encode(),
-        _ => String::new(),
+fn fresh_clone(orders: &PolecatOrders) -> String {
+    CloneReport {
+        version: VERSION,
+        attempt: orders.attempt,
+        outcome: CloneOutcome::Ready { commits: 0, dirty: 0 },
+        detail: String::new(),
     }
+    .encode()
 }
 
-fn running(pod: &Pod, orders: Option<&Orders>) -> Value {
+fn no_beads() -> String {
+    BeadsReport {
+        version: VERSION,
+        outcome: BeadsOutcome::NoBeads,
+        commit: commit(&["beads"]),
+        detail: String::new(),
+    }
+    .encode()
+}
+
+/// The message of the container with that name.
+fn message<'a>(said: impl IntoIterator<Item = &'a (&'static str, String)>, name: &str) -> &'a str {
+    let found = said.into_iter().find(|(of, _)| *of == name);
+    found.map_or("", |(_, text)| text)
+}
+
+fn running(pod: &Pod, before: Option<&(&'static str, String)>) -> Value {
     let now = Timestamp::now();
     let init = pod.spec.init_containers.iter();
     let all = pod.spec.containers.iter();
+    let end = |c: &Container| container(c, true, &ended(message(before, &c.name), now));
     json!({
         "phase": "Running", "startTime": now, "conditions": conditions(true, now), "podIP": "10.244.0.1",
-        "initContainerStatuses": init.map(|c| container(c, true, &ended(&clone_report(orders), now))).collect::<Vec<_>>(),
+        "initContainerStatuses": init.map(end).collect::<Vec<_>>(),
         "containerStatuses": all.map(|c| container(c, true, &json!({"running": {"startedAt": now}}))).collect::<Vec<_>>(),
     })
 }
 
-fn succeeded(pod: &Pod, orders: Option<&Orders>, messages: &[(&str, String)]) -> Value {
+fn succeeded(pod: &Pod, said: &[(&'static str, String)]) -> Value {
     let now = Timestamp::now();
-    let message = |name: &str| {
-        let said = messages.iter().find(|(of, _)| *of == name);
-        said.map_or_else(
-            || {
-                if name == "clone" {
-                    clone_report(orders)
-                } else {
-                    String::new()
-                }
-            },
-            |(_, text)| text.clone(),
-        )
-    };
-    let end = |c: &Container| container(c, false, &ended(&message(&c.name), now));
+    let end = |c: &Container| container(c, false, &ended(message(said, &c.name), now));
     json!({
         "phase": "Succeeded", "conditions": conditions(false, now),
         "initContainerStatuses": pod.spec.init_containers.iter().map(end).collect::<Vec<_>>(),

@@ -100,9 +100,7 @@ fn check(log: &std::path::Path, user: &str, roles: &[PathBuf], rare: &[String]) 
     anyhow::ensure!(!entries.is_empty(), "{user} called nothing: is this the log of a run?");
     let mut held = Vec::new();
     for file in roles {
-        let text = std::fs::read_to_string(file)?;
-        let all: Vec<audit::Role> = serde_saphyr::from_multiple(&text)?;
-        held.extend(all);
+        held.extend(audit::roles(file)?);
     }
     let held = audit::bound(&held, user);
     let rare: Vec<audit::Call> = rare.iter().filter_map(|text| audit::Call::parse(text)).collect();

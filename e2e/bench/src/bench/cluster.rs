@@ -1,7 +1,7 @@
 //! The control plane under measurement: our kinds, two users with the operator's rights, and an audit log.
 
 use anyhow::Context;
-use gastown_bench::audit::Log;
+use gastown_bench::audit::{self, Log};
 use gastown_bench::client::client;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -65,7 +65,12 @@ impl Cluster {
         let namespaces: Api<Namespace> = Api::all(self.admin.clone());
         let town = serde_json::from_value(json!({"metadata": {"name": TOWN}}))?;
         namespaces.create(&PostParams::default(), &town).await?;
-        let role: ClusterRole = serde_json::from_value(role())?;
+        // The rights that are installed, in one role: the floor has the operator's.
+        let documents = audit::roles(&self.top.join("deploy/install.yaml"))?;
+        let roles = audit::bound(&documents, "gastown-operator");
+        let rules: Vec<&audit::Rule> = roles.iter().flat_map(|r| &r.rules).collect();
+        let role = json!({"metadata": {"name": "gastown-operator"}, "rules": rules});
+        let role: ClusterRole = serde_json::from_value(role)?;
         Api::all(self.admin.clone())
             .create(&PostParams::default(), &role)
             .await?;
@@ -115,24 +120,4 @@ impl Drop for Cluster {
         // Nothing better can be done about a failure here than the line it prints.
         let _ = down.arg(&self.dir).status();
     }
-}
-
-/// What the operator and the floor may call.
-fn role() -> serde_json::Value {
-    let ours = "gastown.gastown.io";
-    json!({
-        "metadata": {"name": "gastown-operator"},
-        "rules": [
-            {"apiGroups": [ours], "resources": ["rigs", "polecats", "convoys", "witnesses", "refineries", "beadstores"],
-             "verbs": ["list", "watch"]},
-            {"apiGroups": [ours], "resources": ["rigs", "polecats", "beadstores"], "verbs": ["patch"]},
-            {"apiGroups": [ours], "resources": ["polecats", "witnesses", "refineries"], "verbs": ["create", "get"]},
-            {"apiGroups": [ours], "resources": ["rigs/status", "polecats/status", "convoys/status", "witnesses/status",
-             "refineries/status", "beadstores/status"], "verbs": ["patch"]},
-            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete"]},
-            {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get"]},
-            {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
-            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
-        ],
-    })
 }
