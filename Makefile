@@ -49,7 +49,7 @@ cluster-up: target/cluster ## a real control plane on loopback in seconds; DIR=f
 # kubelet needs root and the images of this checkout; where something is missing, it says so and that backend is skipped
 # (E2E_STRICT=1: fails). Only some: make e2e ONLY=conflict.
 BACKEND ?= apiserver kube-apiserver kubelet
-e2e: target/cluster ## one list of scenarios on three kinds of cluster; BACKEND="apiserver kube-apiserver kubelet"
+e2e: helm target/cluster ## one list of scenarios on three kinds of cluster; BACKEND="apiserver kube-apiserver kubelet"
 	$(CARGO) build --locked --workspace --bins --test scenarios
 	@set -e; for backend in $(BACKEND); do \
 		start=$$(date +%s); echo "== e2e $$backend"; \

@@ -4,8 +4,8 @@
 use crate::follow::{Change, follow};
 use crate::pod::{Container, Pod};
 use gastown_wire::{
-    BeadsOutcome, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, CourierOutcome, CourierReport, Included, LandOrders,
-    LandOutcome, LandReport, Orders, PolecatOrders, Report, TestOrders, VERSION,
+    BeadsOutcome, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, CourierOutcome,
+    CourierReport, Included, LandOrders, LandOutcome, LandReport, Orders, PolecatOrders, Report, TestOrders, VERSION,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod as CorePod};

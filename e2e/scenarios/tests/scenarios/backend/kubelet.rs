@@ -1,5 +1,4 @@
-//! `kubelet`: a real node of containerd, runc and kubelet; the operator is a pod of its own image, with the rights that
-//! `deploy/install.yaml` gives it.
+//! `kubelet`: a real node of containerd, runc and kubelet; real Helm installs the chart, with the images of this checkout.
 
 use super::process::ControlPlane;
 use super::{Backend, Missing, SYSTEM};
@@ -21,15 +20,12 @@ pub(crate) struct Kubelet {
 
 impl Kubelet {
     pub(crate) fn start() -> Result<Self, Missing> {
-        let loader = top().join("images/load.sh");
-        let manifest = top().join("deploy/install.yaml");
-        for file in [&loader, &manifest] {
-            if !file.is_file() {
-                return Err(Missing(format!("{} is not there", file.display())));
-            }
+        let helm = top().join("target/helm");
+        if !helm.is_file() {
+            return Err(Missing("target/helm is not built: make helm (needs Go)".to_owned()));
         }
         let plane = ControlPlane::start(&["--kubelet"])?;
-        let mut load = Command::new(loader);
+        let mut load = Command::new(top().join("images/load.sh"));
         load.args(["operator", "harness"]).env("CONTAINERD_ADDRESS", CONTAINERD);
         let loaded = run(&mut load);
         if loaded.code != 0 {
@@ -38,45 +34,24 @@ impl Kubelet {
                 "no images: {why}: make images IMAGES=\"operator harness\""
             )));
         }
-        let image = |word: &str| {
-            let named = loaded.out.lines().filter_map(|l| l.strip_prefix("loaded "));
-            named
-                .into_iter()
-                .find(|l| l.contains(word))
-                .expect("the loader says what it loaded")
-                .to_owned()
-        };
-        let (operator, harness) = (image("operator"), image("harness"));
-        let text = std::fs::read_to_string(manifest).unwrap();
-        let file = plane.dir().join("install.yaml");
-        std::fs::write(&file, with_images(&text, &operator, &harness)).unwrap();
-        plane.kubectl(&["apply", "--server-side", "--filename", file.to_str().unwrap()]);
-        let kubelet = Self { plane, harness };
-        kubelet.wait_for_operator();
-        Ok(kubelet)
+        let mut names = loaded.out.lines().filter_map(|l| l.strip_prefix("loaded "));
+        let harness = names.nth(1).expect("the loader says what it loaded").to_owned();
+        let mut install = Command::new(helm);
+        install.arg("--kubeconfig").arg(plane.kubeconfig());
+        install
+            .args(["install", "gastown-operator"])
+            .arg(top().join("charts/gastown-operator"));
+        install.args(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "3m"]);
+        // A shell and git are all that scripted agents need of their image.
+        install.args(["--set", "images.agent.repository=gastown-harness"]);
+        run(&mut install).ok();
+        Ok(Self { plane, harness })
     }
 
     fn wait_for_operator(&self) {
         self.plane
             .kubectl(&["--namespace", SYSTEM, "rollout", "status", "--timeout=180s", DEPLOYMENT]);
     }
-}
-
-/// The manifest with the images of this checkout; a shell and git are all that scripted agents need of theirs.
-fn with_images(text: &str, operator: &str, harness: &str) -> String {
-    let line = |line: &str| {
-        let (key, value) = line.split_once(": ").unwrap_or((line, ""));
-        let image = match (
-            key.trim(),
-            value.trim_matches('"').rsplit('/').next().unwrap_or_default(),
-        ) {
-            ("image" | "value", v) if v.starts_with("gastown-operator:") => operator,
-            ("image" | "value", v) if v.starts_with("gastown-harness:") || v.starts_with("polecat-agent:") => harness,
-            _ => return line.to_owned(),
-        };
-        format!("{key}: \"{image}\"")
-    };
-    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 impl Backend for Kubelet {

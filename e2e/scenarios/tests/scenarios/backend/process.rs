@@ -1,4 +1,5 @@
-//! `kube-apiserver`: a real control plane, our `node` as its kubelet, and the operator as a process of its own.
+//! `kube-apiserver`: a real control plane, our `node` as its kubelet, and the operator as a process of its own, with the rights
+//! that `deploy/install.yaml` gives it.
 
 use super::{Backend, Missing, SYSTEM};
 use crate::ending::when_killed;
@@ -86,7 +87,7 @@ pub(crate) struct Processes {
 impl Processes {
     pub(crate) fn start() -> Result<Self, Missing> {
         let plane = ControlPlane::start(&["--audit"])?;
-        install_kinds(&plane);
+        install(&plane);
         let scratch = TempDir::with_prefix("e2e-node-").unwrap();
         let log = scratch.path().join("operator.log");
         let mut node = Command::new(env!("CARGO_BIN_EXE_process-node"));
@@ -107,23 +108,26 @@ impl Processes {
     }
 }
 
-/// The six kinds, and the operator's namespace.
-fn install_kinds(plane: &ControlPlane) {
-    let scratch = TempDir::with_prefix("e2e-kinds-").unwrap();
-    for kind in gastown_api::crds() {
-        let file = scratch
-            .path()
-            .join(format!("{}.json", kind.metadata.name.clone().unwrap()));
-        std::fs::write(&file, serde_json::to_vec(&kind).unwrap()).unwrap();
-    }
-    plane.kubectl(&["apply", "--server-side", "--filename", scratch.path().to_str().unwrap()]);
+/// All but the operator's pod.
+fn install(plane: &ControlPlane) {
+    let manifest = top().join("deploy/install.yaml");
+    plane.kubectl(&["apply", "--server-side", "--filename", manifest.to_str().unwrap()]);
     plane.kubectl(&["wait", "--for=condition=Established", "--timeout=120s", "crd", "--all"]);
-    plane.kubectl(&["create", "namespace", SYSTEM]);
+    plane.kubectl(&["--namespace", SYSTEM, "delete", "deployment", "--all"]);
+    let mut account = Command::new(top().join("e2e/cluster/account.sh"));
+    account.arg(plane.dir()).args([SYSTEM, "gastown-operator"]);
+    std::fs::write(operators_kubeconfig(plane), run(&mut account).ok()).unwrap();
+}
+
+fn operators_kubeconfig(plane: &ControlPlane) -> PathBuf {
+    plane.dir().join("operator.kubeconfig")
 }
 
 fn operator(plane: &ControlPlane) -> Command {
     let mut command = Command::new(ours("gastown-operator"));
-    command.env("KUBECONFIG", plane.kubeconfig()).env_remove("RUST_LOG");
+    command
+        .env("KUBECONFIG", operators_kubeconfig(plane))
+        .env_remove("RUST_LOG");
     command.args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0"]);
     command.args(["--namespace", SYSTEM, "--log-format", "text"]);
     command
