@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -24,8 +24,13 @@ impl Sink {
     /// # Panics
     /// When no port is free; so do all of them: they are for tests.
     pub fn hook(codes: &[u16]) -> Self {
+        Self::hook_at(Ipv4Addr::LOCALHOST.into(), codes)
+    }
+
+    /// A hook where pods reach it.
+    pub fn hook_at(host: IpAddr, codes: &[u16]) -> Self {
         let codes = Mutex::new(codes.iter().copied().collect::<VecDeque<u16>>());
-        Self::of(move |stream, heard| {
+        Self::of(host, move |stream, heard| {
             if let Some(request) = http(stream) {
                 heard.lock().unwrap().push(request);
                 let code = codes.lock().unwrap().pop_front().unwrap_or(200);
@@ -44,14 +49,14 @@ impl Sink {
 
     /// A mail server without TLS. It takes mail to everybody but `nobody@…`.
     pub fn mail() -> Self {
-        Self::of(|stream, heard| {
+        Self::of(Ipv4Addr::LOCALHOST.into(), |stream, heard| {
             // A client that hangs up has said all.
             let _ = smtp(stream, heard);
         })
     }
 
-    fn of(serve: impl Fn(&mut TcpStream, &Mutex<Vec<String>>) + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn of(host: IpAddr, serve: impl Fn(&mut TcpStream, &Mutex<Vec<String>>) + Send + 'static) -> Self {
+        let listener = TcpListener::bind((host, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let keeps = heard.clone();

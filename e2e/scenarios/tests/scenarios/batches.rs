@@ -1,7 +1,8 @@
 //! Beads and batches of them.
 
 use crate::scene::Scene;
-use gastown_api::{Convoy, ConvoyPhase};
+use gastown_api::{Convoy, ConvoyPhase, conditions};
+use gastown_testkit::sink::Sink;
 use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -33,7 +34,7 @@ pub(crate) fn a_bead_has_one_polecat_unless_somebody_says_again(scene: &Scene) {
     assert_eq!(polecats(scene), 2);
 }
 
-/// Invariant 6, of convoys; and what landed counts, nothing else does.
+/// Invariant 6, of convoys; what landed counts, nothing else does; and its end is told, once.
 pub(crate) fn a_convoy_counts_what_landed_and_takes_no_polecat_along(scene: &Scene) {
     // Its beads' polecats are made from the rig's own agent.
     let agent =
@@ -65,7 +66,11 @@ pub(crate) fn a_convoy_counts_what_landed_and_takes_no_polecat_along(scene: &Sce
         "--rig",
         &scene.name,
     ];
-    scene.gt(&[&words[..], &["--parallelism", "1"]].concat()).ok();
+    let hook = Sink::hook_at(scene.host(), &[]);
+    let url = format!("http://{}/hook", hook.addr());
+    scene
+        .gt(&[&words[..], &["--parallelism", "1", "--notify", &url]].concat())
+        .ok();
     let convoys: Api<Convoy> = Api::namespaced(scene.client(), &scene.name);
     let status = || {
         scene
@@ -89,6 +94,13 @@ pub(crate) fn a_convoy_counts_what_landed_and_takes_no_polecat_along(scene: &Sce
         assert!(working <= 1, "{working} pods at once");
         (status.phase == ConvoyPhase::Complete).then_some(())
     });
+    scene.until("word of the end", || {
+        let status = status();
+        conditions::is_true(&status.conditions, conditions::NOTIFIED).then_some(())
+    });
+    let heard = hook.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("Convoy cv-one is complete: 3/3 landed"), "{heard:?}");
     let text = scene.gt(&["convoy", "status", "cv-one"]).ok();
     assert!(text.contains("3/3"), "{text}");
     assert_eq!(polecats(scene), 3, "the bead that had a polecat got no second one");

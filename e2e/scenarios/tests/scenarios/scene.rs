@@ -12,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -138,6 +139,11 @@ impl<'a> Scene<'a> {
     /// The URL of any repository.
     pub(crate) fn url_of(&self, name: &str) -> String {
         self.forge.url(name)
+    }
+
+    /// An address of this machine at which pods reach a server of the test.
+    pub(crate) fn host(&self) -> IpAddr {
+        self.backend.host()
     }
 
     /// Waits for an answer of the API.
