@@ -321,6 +321,7 @@ mod tests {
     use super::*;
     use gastown_rules::{Fact, Seen};
     use serde::de::DeserializeOwned;
+    use std::collections::BTreeSet;
 
     fn row<S: DeserializeOwned, T: DeserializeOwned + Default>(kind: Kind) -> gastown_rules::Row<S, T> {
         crate::observe::row(kind)
@@ -349,5 +350,32 @@ mod tests {
             .filter_map(|l| l.strip_prefix("# TYPE ").map(str::to_owned))
             .collect();
         insta::assert_snapshot!(names.join("\n"));
+    }
+
+    #[test]
+    fn the_documents_name_these_metrics_and_no_other() {
+        let metrics = Metrics::new();
+        metrics.write("create", Kind::Pod, &Outcome::Denied { why: String::new() });
+        metrics.watch_event(Kind::Pod);
+        metrics.watch_broken(Kind::Pod);
+        metrics.refresh(&populated());
+        let text = metrics.text();
+        // As they are scraped: a counter's sample has a name of its own.
+        let there: BTreeSet<String> = text
+            .lines()
+            .filter_map(|l| l.strip_prefix("# TYPE ")?.split_once(' '))
+            .map(|(name, kind)| match kind {
+                "counter" => format!("{name}_total"),
+                _ => name.to_owned(),
+            })
+            .collect();
+        let page = include_str!("../../../docs/OPERATIONS.md");
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let named: BTreeSet<String> = page
+            .split(|c| !is_name(c))
+            .filter(|w| w.starts_with("gastown_"))
+            .map(|w| w.strip_suffix("_bucket").unwrap_or(w).to_owned())
+            .collect();
+        assert_eq!(there, named);
     }
 }
