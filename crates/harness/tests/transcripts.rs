@@ -315,7 +315,10 @@ fn aider_exits_0_whatever_happened() {
         ),
         (
             "refused",
-            vec![auth],
+            vec![
+                auth,
+                "The API provider is not able to authenticate you. Check your API key.",
+            ],
             Word::Credential(CredentialProblem::Refused, auth.into()),
         ),
         (

@@ -36,7 +36,9 @@ impl Aider {
         if text.starts_with("Retrying in ") {
             return vec![Event::Retries(text.to_owned())];
         }
-        if let Some(failure) = failure(text) {
+        // What aider adds to an error says less than the error did.
+        let added = text.starts_with("The API provider ") && self.failure.is_some();
+        if let Some(failure) = failure(text).filter(|_| !added) {
             let said = brief(text);
             self.failure = Some(failure);
             return vec![Event::Ends(said)];

@@ -107,7 +107,7 @@ fn a_lost_conversation_goes_on(who: Who, case: &'static str) {
     up.lost();
     let asked = bench.model.asked().len();
     bench.model.fail(None);
-    bench.model.then(who.work());
+    bench.model.instead(who.work());
     // Another pod, another home, another folder.
     let next = bench.pod(1, 2);
     let seen = bench.run(&next);

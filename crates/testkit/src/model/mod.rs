@@ -135,6 +135,12 @@ impl Model {
         lock(&self.script)
     }
 
+    /// From now on every prompt is answered with these turns, whatever came before: agents differ in what a conversation
+    /// still holds after its end was lost.
+    pub fn instead(&self, turns: Vec<Turn>) {
+        self.script().turns = VecDeque::from([turns]);
+    }
+
     /// The next prompt in a conversation is answered with these turns.
     pub fn then(&self, turns: Vec<Turn>) {
         self.script().turns.push_back(turns);
