@@ -211,7 +211,9 @@ impl Talk {
 
     /// Packs it for courier, if it has changed.
     pub(super) fn pack(&mut self, secrets: &Secrets) {
-        if !self.kept {
+        // opencode names its session itself, in its first word: a conversation without that name could not be found again.
+        let nameless = self.transcript == Transcript::Opencode && !self.session_file().is_file();
+        if !self.kept || nameless {
             return;
         }
         let stamps = self.stamps_now();

@@ -119,7 +119,11 @@ fn a_lost_conversation_goes_on(who: Who, case: &'static str) {
         next.logs()
     );
     assert!(bench.heard(asked, TASK), "it remembers its task");
-    assert!(bench.heard(asked, "You were interrupted"), "it knows what happened");
+    assert!(
+        bench.heard(asked, "You were interrupted"),
+        "it knows what happened: {}",
+        next.logs()
+    );
     assert!(
         next.read("run.log").contains("its conversation goes on"),
         "{}",
