@@ -41,7 +41,7 @@ pub(super) async fn create(
     if let Some(name) = &args.name {
         let made = match taken.contains(name) {
             true => None,
-            false => shelf.create(Polecat::new(name, spec), dry).await?,
+            false => shelf.create(named(name, spec, args.again), dry).await?,
         };
         return made.ok_or_else(|| {
             Failure::new(exit::REFUSED, format!("there is a polecat {name} already"))
@@ -60,9 +60,18 @@ pub(super) async fn create(
     });
     for name in rounds.filter(|n| !taken.contains(n)).take(MOST) {
         // Somebody else took the name meanwhile: the next one.
-        if let Some(made) = shelf.create(Polecat::new(&name, spec.clone()), dry).await? {
+        if let Some(made) = shelf.create(named(&name, spec.clone(), args.again), dry).await? {
             return Ok(made);
         }
     }
     Err(Failure::new(exit::REFUSED, "a thousand names are taken").hint("give one with --name"))
+}
+
+/// A bead that is slung again has a branch already, which is somebody else's: this one gets its own.
+fn named(name: &str, mut spec: PolecatSpec, again: bool) -> Polecat {
+    if again && spec.bead_id.is_some() {
+        let kubernetes = spec.kubernetes.get_or_insert_default();
+        kubernetes.work_branch.get_or_insert_with(|| format!("polecat/{name}"));
+    }
+    Polecat::new(name, spec)
 }

@@ -12,7 +12,7 @@ fn polecats(scene: &Scene) -> usize {
 }
 
 pub(crate) fn a_bead_has_one_polecat_unless_somebody_says_again(scene: &Scene) {
-    let agent = scene.agent("echo x >> x; git add x; git commit --quiet -m x");
+    let agent = scene.agent("echo x > \"$GT_POLECAT\"; git add .; git commit --quiet -m x");
     let sling = |more: &[&str]| {
         let words = [
             "sling",
@@ -32,6 +32,12 @@ pub(crate) fn a_bead_has_one_polecat_unless_somebody_says_again(scene: &Scene) {
     let second = sling(&["--again"]);
     assert_ne!(second, first);
     assert_eq!(polecats(scene), 2);
+    // Each has a branch of its own, so both get through.
+    for one in [first, second] {
+        let name = one.trim().trim_start_matches("polecat/");
+        scene.lands(name);
+        assert_eq!(scene.on_main(name), "x\n");
+    }
 }
 
 /// Invariant 6, of convoys; what landed counts, nothing else does; and its end is told, once.
