@@ -27,7 +27,7 @@ pub use report::{
     CourierOutcome, CourierReport, CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens,
     exit,
 };
-pub use settings::{LOGIN_KEYS, settings_key, settings_path};
+pub use settings::{API_KEY_KEY, LOGIN_KEYS, settings_key, settings_path};
 pub use trouble::RemoteTrouble;
 
 /// The version both sides speak. A higher one is refused with a message that says which side to update.

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use gastown_wire::{CredentialProblem, LOGIN_KEYS, settings_path};
+use gastown_wire::{API_KEY_KEY, CredentialProblem, LOGIN_KEYS, settings_path};
 
 use super::agent::Environment;
 use crate::{conversation::is_below, files, setup::Pod};
@@ -24,6 +24,9 @@ pub(super) fn furnish(pod: &Pod) -> io::Result<Vec<String>> {
     let login = pod.orders.agent.credential.as_ref().is_some_and(|c| c.login);
     let mut secret = Vec::new();
     for (key, bytes) in entries(&pod.orders.paths.settings) {
+        if key == API_KEY_KEY {
+            continue;
+        }
         let is_login = LOGIN_KEYS.contains(&key.as_str());
         if is_login {
             secret.push(String::from_utf8_lossy(&bytes).into_owned());
@@ -46,6 +49,14 @@ pub(super) fn furnish(pod: &Pod) -> io::Result<Vec<String>> {
         }
     }
     Ok(secret)
+}
+
+/// The API key that stands where a login is looked for.
+pub(super) fn key_for_login(pod: &Pod) -> Option<String> {
+    pod.orders.agent.credential.as_ref().filter(|c| c.login)?;
+    let mut entries = entries(&pod.orders.paths.settings).into_iter();
+    let (_, bytes) = entries.find(|(key, _)| key == API_KEY_KEY)?;
+    Some(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 /// Where a key of the Secret belongs.
@@ -92,6 +103,9 @@ pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(Credenti
     }
     if !credential.login {
         return None;
+    }
+    if let Some(key) = env.get(std::ffi::OsStr::new(API_KEY_KEY)) {
+        return key.is_empty().then(|| (CredentialProblem::Empty, String::new()));
     }
     let path = PathBuf::from(&pod.orders.paths.home).join(".claude/.credentials.json");
     let Ok(text) = fs::read_to_string(path) else {

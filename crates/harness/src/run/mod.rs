@@ -11,7 +11,7 @@ mod watch;
 
 use std::{fs, time::Duration};
 
-use gastown_wire::exit;
+use gastown_wire::{API_KEY_KEY, exit};
 use tokio::{
     signal::unix::{Signal as SignalStream, SignalKind, signal},
     time::timeout,
@@ -86,7 +86,10 @@ async fn work(pod: &Pod, command: Vec<String>, courier: &mut Courier, term: &mut
     let settings = home::furnish(pod)
         .inspect_err(|e| tracing::error!("the agent's home cannot be furnished: {e}"))
         .ok()?;
-    let env = agent::environment(pod, std::env::vars_os());
+    let mut env = agent::environment(pod, std::env::vars_os());
+    if let Some(key) = home::key_for_login(pod) {
+        env.insert(API_KEY_KEY.into(), key.into());
+    }
     if let Some((problem, detail)) = home::lacks_credential(pod, &env) {
         tracing::error!("the agent cannot prove who pays ({problem:?}): it is not started");
         return Some(End::Agent(Ended {
