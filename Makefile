@@ -1,4 +1,5 @@
-# The one menu of tasks; CI calls the same targets.
+# The one menu of tasks; CI calls the same targets. Everything is built of the whole workspace: with -p cargo chooses other features, and
+# builds the same libraries a second time.
 CARGO ?= cargo
 BIN := target/debug
 
@@ -18,15 +19,26 @@ demo: ## eight tasks slung, tested and landed on this machine (the first build t
 	@demo/run.sh $(BIN)/gastown
 
 test: ## everything that is tested in Rust and sh (about 12 minutes cold)
-	KUBECTL=$${KUBECTL:-$$(test -x target/kubectl && echo $(CURDIR)/target/kubectl)} $(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-run
+	@echo "two lists side by side, each shown when it has ended: the scenarios, and all others"
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-scenarios test-others
 	demo/test-check.sh
+
+.PHONY: test-scenarios test-others
+test-scenarios:
+	$(CARGO) test --locked --workspace --test scenarios
+
+# More at once than there are processors: most of them wait for processes of theirs.
+test-others:
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} KUBECTL=$${KUBECTL:-$$(test -x target/kubectl && echo $(CURDIR)/target/kubectl)} \
+		$(CARGO) test --locked --workspace --exclude gastown-scenarios
 
 agents: ## the real coding agents, pinned, from npm and PyPI, into target/agents
 	e2e/agents/fetch.sh
 
 test-agents: agents ## contract tests: the real agents against a scripted model, faults included (how long it takes was not measured whole)
-	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked -p gastown-harness --test agents -- --nocapture --test-threads=2
-	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked -p gastown --test town real_agents -- --nocapture --test-threads=1
+	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked --workspace --test agents -- --nocapture --test-threads=2
+	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked --workspace --test town real_agents -- --nocapture --test-threads=1
 
 kubectl: target/kubectl ## the real kubectl for its transcripts, where Go is; without it they are skipped, and say so
 
@@ -53,7 +65,7 @@ e2e: helm target/cluster ## one list of scenarios on three kinds of cluster; BAC
 	$(CARGO) build --locked --workspace --bins --test scenarios
 	@set -e; for backend in $(BACKEND); do \
 		start=$$(date +%s); echo "== e2e $$backend"; \
-		E2E_BACKEND=$$backend $(CARGO) test --locked --quiet -p gastown-scenarios --test scenarios -- $(ONLY); \
+		E2E_BACKEND=$$backend $(CARGO) test --locked --quiet --workspace --test scenarios -- $(ONLY); \
 		echo "== e2e $$backend took $$(($$(date +%s) - start)) s"; \
 	done
 
@@ -64,7 +76,7 @@ differential: ## our API server held to a real kube-apiserver's answers (skipped
 	@e2e/differential.sh
 
 validate: ## templates and every manifest of README and docs, strictly, with nothing made: on our API server and on a real one
-	$(CARGO) build --locked --quiet -p gastown
+	$(CARGO) build --locked --quiet --workspace --bins
 	@e2e/validate.sh
 
 cel126: ## our CRDs and their CEL rules, judged by Kubernetes 1.26, the oldest release we promise
@@ -76,11 +88,13 @@ lint: ## rustfmt, clippy with all warnings denied, generated files in step
 	$(MAKE) --no-print-directory check-generated
 
 generate: ## CRDs, their reference and the chart's rules from the code, the CLI reference from its words
-	$(CARGO) run --locked --quiet -p xtask -- generate
-	$(CARGO) run --locked --quiet -p kubectl-gt -- __reference > target/CLI_REFERENCE.md && mv target/CLI_REFERENCE.md docs/CLI_REFERENCE.md
+	$(CARGO) build --locked --quiet --workspace --bins
+	$(BIN)/xtask generate
+	$(BIN)/kubectl-gt __reference > target/CLI_REFERENCE.md && mv target/CLI_REFERENCE.md docs/CLI_REFERENCE.md
 
 check-generated:
-	$(CARGO) run --locked --quiet -p xtask -- check
+	$(CARGO) build --locked --quiet --workspace --bins
+	$(BIN)/xtask check
 
 # Static programs of this machine's architecture, in target/$(TRIPLE) so that no other build's cache is touched. A release says
 # PROFILE=release; CI and e2e say PROFILE=quick: the same programs in a third of the time, and larger.
@@ -115,7 +129,7 @@ bench: target/cluster ## every budget beside its floor on a real control plane, 
 	target/release/gastown-bench run --size $(BENCH) $(BENCH_PAGE)
 
 e2e-citizen: target/cluster ## the operator under its own rights: API server and leader killed, its audit log held against deploy/install.yaml
-	$(CARGO) build --locked -p gastown-operator -p gastown-bench
+	$(CARGO) build --locked --workspace --bins
 	e2e/bench/citizen.sh $(BIN)
 
 .PHONY: helm chart-test chart-generate e2e-install install uninstall deploy undeploy run-local kubectl-gt-install
@@ -138,7 +152,7 @@ chart-generate: helm generate ## snapshots and deploy/install.yaml from the char
 	e2e/chart/test.sh --update
 
 e2e-install: helm target/cluster ## install, upgrade, uninstall, older releases: real Helm on a real control plane
-	$(CARGO) build --locked -p gastown-operator
+	$(CARGO) build --locked --workspace --bins
 	e2e/install/run.sh
 
 # Where KUBECONFIG points.

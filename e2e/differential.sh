@@ -17,4 +17,4 @@ trap '"$cluster/down.sh" "$state/cluster" >/dev/null; rm -rf "$state"' EXIT
 "$cluster/up.sh" --bare "$state/cluster"
 export DIFFERENTIAL_KUBECONFIG=$state/cluster/kubeconfig
 [ -z "${RECORD:-}" ] || export DIFFERENTIAL_RECORD=1
-"${CARGO:-cargo}" test --locked -p gastown-apiserver --test differential -- --nocapture
+"${CARGO:-cargo}" test --locked --workspace --test differential -- --nocapture

@@ -57,10 +57,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The repository: the folder above this package.
+/// The repository it was built in: the folder above this package.
 fn root() -> Result<PathBuf> {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo run -p xtask -- generate`")?;
-    Path::new(&package)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .map(Path::to_owned)
         .context("the package has no parent folder")
