@@ -251,8 +251,9 @@ impl Checkout {
         kill(Pid::from_raw(pid), signal).unwrap();
         until("the end of the town", || {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // Gone, or dead and not yet collected by whoever is the parent now.
-            (stat.is_empty() || stat.contains(") Z ")).then_some(())
+            let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+            // Gone, or dead and not yet collected by whoever is the parent now. Its last thread closes its files.
+            (stat.is_empty() || (stat.contains(") Z ") && threads <= 1)).then_some(())
         });
     }
 
