@@ -12,13 +12,13 @@ build: ## gastown, the harness, the operator, the plugin
 	$(CARGO) build --locked --workspace --bins
 	@ln -sfn $(BIN)/gastown gastown
 
-demo: ## eight tasks slung, tested and landed on this machine (the first build takes about 3 minutes on two cores)
-	@test -x $(BIN)/gastown || echo "building; the first time takes about 3 minutes on two cores"
+demo: ## eight tasks slung, tested and landed on this machine (the first build takes 3 to 4 minutes on two cores)
+	@test -x $(BIN)/gastown || echo "building; the first time takes 3 to 4 minutes on two cores"
 	@$(CARGO) build --locked --quiet --workspace --bins
 	@ln -sfn $(BIN)/gastown gastown
 	@demo/run.sh $(BIN)/gastown
 
-test: ## everything that is tested in Rust and sh (about 12 minutes cold)
+test: ## everything that is tested in Rust and sh (about 14 minutes cold)
 	$(CARGO) test --locked --workspace --no-run
 	@echo "two lists side by side, each shown when it has ended: the scenarios, and all others"
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-scenarios test-others

@@ -43,27 +43,29 @@ pub fn adopt_orphans() -> Result<(), Errno> {
     nix::sys::prctl::set_dumpable(false)
 }
 
-/// Processor time used by all living descendants. Clock ticks.
-#[must_use]
-pub fn ticks_used() -> u64 {
-    living(&table()).iter().map(|row| row.ticks).sum()
+/// What lives below this process at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Glance {
+    /// Who.
+    pub pids: Vec<i32>,
+    /// Processor time they have used. Clock ticks.
+    pub ticks: u64,
+    /// A tool of the agent runs: something that started a while after it did. What it keeps beside it from its start on,
+    /// servers of tools for example, says nothing.
+    pub tools: bool,
 }
 
-/// Processes below this one that live.
+/// One look at all of it.
 #[must_use]
-pub fn descendants() -> Vec<i32> {
-    living(&table()).iter().map(|row| row.pid).collect()
-}
-
-/// Whether a tool of the agent runs: something below it that started a while after it did. What it keeps beside it from its
-/// start on, servers of tools for example, says nothing.
-#[must_use]
-pub fn has_tools(agent: i32) -> bool {
+pub fn glance(agent: i32) -> Glance {
     let rows = living(&table());
-    let Some(started) = rows.iter().find(|r| r.pid == agent).map(|r| r.started) else {
-        return false;
-    };
-    rows.iter().any(|r| r.pid != agent && r.started > started + SETTLING)
+    let started = rows.iter().find(|r| r.pid == agent).map(|r| r.started);
+    let later = |started: u64| rows.iter().any(|r| r.pid != agent && r.started > started + SETTLING);
+    Glance {
+        pids: rows.iter().map(|r| r.pid).collect(),
+        ticks: rows.iter().map(|r| r.ticks).sum(),
+        tools: started.is_some_and(later),
+    }
 }
 
 /// Buries orphans that ended. `except` is the agent, whose end is awaited elsewhere; no command of ours may

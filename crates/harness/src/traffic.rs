@@ -22,8 +22,6 @@ use nix::{
     },
 };
 
-use crate::processes;
-
 /// `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
@@ -44,10 +42,10 @@ const RECEIVED: usize = 128;
 /// A machine has not more of them than these answers hold.
 const ANSWERS: usize = 4096;
 
-/// Bytes that have arrived over the connections that the agent's processes hold now; none where the kernel does not say.
+/// Bytes that have arrived over the connections that these processes hold now; none where the kernel does not say.
 #[must_use]
-pub fn arrived() -> Option<u64> {
-    let ours: HashSet<u32> = processes::descendants().into_iter().flat_map(sockets).collect();
+pub fn arrived(pids: &[i32]) -> Option<u64> {
+    let ours: HashSet<u32> = pids.iter().copied().flat_map(sockets).collect();
     if ours.is_empty() {
         return Some(0);
     }

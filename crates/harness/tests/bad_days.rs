@@ -9,8 +9,6 @@ use std::fs;
 use gastown_wire::*;
 use town::*;
 
-const GOOD: &str = "echo new > b.txt; git add -A; git commit -qm 'add b'";
-
 fn config_of(pod: &Pod) -> String {
     let (code, report) = pod.clone_step();
     assert_eq!(code, exit::CONFIG, "{}", pod.logs());

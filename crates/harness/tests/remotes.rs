@@ -10,7 +10,6 @@ use gastown_testkit::remotes::{Access, Authority, HttpGit, Mood, Repositories, R
 use gastown_wire::*;
 use town::*;
 
-const GOOD: &str = "echo new > b.txt; git add -A; git commit -qm 'add b'";
 const TOKEN: &str = "ghp_FuryRoadValhallaWitnessMe4711";
 
 /// Servers of one repository, and pods that are given Secrets.

@@ -1,18 +1,28 @@
-//! What a kubelet and a scheduler say of a pod that runs its steps once: how long it is waited for, and why it does not go on.
+//! Pods that run their steps once: how they are found, and what a kubelet and a scheduler say of them: how long one is waited for,
+//! and why it does not go on.
 
 use crate::reason::Reason;
 use crate::refinery::evidence::clean;
 use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRow};
+use gastown_api::labels;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
 
 /// A pod that does not start within this is given up.
 const START_DEADLINE: SignedDuration = SignedDuration::from_mins(10);
 /// What a kubelet gets beyond a pod's own deadline before its silence counts as the pod's loss.
 const SLACK: SignedDuration = SignedDuration::from_mins(5);
 
-/// A full object name, SHA-1 or SHA-256.
-pub(crate) fn is_object_id(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+/// By which a pod that does one step for a rig is found; a rig whose name is no label's value stands in an annotation only.
+pub(crate) fn labels(role: &str, rig: &str) -> BTreeMap<String, String> {
+    let mut set = BTreeMap::from([
+        (labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned()),
+        (labels::ROLE.to_owned(), role.to_owned()),
+    ]);
+    if !rig.is_empty() && labels::legal_label_value(rig) {
+        set.insert(labels::RIG.to_owned(), rig.to_owned());
+    }
+    set
 }
 
 /// Whether a container runs, or has run.

@@ -14,7 +14,7 @@ use gastown_api as api;
 use gastown_api::{
     AgentConfig, AgentKind, Budget, ModelProvider, PolecatPhase, Provider, SecretKeyRef, SecretReference,
 };
-use gastown_rules::{Action, Blueprint, Key, Kind, PodPhase, PolecatPod, Town};
+use gastown_rules::{Key, Kind, PodPhase, PolecatPod, Town};
 use gastown_wire::{CourierOutcome, CourierReport, CredentialProblem, Input, Report as _, Tokens, Transcript};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -27,17 +27,6 @@ fn agent(kind: AgentKind, config: AgentConfig) -> Scene {
     });
     scene.polecat("nux", |_| {});
     scene
-}
-
-fn pod(scene: &mut Scene) -> PolecatPod {
-    let made = scene.settle().into_iter().find_map(|a| match a {
-        Action::Create { blueprint, .. } => match *blueprint {
-            Blueprint::PolecatPod(pod) => Some(pod),
-            _ => None,
-        },
-        _ => None,
-    });
-    made.unwrap_or_else(|| panic!("no pod: {:?}", scene.status("nux").message))
 }
 
 fn config(provider: Option<Provider>, model: Option<&str>, endpoint: Option<&str>) -> AgentConfig {
@@ -180,7 +169,7 @@ fn each_agent_is_told_the_model_in_its_own_words() {
         ),
     ];
     for (kind, provider, model, endpoint, spoken, variables, key) in cases {
-        let pod = pod(&mut agent(kind, config(provider, model, endpoint)));
+        let pod = agent(kind, config(provider, model, endpoint)).pod_made();
         let command = &pod.orders.agent.command;
         let flag = command
             .iter()
@@ -208,10 +197,8 @@ fn each_agent_is_told_the_model_in_its_own_words() {
 
 #[test]
 fn opencode_finds_the_endpoint_in_its_configuration() {
-    let pod = pod(&mut agent(
-        AgentKind::Opencode,
-        config(Some(Provider::Litellm), Some("team/fast"), Some("http://litellm:4000")),
-    ));
+    let litellm = config(Some(Provider::Litellm), Some("team/fast"), Some("http://litellm:4000"));
+    let pod = agent(AgentKind::Opencode, litellm).pod_made();
     let told: serde_json::Value = serde_json::from_str(&env(&pod, "OPENCODE_CONFIG_CONTENT").unwrap()).unwrap();
     let provider = &told["provider"]["gastown"];
     assert_eq!(provider["npm"], "@ai-sdk/openai-compatible");
@@ -268,7 +255,7 @@ fn a_command_of_the_users_own_is_started_as_it_is() {
         provider: Some(Provider::Ollama),
         ..AgentConfig::default()
     };
-    let agent = pod(&mut agent(AgentKind::ClaudeCode, own)).orders.agent;
+    let agent = agent(AgentKind::ClaudeCode, own).pod_made().orders.agent;
     assert_eq!(agent.command, ["./wrap.sh", "{session}"]);
     assert_eq!((agent.input, agent.transcript), (Input::Task, Transcript::Text));
     assert!(agent.start.is_empty() && agent.conversation.is_empty());
@@ -477,7 +464,7 @@ fn a_spent_budget_of_its_own_stops_a_polecat_until_it_is_raised() {
     );
     assert_eq!(status.failures, None);
     scene.edit("nux", |p| p.spec.budget = budget(1500));
-    let pod = pod(&mut scene);
+    let pod = scene.pod_made();
     let allowed = pod.orders.agent.budget.unwrap();
     assert_eq!((allowed.tokens, allowed.micros), (Some(490), Some(2_500_000)));
     let words = pod.orders.agent.command.join(" ");

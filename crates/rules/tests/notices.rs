@@ -328,12 +328,7 @@ fn an_answer_that_is_lost_makes_no_second_notice() {
     scene.finishes("nux");
     scene.lands("nux");
     scene.later(2);
-    let publish = scene
-        .plan()
-        .actions
-        .into_iter()
-        .find(|a| a.key().kind == Kind::Convoy)
-        .unwrap();
+    let publish = scene.next(Kind::Convoy);
     scene.world.learn(Fact::Asked(publish.clone()));
     scene.answer(publish.clone(), Outcome::Unknown);
     // It was written; the watch brings it, and whoever leads then goes on from there.

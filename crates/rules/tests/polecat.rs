@@ -11,7 +11,7 @@ mod common;
 
 use common::*;
 use gastown_api::{DesiredState, EvidenceRecord, PolecatPhase, RoundRecord};
-use gastown_rules::{Action, Blueprint, Fact, Outcome, PodPhase};
+use gastown_rules::{Fact, Outcome, PodPhase};
 use gastown_wire::{CourierOutcome, Report};
 
 fn furnished() -> Scene {
@@ -267,17 +267,7 @@ fn the_round_after_a_hand_back_is_told_why() {
             ..Default::default()
         });
     });
-    let writes = of_polecats(&scene.settle());
-    let pod = writes
-        .iter()
-        .find_map(|a| match a {
-            Action::Create { blueprint, .. } => match &**blueprint {
-                Blueprint::PolecatPod(pod) => Some(pod),
-                _ => None,
-            },
-            _ => None,
-        })
-        .expect("a second attempt");
+    let pod = scene.pod_made();
     assert_eq!((pod.orders.round, pod.orders.attempt), (2, 2));
     let told = pod.orders.evidence.as_ref().expect("evidence");
     assert_eq!(

@@ -12,7 +12,7 @@ mod common;
 use common::*;
 use gastown_api as api;
 use gastown_api::{AgentConfig, AgentKind, KubernetesSpec, PolecatPhase, SecretKeyRef, SecretReference};
-use gastown_rules::{Action, Blueprint, PolecatPod, PolecatRow, RigRow, Town};
+use gastown_rules::{PolecatPod, PolecatRow, RigRow, Town};
 
 /// The pod that is made for a polecat of a rig.
 fn made(town: Town, rig: impl FnOnce(&mut RigRow), polecat: impl FnOnce(&mut PolecatRow)) -> PolecatPod {
@@ -22,14 +22,7 @@ fn made(town: Town, rig: impl FnOnce(&mut RigRow), polecat: impl FnOnce(&mut Pol
         rig(r);
     });
     scene.polecat("nux", polecat);
-    let pod = scene.settle().into_iter().find_map(|a| match a {
-        Action::Create { blueprint, .. } => match *blueprint {
-            Blueprint::PolecatPod(pod) => Some(pod),
-            _ => None,
-        },
-        _ => None,
-    });
-    pod.unwrap_or_else(|| panic!("no pod: {:?}", scene.status("nux").message))
+    scene.pod_made()
 }
 
 fn problem(change: impl FnOnce(&mut PolecatRow)) -> (String, String) {

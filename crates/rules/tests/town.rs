@@ -48,12 +48,7 @@ fn a_rig_has_a_witness_and_a_refinery_also_when_somebody_deletes_them() {
 fn a_refused_status_of_a_child_is_no_child_that_cannot_be_created() {
     let mut scene = scene();
     scene.rig("parts", |_| ());
-    let created = scene
-        .plan()
-        .actions
-        .into_iter()
-        .find(|a| a.key().kind == Kind::Witness)
-        .unwrap();
+    let created = scene.next(Kind::Witness);
     let denied = || Outcome::Denied { why: "quota".into() };
     scene.answer(created, denied());
     scene.settle();
@@ -62,12 +57,7 @@ fn a_refused_status_of_a_child_is_no_child_that_cannot_be_created() {
     assert_eq!(scene.world.rigs["parts"].status.phase, RigPhase::Ready);
     scene.polecat("nux", |_| ());
     scene.later(40);
-    let told = scene
-        .plan()
-        .actions
-        .into_iter()
-        .find(|a| a.key().kind == Kind::Witness)
-        .unwrap();
+    let told = scene.next(Kind::Witness);
     assert!(matches!(told, Action::Publish { .. }), "{told:?}");
     scene.answer(told, denied());
     scene.later(2);

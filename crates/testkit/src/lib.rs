@@ -2,6 +2,7 @@
 //! DESIGN §8; a town in one process on a paused clock; real git servers; and a model that real agents talk to. Never
 //! shipped.
 
+pub mod agents;
 pub mod build;
 #[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
 pub mod model;

@@ -1,6 +1,11 @@
-//! Beads (issues) as an export of `bd` has them: JSON lines, one object an issue. Read by whoever has a checkout.
+//! Beads (issues) as an export of `bd` has them: JSON lines, one object an issue. Read by whoever has a checkout. And what a pod
+//! reports of them.
 
-use serde::Deserialize;
+use crate::{
+    REPORT_LIMIT,
+    report::{Report, halve},
+};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The issue tracker's middle priority: neither urgent nor put off.
@@ -247,6 +252,79 @@ impl Export {
             }
         }
         tally
+    }
+}
+
+/// How `beads` ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "outcome")]
+pub enum BeadsOutcome {
+    /// The export was read.
+    Read(BeadsRead),
+    /// The branch has no export.
+    NoBeads,
+    /// The branch is where it was known to be.
+    Unmoved,
+    /// The repository, branch or credential is wrong.
+    Config {
+        /// CamelCase.
+        reason: String,
+    },
+    /// The remote did not answer.
+    Transient,
+}
+
+/// What an export holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BeadsRead {
+    /// Issues with the prefix.
+    pub issues: u32,
+    /// Of these, not closed.
+    pub open: u32,
+    /// Issues with another prefix.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub others: u32,
+    /// Lines that are no JSON objects, or too long.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub broken: u32,
+    /// Issues beyond those that are counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u32,
+    /// Files that are too large or too many.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// Report of `beads`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BeadsReport {
+    /// [`VERSION`].
+    pub version: u32,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: BeadsOutcome,
+    /// The commit the branch is at; empty where that is not known.
+    #[serde(default)]
+    pub commit: String,
+    /// For people; untrusted.
+    #[serde(default)]
+    pub detail: String,
+}
+
+impl Report for BeadsReport {
+    const LIMIT: usize = REPORT_LIMIT;
+    fn version(&self) -> u32 {
+        self.version
+    }
+    fn shorten(&mut self) -> bool {
+        halve(&mut self.detail)
     }
 }
 

@@ -17,15 +17,15 @@ mod report;
 mod settings;
 mod trouble;
 
+pub use beads::{BeadsOutcome, BeadsRead, BeadsReport};
 pub use notify::{Channel, NotifyOrders, NotifyOutcome, NotifyReport};
 pub use orders::{
     AgentOrders, Allowance, BeadsOrders, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle,
     Orders, Pace, Paths, PolecatOrders, RecordLevel, RemoteOrders, Subject, TestOrders, Text, Transcript,
 };
 pub use report::{
-    BeadsOutcome, BeadsRead, BeadsReport, CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict,
-    CourierOutcome, CourierReport, CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens,
-    exit,
+    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport,
+    CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
 pub use settings::{API_KEY_KEY, LOGIN_KEYS, settings_key, settings_path};
 pub use trouble::RemoteTrouble;

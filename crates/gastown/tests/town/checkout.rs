@@ -1,8 +1,8 @@
 //! A checkout with a town of its own, in a folder that is gone afterwards.
 
-use gastown_api::{Polecat, PolecatPhase, Refinery, conditions};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
+use gastown_api::{Polecat, PolecatPhase, Refinery, Rig, conditions};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use nix::sys::signal::{Signal, kill};
@@ -363,6 +363,25 @@ impl Checkout {
             .filter(|p| !ended(p))
             .map(|p| p.metadata.name.clone().unwrap())
             .collect()
+    }
+
+    /// Changes the checkout's rig.
+    pub(crate) fn rig(&self, spec: Value) {
+        self.ask(async |client| {
+            let api: Api<Rig> = Api::all(client);
+            let patch = Patch::Merge(serde_json::json!({ "spec": spec }));
+            api.patch("parts", &PatchParams::default(), &patch).await.unwrap();
+        });
+    }
+
+    /// Makes a Secret.
+    pub(crate) fn secret(&self, name: &str, data: Value) {
+        let secret = serde_json::json!({ "metadata": { "name": name }, "stringData": data });
+        self.ask(async |client| {
+            let api: Api<Secret> = Api::namespaced(client, NAMESPACE);
+            let secret = serde_json::from_value(secret).unwrap();
+            api.create(&PostParams::default(), &secret).await.unwrap();
+        });
     }
 
     /// The API's count of writes.

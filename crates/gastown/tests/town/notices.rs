@@ -1,10 +1,10 @@
 //! Whoever is named is told: a hook and a mail server of this machine hear it, each once.
 
 use crate::checkout::{Checkout, NAMESPACE, until};
-use gastown_api::{Convoy, ConvoyPhase, Polecat, PolecatPhase, Rig, Witness, conditions};
+use gastown_api::{Convoy, ConvoyPhase, Polecat, PolecatPhase, Witness, conditions};
 use gastown_testkit::sink::Sink;
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
-use kube::{Api, core::ApiResource};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 
@@ -28,23 +28,6 @@ fn escalates_to(checkout: &Checkout, spec: Value) {
         api.patch("parts-witness", &PatchParams::default(), &patch)
             .await
             .unwrap();
-    });
-}
-
-fn secret(checkout: &Checkout, data: Value) {
-    checkout.ask(async |client| {
-        // Untyped: the type is walled off, for the operator's sake.
-        let kind = ApiResource {
-            group: String::new(),
-            version: "v1".into(),
-            api_version: "v1".into(),
-            kind: "Secret".into(),
-            plural: "secrets".into(),
-        };
-        let api: Api<DynamicObject> = Api::namespaced_with(client, NAMESPACE, &kind);
-        let mut object = DynamicObject::new("gastown-notify", &kind);
-        object.data = json!({ "stringData": data });
-        api.create(&PostParams::default(), &object).await.unwrap();
     });
 }
 
@@ -80,11 +63,7 @@ fn completes(checkout: &Checkout, name: &str, target: &str) {
 fn convoys_and_witnesses_tell_hooks_and_mailboxes_once() {
     let checkout = Checkout::up();
     let (hook, slack, mail) = (Sink::hook(&[503]), Sink::hook(&[]), Sink::mail());
-    checkout.ask(async |client| {
-        let patch = Patch::Merge(json!({ "spec": { "retry": { "limit": 0 } } }));
-        let api: Api<Rig> = Api::all(client);
-        api.patch("parts", &PatchParams::default(), &patch).await.unwrap();
-    });
+    checkout.rig(json!({ "retry": { "limit": 0 } }));
     escalates_to(
         &checkout,
         json!({ "escalationTarget": "slack", "healthCheckInterval": "1s" }),
@@ -103,8 +82,8 @@ fn convoys_and_witnesses_tell_hooks_and_mailboxes_once() {
         why.contains("kubectl create secret generic gastown-notify -n gastown-system --from-literal=slack-url=…"),
         "{why}"
     );
-    secret(
-        &checkout,
+    checkout.secret(
+        "gastown-notify",
         json!({
             "slack-url": format!("http://{}/services/s3cret", slack.addr()),
             "smtp-url": format!("smtp://{}", mail.addr()),

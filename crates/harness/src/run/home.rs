@@ -14,22 +14,33 @@ use crate::{conversation::is_below, files, setup::Pod};
 /// Most that one file of settings may have: a Secret has no room for more. Bytes.
 const LARGEST: u64 = 2 * 1024 * 1024;
 
-/// Puts settings in place. Returns the texts that hold secrets.
+/// What a home was made of that is not to be seen.
+#[derive(Debug, Default)]
+pub(super) struct Furnished {
+    /// Texts that hold secrets.
+    pub(super) secrets: Vec<String>,
+    /// The API key that stands where a login is looked for.
+    pub(super) api_key: Option<String>,
+}
+
+/// Puts settings in place.
 ///
 /// # Errors
 /// When the home cannot be written.
-pub(super) fn furnish(pod: &Pod) -> io::Result<Vec<String>> {
+pub(super) fn furnish(pod: &Pod) -> io::Result<Furnished> {
     let home = PathBuf::from(&pod.orders.paths.home);
     fs::create_dir_all(home.join(".gastown"))?;
     let login = pod.orders.agent.credential.as_ref().is_some_and(|c| c.login);
-    let mut secret = Vec::new();
+    let mut furnished = Furnished::default();
     for (key, bytes) in entries(&pod.orders.paths.settings) {
         if key == API_KEY_KEY {
+            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+            furnished.api_key = Some(text).filter(|_| login);
             continue;
         }
         let is_login = LOGIN_KEYS.contains(&key.as_str());
         if is_login {
-            secret.push(String::from_utf8_lossy(&bytes).into_owned());
+            furnished.secrets.push(String::from_utf8_lossy(&bytes).into_owned());
         }
         let Some(place) = place(&home, &key) else {
             tracing::warn!("{key} in the agent's Secret names no file");
@@ -45,18 +56,10 @@ pub(super) fn furnish(pod: &Pod) -> io::Result<Vec<String>> {
         files::replace(&place, &bytes, 0o600)?;
         let name = place.strip_prefix(&home).unwrap_or(&place).to_string_lossy();
         if name.ends_with("auth.json") || name.ends_with(".env") || name.ends_with(".conf.yml") {
-            secret.push(String::from_utf8_lossy(&bytes).into_owned());
+            furnished.secrets.push(String::from_utf8_lossy(&bytes).into_owned());
         }
     }
-    Ok(secret)
-}
-
-/// The API key that stands where a login is looked for.
-pub(super) fn key_for_login(pod: &Pod) -> Option<String> {
-    pod.orders.agent.credential.as_ref().filter(|c| c.login)?;
-    let mut entries = entries(&pod.orders.paths.settings).into_iter();
-    let (_, bytes) = entries.find(|(key, _)| key == API_KEY_KEY)?;
-    Some(String::from_utf8_lossy(&bytes).trim().to_owned())
+    Ok(furnished)
 }
 
 /// Where a key of the Secret belongs.

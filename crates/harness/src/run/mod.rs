@@ -83,11 +83,11 @@ pub async fn run(pod: Pod, command: Vec<String>) -> i32 {
 
 /// Makes everything ready, and stays with the agent to its end. None: something of ours is broken.
 async fn work(pod: &Pod, command: Vec<String>, courier: &mut Courier, term: &mut SignalStream) -> Option<End> {
-    let settings = home::furnish(pod)
+    let furnished = home::furnish(pod)
         .inspect_err(|e| tracing::error!("the agent's home cannot be furnished: {e}"))
         .ok()?;
     let mut env = agent::environment(pod, std::env::vars_os());
-    if let Some(key) = home::key_for_login(pod) {
+    if let Some(key) = furnished.api_key {
         env.insert(API_KEY_KEY.into(), key.into());
     }
     if let Some((problem, detail)) = home::lacks_credential(pod, &env) {
@@ -105,7 +105,7 @@ async fn work(pod: &Pod, command: Vec<String>, courier: &mut Courier, term: &mut
         .collect();
     let secrets = Secrets::of(
         pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-        settings.iter().map(String::as_str),
+        furnished.secrets.iter().map(String::as_str),
     );
     let mut run = Run {
         pod,

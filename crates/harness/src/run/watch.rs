@@ -132,8 +132,9 @@ impl Watch {
     /// Whether the agent printed, used more of a processor than a waiting program does, waits for a tool, or for a model that is
     /// heard of.
     fn is_busy(&mut self) -> bool {
-        let (printed, ticks) = (self.printed.load(Ordering::Relaxed), processes::ticks_used());
-        let arrived = traffic::arrived();
+        let printed = self.printed.load(Ordering::Relaxed);
+        let processes::Glance { pids, ticks, tools } = processes::glance(self.agent);
+        let arrived = traffic::arrived(&pids);
         // A runtime that waits uses a little, too: less than a twentieth of a processor.
         let idle = u64::try_from(self.seen_at.elapsed().as_millis() / 200)
             .unwrap_or(u64::MAX)
@@ -144,7 +145,7 @@ impl Watch {
             || ticks < self.seen_ticks
             || ticks > self.seen_ticks + idle
             || (arrived.is_some() && arrived != self.seen_arrived)
-            || processes::has_tools(self.agent);
+            || tools;
         (self.seen_printed, self.seen_ticks, self.seen_arrived) = (printed, ticks, arrived);
         busy
     }

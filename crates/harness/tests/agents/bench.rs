@@ -7,8 +7,9 @@ use std::{
 };
 
 use gastown_api::{AgentConfig, AgentKind, Budget, ModelProvider, Provider, SecretKeyRef, SecretReference};
+pub(crate) use gastown_testkit::agents::{WORK, Who};
 use gastown_testkit::{
-    build,
+    agents, build,
     model::{Model, Turn},
 };
 use gastown_wire::{CourierReport, Evidence, RecordLevel};
@@ -19,53 +20,6 @@ use crate::town::{Pod, Town, children};
 pub(crate) const KEY: &str = "sk-scripted-3c1f0e7a9b";
 /// What the work is.
 pub(crate) const TASK: &str = "Write AGENT.md, as the house rules say.";
-/// What an agent with a shell is told to run.
-pub(crate) const WORK: &str =
-    "echo 'written by an agent' > AGENT.md && git add -A && git commit -qm 'agent: add AGENT.md'";
-/// What an agent without one is told to write.
-const EDIT: &str = "AGENT.md\n```\n<<<<<<< SEARCH\n=======\nwritten by an agent\n>>>>>>> REPLACE\n```\n";
-
-/// The three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Who {
-    Claude,
-    Opencode,
-    Aider,
-}
-
-impl Who {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Claude => "claude-code",
-            Self::Opencode => "opencode",
-            Self::Aider => "aider",
-        }
-    }
-
-    fn program(self) -> &'static str {
-        match self {
-            Self::Claude => "claude",
-            Self::Opencode => "opencode",
-            Self::Aider => "aider",
-        }
-    }
-
-    /// Turns that do the work.
-    pub(crate) fn work(self) -> Vec<Turn> {
-        match self {
-            Self::Aider => vec![Turn::Say(EDIT.into())],
-            _ => vec![Turn::Shell(WORK.into()), Turn::Say("Done.".into())],
-        }
-    }
-}
-
-/// Folder of the agents' programs, if they were fetched.
-fn programs() -> Option<PathBuf> {
-    std::env::var_os("GASTOWN_AGENTS")
-        .map(PathBuf::from)
-        .filter(|p| p.is_dir())
-}
-
 /// One agent, one town, one model.
 pub(crate) struct Bench {
     pub(crate) who: Who,
@@ -77,6 +31,7 @@ pub(crate) struct Bench {
     pub(crate) keyless: bool,
     pub(crate) budget: Option<Budget>,
     case: &'static str,
+    programs: PathBuf,
     since: Instant,
     runtime: tokio::runtime::Runtime,
 }
@@ -84,21 +39,8 @@ pub(crate) struct Bench {
 impl Bench {
     /// None: the agent is not here, which is said.
     pub(crate) fn of(who: Who, case: &'static str, turns: Vec<Turn>) -> Option<Self> {
-        let there = programs().is_some_and(|p| p.join(who.program()).exists());
-        if !there {
-            println!(
-                "{:<12} {case:<22} SKIPPED: not fetched; `make test-agents` does",
-                who.name()
-            );
-            return None;
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let model = runtime.block_on(Model::start(turns)).unwrap();
-        model.aside("agent: add AGENT.md");
+        let programs = who.fetched(case)?;
+        let (runtime, model) = agents::model(turns);
         Some(Self {
             who,
             town: Town::new(),
@@ -108,6 +50,7 @@ impl Bench {
             keyless: false,
             budget: None,
             case,
+            programs,
             since: Instant::now(),
             runtime,
         })
@@ -164,8 +107,8 @@ impl Bench {
             pod.env.push((variable, KEY.into()));
         }
         let path = std::env::var("PATH").unwrap();
-        let programs = programs().unwrap();
-        pod.env.push(("PATH".into(), format!("{}:{path}", programs.display())));
+        pod.env
+            .push(("PATH".into(), format!("{}:{path}", self.programs.display())));
         if let Some(login) = &self.login {
             let folder = pod.path("settings");
             fs::create_dir(&folder).unwrap();

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 pub(crate) const HARNESS: &str = env!("CARGO_BIN_EXE_gastown-harness");
 pub(crate) const UID: &str = "11111111-2222-3333-4444-555555555555";
 pub(crate) const WORK: &str = "polecat/nux";
+/// An agent that does its work.
+pub(crate) const GOOD: &str = "echo new > b.txt; git add -A; git commit -qm 'add b'";
 
 /// Runs git as a stranger would, with no configuration of this machine.
 pub(crate) fn git(dir: &Path, args: &[&str]) -> String {

@@ -5,41 +5,28 @@ use crate::blueprint::{BeadsPod, PodCommon};
 use crate::key::{Key, Kind};
 use crate::names;
 use crate::passwd;
-use crate::pods::{Patience, death, ended, patience, why};
+use crate::pods::{self, Patience, death, ended, patience, why};
 use crate::reason::Reason;
 use crate::refinery::evidence::clean;
 use crate::remote;
 use crate::row::{BeadStoreRow, PodRole, PodRow};
 use crate::world::World;
-use gastown_api::labels;
-use gastown_wire::{
-    self as wire, BeadsOrders, BeadsOutcome, BeadsReport, Pace, Paths, RemoteOrders, Report, ReportError, exit,
-};
+use gastown_wire::{self as wire, BeadsOrders, BeadsOutcome, BeadsReport, Pace, Paths, Report, ReportError, exit};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
 /// Its one container.
 const BEADS: &str = "beads";
-/// Where the git Secret is mounted.
-const SECRET_DIR: &str = "/gastown/git";
-/// Where known hosts are mounted.
-const KNOWN_HOSTS: &str = "/gastown/known-hosts/known_hosts";
 /// The kubelet ends it after this.
 const DEADLINE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The pod of one look.
 pub(super) fn pod(world: &World, row: &BeadStoreRow, source: &Source<'_>, key: Key) -> BeadsPod {
     let rig = source.rig.meta.key.name.clone();
-    let of = &source.credentials;
     let orders = BeadsOrders {
         version: wire::VERSION,
         rig: rig.clone(),
-        remote: RemoteOrders {
-            url: source.target.repository.clone(),
-            branch: source.target.branch.clone(),
-            secret_dir: of.git.as_ref().map(|_| SECRET_DIR.to_owned()),
-            known_hosts: of.known_hosts.as_ref().map(|_| KNOWN_HOSTS.to_owned()),
-        },
+        remote: source.target.orders(&source.credentials),
         known: known(row),
         prefix: row.spec.prefix.clone(),
         paths: Paths {
@@ -51,21 +38,15 @@ pub(super) fn pod(world: &World, row: &BeadStoreRow, source: &Source<'_>, key: K
             ..Pace::default()
         },
     };
-    let mut set = BTreeMap::from([
-        (labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned()),
-        (labels::ROLE.to_owned(), BEADS.to_owned()),
-    ]);
-    if labels::legal_label_value(&rig) {
-        set.insert(labels::RIG.to_owned(), rig.clone());
-    }
+    let labels = pods::labels(BEADS, &rig);
     let template = source.rig.spec.pod_template.clone();
     // Safe to evict: the next one reads the same.
-    let mut annotations = BTreeMap::from([(labels::RIG.to_owned(), rig)]);
+    let mut annotations = BTreeMap::from([(gastown_api::labels::RIG.to_owned(), rig)]);
     annotations.extend(passwd::annotation(world.town.one_machine, template.as_ref()));
     let common = PodCommon {
         key,
         owner: (Kind::BeadStore, row.meta.key.name.clone(), row.meta.uid.clone()),
-        labels: set,
+        labels,
         annotations,
         harness_image: world.town.harness_image.clone(),
         credentials: source.credentials.clone(),

@@ -1,8 +1,8 @@
 //! What a bead store's status says.
 
 use super::source::Source;
+use crate::names::is_object_id;
 use crate::plan::Notice;
-use crate::pods::is_object_id;
 use crate::reason::Reason;
 use crate::row::BeadStoreRow;
 use gastown_api::conditions::{self, FIELDS_HONOURED, READY};

@@ -77,11 +77,7 @@ fn tell(census: &Census<'_>, row: &ConvoyRow, sender: &Sender<'_>, to: &mut Conv
 }
 
 fn word(census: &Census<'_>, row: &ConvoyRow, to: &ConvoyStatus) -> Word {
-    let gt = if census.world.town.one_machine {
-        "gastown"
-    } else {
-        "kubectl gt"
-    };
+    let gt = census.world.town.program();
     let (name, namespace) = (&row.meta.key.name, &row.meta.key.namespace);
     let how = match to.phase {
         ConvoyPhase::Complete => "is complete",

@@ -5,10 +5,10 @@ use crate::blueprint::{Blueprint, Credentials, NotifyPod, PodCommon};
 use crate::census::Census;
 use crate::key::{Key, Kind};
 use crate::names;
-use crate::pods::{Patience, patience};
+use crate::pods::{self, Patience, patience};
 use crate::polecat::outcome::one_line;
 use crate::reason::Reason;
-use crate::row::{ContainerState, Meta, PodRow};
+use crate::row::{Meta, PodRow};
 use gastown_api::{Notification, labels};
 use gastown_wire::{self as wire, Channel, NotifyOutcome, NotifyReport, Report as _};
 use jiff::{SignedDuration, Timestamp};
@@ -72,10 +72,7 @@ pub(super) fn read(pod: &PodRow, now: Timestamp) -> Heard {
 }
 
 fn report(pod: &PodRow) -> Option<NotifyReport> {
-    match &pod.container(CONTAINER)?.state {
-        ContainerState::Ended(ended) => NotifyReport::decode(&ended.message).ok(),
-        _ => None,
-    }
+    NotifyReport::decode(&pods::ended(pod, CONTAINER)?.message).ok()
 }
 
 /// The harness' words as codes of ours.
@@ -110,13 +107,6 @@ impl Sender<'_> {
         url: Option<String>,
     ) -> Blueprint {
         let Meta { key, uid, .. } = self.meta;
-        let mut labels = BTreeMap::from([
-            (labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned()),
-            (labels::ROLE.to_owned(), "notify".to_owned()),
-        ]);
-        if !self.rig.is_empty() && labels::legal_label_value(self.rig) {
-            labels.insert(labels::RIG.to_owned(), self.rig.to_owned());
-        }
         let annotations = BTreeMap::from([(labels::RIG.to_owned(), self.rig.to_owned())]);
         // The rig's proxy and certificates, but none of its caches: one of them may hang on another node.
         let template = census
@@ -131,7 +121,7 @@ impl Sender<'_> {
             common: PodCommon {
                 key: self.pod_key(held),
                 owner: (key.kind, key.name.clone(), uid.clone()),
-                labels,
+                labels: pods::labels(CONTAINER, self.rig),
                 annotations,
                 harness_image: census.world.town.harness_image.clone(),
                 credentials: Credentials::default(),

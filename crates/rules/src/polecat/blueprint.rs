@@ -115,16 +115,7 @@ fn orders(case: &Case<'_, '_>, settings: &Settings, attempt: u32, task: wire::Te
         },
         round: case.round(),
         attempt,
-        remote: wire::RemoteOrders {
-            url: settings.target.repository.clone(),
-            branch: settings.target.branch.clone(),
-            secret_dir: settings.credentials.git.as_ref().map(|_| "/gastown/git".to_owned()),
-            known_hosts: settings
-                .credentials
-                .known_hosts
-                .as_ref()
-                .map(|_| "/gastown/known-hosts/known_hosts".to_owned()),
-        },
+        remote: settings.target.orders(&settings.credentials),
         work_branch: settings.work_branch.clone(),
         task,
         task_of_bead: settings.task_of_bead,

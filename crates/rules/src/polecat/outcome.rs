@@ -1,6 +1,7 @@
 //! What an attempt's pod says, read by the table of DESIGN §5. Reports first, then the pod's own state;
 //! what agent code wrote decides nothing.
 
+use crate::names::is_object_id;
 use crate::reason::Reason;
 use crate::remote;
 use crate::row::{ContainerRow, ContainerState, Ended, PodPhase, PodRow};
@@ -130,7 +131,7 @@ fn courier_report(pod: &PodRow, round: u32, attempt: u32) -> Option<CourierRepor
     endings(pod.container("courier")?).find_map(|ended| {
         let report = CourierReport::decode(&ended.message).ok()?;
         let ours = report.round == round && report.attempt == attempt;
-        let whole = report.outcome != CourierOutcome::Done || is_commit(&report.commit);
+        let whole = report.outcome != CourierOutcome::Done || is_object_id(&report.commit);
         (ours && whole).then_some(report)
     })
 }
@@ -148,11 +149,6 @@ pub(crate) fn spent_by(pod: &PodRow, round: u32, attempt: u32) -> Option<Spent> 
         micros: number(report.cost_micros.unwrap_or(0)),
     };
     (spent != Spent::default()).then_some(spent)
-}
-
-/// Full object names only: what lands is pinned by them.
-fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn reported(pod: &PodRow, report: CourierReport) -> Reading {
@@ -207,7 +203,7 @@ fn clone_ended(pod: &PodRow, attempt: u32) -> Option<Reading> {
         .filter(|r| r.attempt == attempt);
     let detail = report.as_ref().map(|r| r.detail.clone()).unwrap_or_default();
     match report.map(|r| r.outcome) {
-        Some(CloneOutcome::AlreadyDone { commit, base, commits }) if is_commit(&commit) => {
+        Some(CloneOutcome::AlreadyDone { commit, base, commits }) if is_object_id(&commit) => {
             Some(Reading::AlreadyDone { commit, base, commits })
         }
         Some(CloneOutcome::BranchTaken) => Some(Reading::Hopeless(Reason::new(

@@ -7,16 +7,13 @@ use crate::blueprint::{Blueprint, LandPod, PodCommon, TestPod};
 use crate::key::{Key, Kind};
 use crate::names;
 use crate::passwd;
+use crate::pods;
 use crate::row::PolecatRow;
 use crate::world::World;
 use gastown_api::{QueueMember, labels};
-use gastown_wire::{self as wire, LandOrders, Member, Orders, Pace, Paths, RemoteOrders, TestOrders};
+use gastown_wire::{self as wire, LandOrders, Member, Pace, Paths, TestOrders};
 use std::collections::BTreeMap;
 
-/// Where the git Secret is mounted.
-const SECRET_DIR: &str = "/gastown/git";
-/// Where known hosts are mounted.
-const KNOWN_HOSTS: &str = "/gastown/known-hosts/known_hosts";
 /// Longest title of a squash or merge commit. Characters.
 const TITLE_LIMIT: usize = 100;
 
@@ -38,14 +35,21 @@ pub(super) fn test_pod(world: &World, lane: &Lane<'_>, of: Run) -> Blueprint {
         version: wire::VERSION,
         candidate_ref: format!("{}{}-{prefix}", wire::candidates_prefix(&rig), of.batch),
         rig,
-        remote: remote(lane),
+        remote: lane.target.orders(&lane.credentials),
         base: of.base,
         members: of.members,
         merge_style: lane.style,
         paths: paths(),
         pace: Pace::default(),
     };
-    let mut common = common(world, lane, &name, "test", &Orders::Test(Box::new(orders.clone())));
+    // Plain data with string keys always serialises.
+    let mut common = common(
+        world,
+        lane,
+        &name,
+        "test",
+        serde_json::to_string(&orders).unwrap_or_default(),
+    );
     common.deadline = Some(verdict::test_deadline(lane.timeout).as_secs());
     common.annotations.extend([
         (BATCH.to_owned(), of.batch.to_string()),
@@ -69,13 +73,19 @@ pub(super) fn land_pod(world: &World, lane: &Lane<'_>, batch: i64, run: u32, wha
     let orders = LandOrders {
         version: wire::VERSION,
         rig: lane.rig.meta.key.name.clone(),
-        remote: remote(lane),
+        remote: lane.target.orders(&lane.credentials),
         batch: u64::try_from(batch).unwrap_or_default(),
         paths: paths(),
         pace: Pace::default(),
         ..what
     };
-    let mut common = common(world, lane, &name, "land", &Orders::Land(Box::new(orders.clone())));
+    let mut common = common(
+        world,
+        lane,
+        &name,
+        "land",
+        serde_json::to_string(&orders).unwrap_or_default(),
+    );
     common.deadline = Some(LAND_DEADLINE.as_secs());
     common.annotations.extend([
         (BATCH.to_owned(), batch.to_string()),
@@ -119,28 +129,13 @@ fn title(polecat: &PolecatRow) -> String {
     }
 }
 
-fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Orders) -> PodCommon {
+/// `orders` are the inner ones: the pod's role says which kind they are.
+fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: String) -> PodCommon {
     let (owner, rig) = (&lane.refinery.meta, &lane.rig.meta.key.name);
-    let mut set = BTreeMap::from([
-        (labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned()),
-        (labels::ROLE.to_owned(), role.to_owned()),
-    ]);
-    if labels::legal_label_value(rig) {
-        set.insert(labels::RIG.to_owned(), rig.clone());
-    }
-    // Inner orders: the pod's role says which kind they are.
-    let inner = match orders {
-        Orders::Test(o) => serde_json::to_string(o),
-        Orders::Land(o) => serde_json::to_string(o),
-        Orders::Polecat(o) => serde_json::to_string(o),
-        Orders::Beads(o) => serde_json::to_string(o),
-        Orders::Notify(o) => serde_json::to_string(o),
-    };
     let template = lane.rig.spec.pod_template.clone();
     let mut annotations = BTreeMap::from([
         (labels::RIG.to_owned(), rig.clone()),
-        // Plain data with string keys always serialises.
-        (labels::ORDERS.to_owned(), inner.unwrap_or_default()),
+        (labels::ORDERS.to_owned(), orders),
         (labels::SAFE_TO_EVICT.to_owned(), "false".to_owned()),
     ]);
     annotations.extend(passwd::annotation(world.town.one_machine, template.as_ref()));
@@ -151,22 +146,13 @@ fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: &Order
             names::object_name(name, names::NAME_LIMIT),
         ),
         owner: (Kind::Refinery, owner.key.name.clone(), owner.uid.clone()),
-        labels: set,
+        labels: pods::labels(role, rig),
         annotations,
         harness_image: world.town.harness_image.clone(),
         credentials: lane.credentials.clone(),
         deadline: None,
         template,
         local_remote: lane.target.local_path().filter(|_| world.town.one_machine),
-    }
-}
-
-fn remote(lane: &Lane<'_>) -> RemoteOrders {
-    RemoteOrders {
-        url: lane.target.repository.clone(),
-        branch: lane.target.branch.clone(),
-        secret_dir: lane.credentials.git.as_ref().map(|_| SECRET_DIR.to_owned()),
-        known_hosts: lane.credentials.known_hosts.as_ref().map(|_| KNOWN_HOSTS.to_owned()),
     }
 }
 

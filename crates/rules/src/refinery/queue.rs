@@ -3,8 +3,7 @@
 use super::conditions;
 use super::lane::{Lane, ready_since};
 use crate::key::{Key, Kind};
-use crate::names;
-use crate::pods::is_object_id;
+use crate::names::{self, is_object_id};
 use crate::row::PolecatRow;
 use crate::world::World;
 use gastown_api::{self as api, QueueMember};

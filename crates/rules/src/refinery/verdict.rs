@@ -1,7 +1,8 @@
 //! What a test or land pod says. The verdict is the kubelet's word on a container, never anything that tests wrote.
 
 use super::evidence::{clean, evidence};
-use crate::pods::{Patience, death, ended, is_begun, is_object_id, patience, why};
+use crate::names::is_object_id;
+use crate::pods::{Patience, death, ended, is_begun, patience, why};
 use crate::reason::Reason;
 use crate::remote;
 use crate::row::{Ended, PodRow};

@@ -82,6 +82,19 @@ impl Target {
         let path = self.repository.strip_prefix("file://").unwrap_or(&self.repository);
         path.starts_with('/').then(|| path.to_owned())
     }
+
+    /// What a pod that speaks to it is told: render mounts the Secret and the known hosts where this says.
+    pub(crate) fn orders(&self, with: &Credentials) -> wire::RemoteOrders {
+        wire::RemoteOrders {
+            url: self.repository.clone(),
+            branch: self.branch.clone(),
+            secret_dir: with.git.as_ref().map(|_| "/gastown/git".to_owned()),
+            known_hosts: with
+                .known_hosts
+                .as_ref()
+                .map(|_| "/gastown/known-hosts/known_hosts".to_owned()),
+        }
+    }
 }
 
 /// How often, and how soon, a failure is tried again.

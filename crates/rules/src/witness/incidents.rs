@@ -82,11 +82,7 @@ fn round(status: &PolecatStatus) -> i64 {
 
 /// What is told of those that were not told yet: who, why, and what to type.
 pub(super) fn word(census: &Census<'_>, row: &WitnessRow, incidents: &[Incident]) -> Word {
-    let gt = if census.world.town.one_machine {
-        "gastown"
-    } else {
-        "kubectl gt"
-    };
+    let gt = census.world.town.program();
     let rig = &row.spec.rig_ref;
     let untold: Vec<&Incident> = incidents.iter().filter(|i| i.told.is_none()).collect();
     let (who, needs) = match untold.len() {

@@ -27,6 +27,16 @@ pub struct Town {
     pub record: gastown_wire::RecordLevel,
 }
 
+impl Town {
+    /// What people type here.
+    pub(crate) fn program(&self) -> &'static str {
+        match self.one_machine {
+            true => "gastown",
+            false => "kubectl gt",
+        }
+    }
+}
+
 impl Default for Town {
     fn default() -> Self {
         Self {

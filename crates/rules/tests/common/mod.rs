@@ -4,7 +4,7 @@
 use gastown_api as api;
 use gastown_rules::{
     Action, Answer, BeadStoreRow, Blueprint, ContainerRow, ContainerState, ConvoyRow, Ended, Fact, Key, Kind, Meta,
-    Outcome, Plan, PodPhase, PodRow, PolecatRow, Rev, RigRow, Row, Seen, Status, Town, Uid, World, decide,
+    Outcome, Plan, PodPhase, PodRow, PolecatPod, PolecatRow, Rev, RigRow, Row, Seen, Status, Town, Uid, World, decide,
 };
 use gastown_wire::{CloneOutcome, CloneReport, CourierOutcome, CourierReport, Report};
 use jiff::{SignedDuration, Timestamp};
@@ -163,6 +163,26 @@ impl Scene {
 
     pub fn plan(&self) -> Plan {
         decide(&self.world, &self.world.all(), self.now)
+    }
+
+    /// The next write of an object of that kind.
+    #[track_caller]
+    pub fn next(&self, kind: Kind) -> Action {
+        let found = self.plan().actions.into_iter().find(|a| a.key().kind == kind);
+        found.unwrap_or_else(|| panic!("nothing is written about a {kind:?}"))
+    }
+
+    /// Settles, and shows the pod that nux got.
+    #[track_caller]
+    pub fn pod_made(&mut self) -> PolecatPod {
+        let made = self.settle().into_iter().find_map(|a| match a {
+            Action::Create { blueprint, .. } => match *blueprint {
+                Blueprint::PolecatPod(pod) => Some(pod),
+                _ => None,
+            },
+            _ => None,
+        });
+        made.unwrap_or_else(|| panic!("no pod: {:?}", self.status("nux").message))
     }
 
     /// Accepts an action as the API server would; deleted pods are gone at once.
