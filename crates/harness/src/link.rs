@@ -127,18 +127,17 @@ impl Invitation {
         files::replace(path, &serde_json::to_vec(self)?, 0o600)
     }
 
-    /// Takes the invitation if there is one: it is gone before anybody else can read it.
+    /// Reads the invitation if there is one. It stays: who removed it could remove the one after it, posted
+    /// meanwhile, or die before saying the key, and no other would ever come. Its key opens the door once.
     ///
     /// # Errors
-    /// When it is there but cannot be read or removed.
-    pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        let text = match std::fs::read(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        std::fs::remove_file(path)?;
-        Ok(serde_json::from_slice(&text).ok())
+    /// When it is there but cannot be read.
+    pub fn read(path: &Path) -> io::Result<Option<Self>> {
+        match std::fs::read(path) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 }
 
@@ -254,13 +253,16 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_is_taken_once() {
+    fn an_invitation_is_there_for_whoever_comes_next() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("link");
-        assert_eq!(Invitation::take(&path).unwrap(), None);
-        let invitation = Invitation::new(4711);
-        invitation.post(&path).unwrap();
-        assert_eq!(Invitation::take(&path).unwrap(), Some(invitation));
-        assert_eq!(Invitation::take(&path).unwrap(), None);
+        assert_eq!(Invitation::read(&path).unwrap(), None);
+        for port in [4711, 4712] {
+            let invitation = Invitation::new(port);
+            invitation.post(&path).unwrap();
+            for _ in 0..2 {
+                assert_eq!(Invitation::read(&path).unwrap().as_ref(), Some(&invitation));
+            }
+        }
     }
 }

@@ -36,7 +36,7 @@ const SHORT: Duration = Duration::from_millis(300);
 /// Joins like `run`.
 async fn join(pod: &Pod) -> Line<FromCourier> {
     loop {
-        if let Some(invitation) = Invitation::take(&pod.path("shared/link")).unwrap() {
+        if let Some(invitation) = Invitation::read(&pod.path("shared/link")).unwrap() {
             return Line::join(&invitation).await.unwrap();
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -44,7 +44,7 @@ async fn a_pod_that_must_go_does_not_wait_for_a_remote_that_hangs() {
         patience,
     ));
     let mut run = loop {
-        if let Some(invitation) = Invitation::take(&pod.path("shared/link")).unwrap() {
+        if let Some(invitation) = Invitation::read(&pod.path("shared/link")).unwrap() {
             break Line::<FromCourier>::join(&invitation).await.unwrap();
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -26,7 +26,7 @@ use crate::{
     setup::Pod,
 };
 use carrier::{Carried, Carrier, Opened, Settled};
-use door::Door;
+pub(crate) use door::Door;
 use nudges::Nudges;
 use raw::Raw;
 

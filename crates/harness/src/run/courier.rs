@@ -24,11 +24,18 @@ pub(crate) struct Courier {
 impl Courier {
     /// Starts looking for it.
     pub(crate) fn find(pod: &Pod) -> Self {
+        Self::at(
+            pod.link_file(),
+            Duration::from_secs(pod.orders.pace.stuck_after_s.max(60)),
+        )
+    }
+
+    fn at(link_file: PathBuf, patience: Duration) -> Self {
         let (send, words) = mpsc::channel(16);
         let (say, said) = mpsc::channel(16);
         let keeper = Keeper {
-            link_file: pod.link_file(),
-            patience: Duration::from_secs(pod.orders.pace.stuck_after_s.max(60)),
+            link_file,
+            patience,
             last_word: None,
         };
         tokio::spawn(keeper.keep(send, said));
@@ -55,38 +62,59 @@ struct Keeper {
 
 impl Keeper {
     async fn keep(mut self, send: mpsc::Sender<FromCourier>, mut said: mpsc::Receiver<FromRun>) {
-        let mut patience = FIRST;
-        while let Some(mut line) = self.join(patience, &mut said).await {
-            patience = self.patience;
-            if let Some(last) = &self.last_word
-                && line.say(last).await.is_err()
-            {
-                continue;
+        let mut deadline = Instant::now() + FIRST;
+        while let Some(line) = self.join(deadline, &mut said).await {
+            let mut heard = false;
+            if self.talk(line, &send, &mut said, &mut heard).await.is_none() {
+                return;
             }
-            loop {
-                tokio::select! {
-                    word = line.next() => match word {
-                        Some(word) => if send.send(word).await.is_err() { return },
-                        None => break,
-                    },
-                    word = said.recv() => match word {
-                        Some(word) => {
-                            self.remember(&word);
-                            if line.say(&word).await.is_err() { break }
-                        }
-                        None => return,
-                    },
-                }
+            if heard {
+                tracing::warn!("courier went away; waiting for it to come back");
+                deadline = Instant::now() + self.patience;
+            } else {
+                // Nobody's line, or its key is used up: the invitation may be there for long.
+                tokio::time::sleep(LOOK).await;
             }
-            tracing::warn!("courier went away; waiting for it to come back");
         }
     }
 
-    /// Waits for an invitation and takes it.
-    async fn join(&mut self, patience: Duration, said: &mut mpsc::Receiver<FromRun>) -> Option<Line<FromCourier>> {
-        let deadline = Instant::now() + patience;
+    /// Passes words on until the line is gone; `None` when nobody waits for words any more.
+    async fn talk(
+        &mut self,
+        mut line: Line<FromCourier>,
+        send: &mpsc::Sender<FromCourier>,
+        said: &mut mpsc::Receiver<FromRun>,
+        heard: &mut bool,
+    ) -> Option<()> {
+        if let Some(last) = &self.last_word
+            && line.say(last).await.is_err()
+        {
+            return Some(());
+        }
+        loop {
+            tokio::select! {
+                word = line.next() => match word {
+                    Some(word) => {
+                        *heard = true;
+                        send.send(word).await.ok()?;
+                    }
+                    None => return Some(()),
+                },
+                word = said.recv() => {
+                    let word = word?;
+                    self.remember(&word);
+                    if line.say(&word).await.is_err() {
+                        return Some(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for an invitation and accepts it.
+    async fn join(&mut self, deadline: Instant, said: &mut mpsc::Receiver<FromRun>) -> Option<Line<FromCourier>> {
         while Instant::now() < deadline {
-            match Invitation::take(&self.link_file) {
+            match Invitation::read(&self.link_file) {
                 Ok(Some(invitation)) => match Line::join(&invitation).await {
                     Ok(line) => return Some(line),
                     // Left by a courier that is gone: the next one leaves its own.
@@ -107,5 +135,36 @@ impl Keeper {
         if matches!(word, FromRun::Ended(_)) {
             self.last_word = Some(word.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::courier::Door;
+
+    #[tokio::test]
+    async fn who_dies_with_the_invitation_in_hand_keeps_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("link");
+        let mut door = Door::open(file.clone()).await.unwrap();
+        // The first run's container dies before it has said the key.
+        Invitation::read(&file).unwrap().unwrap();
+        let mut run = Courier::at(file, FIRST);
+        door.caller().await.say(&FromCourier::Go).await.unwrap();
+        assert_eq!(run.word().await, Some(FromCourier::Go));
+    }
+
+    #[tokio::test]
+    async fn a_used_key_is_passed_over_until_a_fresh_one_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("link");
+        let mut door = Door::open(file.clone()).await.unwrap();
+        let used = Line::join(&Invitation::read(&file).unwrap().unwrap()).await.unwrap();
+        drop((used, door.caller().await));
+        let mut run = Courier::at(file, FIRST);
+        door.invite().await;
+        door.caller().await.say(&FromCourier::Go).await.unwrap();
+        assert_eq!(run.word().await, Some(FromCourier::Go));
     }
 }

@@ -309,7 +309,8 @@ impl Up<'_> {
 
     /// Waits for both.
     pub(crate) fn codes(mut self) -> (i32, i32, Result<CourierReport, ReportError>) {
-        let (run, courier) = (end(&mut self.run), end(&mut self.courier));
+        let [run, courier] = [&mut self.run, &mut self.courier]
+            .map(|child| ended(child).unwrap_or_else(|| panic!("no end within a minute\n{}", self.pod.logs())));
         (run, courier, CourierReport::decode(&self.pod.read("courier.report")))
     }
 
@@ -349,11 +350,11 @@ pub(crate) fn signal(pid: u32, name: &str) {
         .status();
 }
 
-/// Kills a process and all below it, first the parents so that nothing is told.
+/// Kills a process and all below it. Each is stopped before its children are counted: it tells nothing and starts none.
 pub(crate) fn kill_tree(pid: u32) {
-    let below = children(pid);
+    signal(pid, "STOP");
+    children(pid).into_iter().for_each(kill_tree);
     signal(pid, "KILL");
-    below.into_iter().for_each(kill_tree);
 }
 
 pub(crate) fn children(pid: u32) -> Vec<u32> {
@@ -373,16 +374,20 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
 
 /// Waits for a process, at most a minute.
 pub(crate) fn end(mut child: impl std::borrow::BorrowMut<Child>) -> i32 {
-    let child = child.borrow_mut();
+    ended(child.borrow_mut()).expect("a container did not end within a minute")
+}
+
+/// Waits for a process; none: it did not end within a minute, and was killed.
+fn ended(child: &mut Child) -> Option<i32> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
-            return status.code().unwrap_or(-1);
+            return Some(status.code().unwrap_or(-1));
         }
         if Instant::now() > deadline {
             kill_tree(child.id());
             child.wait().unwrap();
-            panic!("a container did not end within a minute");
+            return None;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
