@@ -374,7 +374,7 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
 
 /// Waits for a process, at most a minute.
 pub(crate) fn end(mut child: impl std::borrow::BorrowMut<Child>) -> i32 {
-    ended(child.borrow_mut()).expect("a container did not end within a minute")
+    ended(child.borrow_mut()).unwrap_or_else(|| panic!("a container did not end within a minute"))
 }
 
 /// Waits for a process; none: it did not end within a minute, and was killed.
