@@ -2,7 +2,8 @@
 
 use crate::examples;
 use crate::globals::Rehearsal;
-use crate::output::{Block, age, or_dash, print_list, print_one};
+use crate::needs;
+use crate::output::{Block, age, note, or_dash, print_list, print_one};
 use crate::session::Session;
 use crate::{Failure, Table, complete, exit};
 use clap::{Args, Subcommand};
@@ -185,10 +186,10 @@ async fn status(word: &str, session: &Session<'_>) -> Result<(), Failure> {
     block.line("Name", &name);
     block.line("Repository", &rig.spec.git_url);
     block.line("Branch", rig.spec.target_branch.as_deref().unwrap_or("main"));
-    let no_test = format!(
-        "none, so nothing lands; set it: kubectl patch rig {name} --type merge -p '{{\"spec\":{{\"testCommand\":\"make test\"}}}}'"
-    );
-    block.line("Test", rig.spec.test_command.as_deref().unwrap_or(&no_test));
+    match needs::test_command(&name, rig.spec.test_command.as_deref()) {
+        Some(lack) => block.line("Test", format!("none, so nothing lands; set it: {}", lack.fix)),
+        None => block.some("Test", rig.spec.test_command.as_ref()),
+    }
     block.line("Phase", format!("{:?}", s.phase));
     if rig.spec.paused == Some(true) {
         block.line(
@@ -236,7 +237,16 @@ async fn create(args: CreateArgs, session: &Session<'_>) -> Result<(), Failure> 
         dry.suffix(),
         session.program()
     );
-    print_one(session.output, "rig", &name, &held, &block)
+    print_one(session.output, "rig", &name, &held, &block)?;
+    let spec = &held.object.spec;
+    let lacks = [
+        needs::git_secret(&name, spec, session.namespace()),
+        needs::test_command(&name, spec.test_command.as_deref()),
+    ];
+    for lack in lacks.into_iter().flatten() {
+        note(format!("warning: {}\nhint: {}", lack.what, lack.fix));
+    }
+    Ok(())
 }
 
 fn spec(args: CreateArgs) -> RigSpec {

@@ -138,3 +138,29 @@ fn every_reason_is_in_the_documents_and_the_documents_name_no_other() {
         "docs/TROUBLESHOOTING.md explains what nobody says: {invented:?}"
     );
 }
+
+/// Who sorts conditions by these words, as `doctor` does, sorts as the document does.
+#[test]
+fn the_reasons_that_blame_the_remote_are_those_of_its_chapter() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(here.join("../../docs/TROUBLESHOOTING.md")).unwrap();
+    let mut seen = 0;
+    // A Secret that is missing elsewhere, where notices go, is another one.
+    let of_work = |c: &&str| {
+        ["The git remote", "Polecat", "Refinery"]
+            .iter()
+            .any(|w| c.starts_with(w))
+    };
+    for chapter in page.split("\n## ").filter(of_work) {
+        let of_the_remote = chapter.starts_with("The git remote\n");
+        let rows = chapter.lines().filter(|l| l.starts_with("| `"));
+        for reason in rows.flat_map(|l| named(l.split('|').nth(1).unwrap())) {
+            // A pod that does not start says so, too.
+            if reason != "RemoteUnreachable" {
+                assert_eq!(gastown_wire::blames_the_remote(reason), of_the_remote, "{reason}");
+            }
+            seen += usize::from(of_the_remote);
+        }
+    }
+    assert!(seen > RemoteTrouble::ALL.len(), "{seen} reasons");
+}

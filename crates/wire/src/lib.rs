@@ -28,7 +28,7 @@ pub use report::{
     CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
 pub use settings::{API_KEY_KEY, LOGIN_KEYS, settings_key, settings_path};
-pub use trouble::RemoteTrouble;
+pub use trouble::{RemoteTrouble, blames_the_remote};
 
 /// The version both sides speak. A higher one is refused with a message that says which side to update.
 pub const VERSION: u32 = 1;

@@ -92,6 +92,15 @@ impl RemoteTrouble {
     }
 }
 
+/// What else a condition says of a remote, or of the programs that reach it, beside the name of a trouble.
+const OTHER_REASONS: [&str; 4] = ["RemoteUnreachable", "RemoteRefused", "PushFailed", "HarnessVersion"];
+
+/// Whether a condition's reason blames the remote or the way to it, and not what an agent or a test did.
+#[must_use]
+pub fn blames_the_remote(reason: &str) -> bool {
+    RemoteTrouble::parse(reason).is_some() || OTHER_REASONS.contains(&reason)
+}
+
 impl std::fmt::Display for RemoteTrouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

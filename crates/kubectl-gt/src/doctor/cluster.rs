@@ -22,6 +22,8 @@ const PREDECESSOR_NAMESPACE: &str = "gastown-operator-system";
 const ONE_MACHINE: &str = "+gastown";
 /// Oldest Kubernetes that is served.
 const OLDEST: u32 = 26;
+/// The chart's roles for people, as a release of its own name has them: in a namespace, and for rigs.
+const ROLES: [&str; 2] = ["gastown-operator-editor", "gastown-operator-rig-viewer"];
 /// What people do here: verb, resource, subresource, group, whether in a namespace.
 const RIGHTS: [(&str, &str, &str, &str, bool, &str); 9] = [
     ("create", "polecats", "", gastown_api::GROUP, true, "sling"),
@@ -237,9 +239,11 @@ async fn rights(session: &Session<'_>) -> Result<Check, Failure> {
     Ok(if denied.is_empty() {
         Check::ok(NAME, "all that this program needs")
     } else {
+        let [edit, see] = ROLES;
+        let namespace = session.namespace();
         Check::warn(NAME, format!("you may not: {}", denied.join(", "))).fix(format!(
-            "ask for the role gastown-editor in namespace {}",
-            session.namespace()
+            "ask for the roles {edit} in namespace {namespace} and {see} everywhere (docs/INSTALL.md: What it may do); \
+             logs and tell are in Kubernetes' own role edit, rig create is an administrator's"
         ))
     })
 }
@@ -247,6 +251,14 @@ async fn rights(session: &Session<'_>) -> Result<Check, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_roles_to_ask_for_are_those_of_the_chart() {
+        let manifest = include_str!("../../../../deploy/install.yaml");
+        for role in ROLES {
+            assert!(manifest.contains(&format!("\n  name: {role}\n")), "{role}");
+        }
+    }
 
     #[test]
     fn an_older_definition_is_told_by_a_field_it_lacks() {

@@ -2,9 +2,10 @@
 
 use super::Check;
 use crate::auth;
+use crate::needs::{self, Lack};
 use crate::session::Session;
 use crate::{Failure, output::one_line};
-use gastown_api::conditions::{self, DEGRADED};
+use gastown_api::conditions::{self, DEGRADED, PROGRESSING};
 use gastown_api::{Polecat, Refinery, Rig, RigPhase, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
@@ -20,14 +21,8 @@ const GIT_KEYS: [&[&str]; 7] = [
     &["password"],
     &["token"],
 ];
-/// Reasons that say the remote, not the agent, is what is wrong.
-const REMOTE: [&str; 5] = [
-    "RemoteRefused",
-    "RepositoryNotFound",
-    "HostKeyUnknown",
-    "CredentialMissing",
-    "CredentialRefused",
-];
+/// The reason of a queue whose branch is protected.
+const PUSH_REJECTED: &str = "PushRejected";
 
 pub(super) async fn checks(rig: Option<&str>, session: &Session<'_>) -> Result<Vec<Check>, Failure> {
     let rigs = match rig {
@@ -75,6 +70,7 @@ async fn one(rig: &Rig, polecats: &[Polecat], session: &Session<'_>) -> Result<V
         .await?
         .map(|r| r.object);
     checks.push(test_command(&name, rig, refinery.as_ref()));
+    checks.extend(git_secret(&name, rig, session));
     checks.extend(secrets(&name, rig, session).await?);
     checks.push(remote(&name, rig, refinery.as_ref(), polecats, session.program()));
     checks.extend(refinery.as_ref().and_then(|r| protected(&name, r, session.program())));
@@ -82,14 +78,24 @@ async fn one(rig: &Rig, polecats: &[Polecat], session: &Session<'_>) -> Result<V
 }
 
 fn test_command(name: &str, rig: &Rig, refinery: Option<&Refinery>) -> Check {
-    let own = refinery.and_then(|r| r.spec.test_command.clone());
-    match own.or_else(|| rig.spec.test_command.clone()) {
-        Some(command) => Check::ok(format!("rig {name} test"), one_line(&command)),
-        None => Check::fail(
-            format!("rig {name} test"),
-            "no test command: nothing ever lands",
-            format!("kubectl patch rig {name} --type merge -p '{{\"spec\":{{\"testCommand\":\"make test\"}}}}'"),
-        ),
+    let own = refinery.and_then(|r| r.spec.test_command.as_ref());
+    let command = own.or(rig.spec.test_command.as_ref());
+    let check = format!("rig {name} test");
+    match needs::test_command(name, command.map(String::as_str)) {
+        Some(lack) => lacks(check, lack),
+        None => Check::ok(check, one_line(command.map_or("", String::as_str))),
+    }
+}
+
+fn git_secret(name: &str, rig: &Rig, session: &Session<'_>) -> Option<Check> {
+    let lack = needs::git_secret(name, &rig.spec, session.namespace())?;
+    Some(lacks(format!("rig {name} git secret"), lack))
+}
+
+fn lacks(check: String, lack: Lack) -> Check {
+    match lack.bars {
+        true => Check::fail(check, lack.what, lack.fix),
+        false => Check::warn(check, lack.what).fix(lack.fix),
     }
 }
 
@@ -200,19 +206,16 @@ fn keys(check: String, secret: &str, values: &BTreeMap<String, Vec<u8>>, groups:
 /// Whether pods reach the remote, as they have said themselves.
 fn remote(name: &str, rig: &Rig, refinery: Option<&Refinery>, polecats: &[Polecat], program: &str) -> Check {
     let check = format!("rig {name} remote");
-    let told = |all: &[Condition]| conditions::get(all, DEGRADED).filter(|c| c.status == "True").cloned();
     let queue = refinery.and_then(|r| r.status.clone()).unwrap_or_default();
-    let mut said: Vec<Condition> = told(&queue.conditions).into_iter().collect();
-    let own = polecats
-        .iter()
-        .filter(|p| p.spec.rig == name)
-        .filter_map(|p| p.status.as_ref());
-    said.extend(own.filter_map(|s| told(&s.conditions)));
-    if let Some(c) = said.iter().find(|c| REMOTE.contains(&c.reason.as_str())) {
+    // A branch that takes no push is a check of its own.
+    let of_queue = blaming(&queue.conditions).filter(|c| c.reason != PUSH_REJECTED);
+    let own = polecats.iter().filter(|p| p.spec.rig == name);
+    let of_polecats = own.filter_map(|p| blaming(&p.status.as_ref()?.conditions));
+    if let Some(c) = of_queue.into_iter().chain(of_polecats).next() {
         return Check::fail(
             check,
             format!("{}: {}", c.reason, one_line(&c.message)),
-            format!("mend the credential, the host key or the URL, then: {program} polecat retry NAME"),
+            format!("do as it says (docs/TROUBLESHOOTING.md: The git remote), then: {program} polecat retry NAME"),
         );
     }
     match queue.head {
@@ -224,11 +227,21 @@ fn remote(name: &str, rig: &Rig, refinery: Option<&Refinery>, polecats: &[Poleca
     }
 }
 
+/// The condition that says the remote is what is wrong, for good or for now.
+fn blaming(all: &[Condition]) -> Option<&Condition> {
+    let bad = [(DEGRADED, "True"), (PROGRESSING, "False")];
+    let told = bad.iter().filter_map(|(kind, status)| {
+        let told = conditions::get(all, kind)?;
+        (told.status == *status).then_some(told)
+    });
+    told.into_iter().find(|c| gastown_wire::blames_the_remote(&c.reason))
+}
+
 /// A branch that does not take what the queue pushes.
 fn protected(name: &str, refinery: &Refinery, program: &str) -> Option<Check> {
     let status = refinery.status.as_ref()?;
     let condition = conditions::get(&status.conditions, DEGRADED)?;
-    (condition.status == "True" && condition.reason == "PushRejected").then(|| {
+    (condition.status == "True" && condition.reason == PUSH_REJECTED).then(|| {
         Check::fail(
             format!("rig {name} branch"),
             one_line(&condition.message),

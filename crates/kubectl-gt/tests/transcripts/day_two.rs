@@ -173,7 +173,17 @@ async fn doctor_on_remotes_and_branches() {
             "the host's key is not known",
         ))
         .await;
-    let told = scene.run("kubectl gt doctor --rig my-project -o json").await;
+    // Another rig's queue cannot get through, and will try again; its address asks for a key, and none is named.
+    let mut other = rig("my-other");
+    other["spec"]["gitURL"] = json!("git@github.com:org/my-other.git");
+    scene.put(other).await;
+    let mut waits = crate::scene::refinery("my-other");
+    waits["status"]["conditions"] = json!([{
+        "type": "Progressing", "status": "False", "reason": "RemoteUnreachable", "message": "no answer",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]);
+    scene.put(waits).await;
+    let told = scene.run("kubectl gt doctor -o json").await;
     assert_eq!(told.code, 1);
     let checks: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
     let of = |name: &str| {
@@ -198,6 +208,9 @@ async fn doctor_on_remotes_and_branches() {
             .unwrap()
             .contains("refinery resume my-project")
     );
+    assert_eq!(of("rig my-project git secret")["verdict"], "warn");
+    assert_eq!(of("rig my-other git secret")["verdict"], "fail");
+    assert_eq!(of("rig my-other remote")["message"], "RemoteUnreachable: no answer");
 }
 
 /// A repository with a work branch, by git itself.

@@ -35,6 +35,7 @@ async fn rig_create_as_the_readmes_print_it() {
                 "kubectl gt rig create my-project \\\n  --git-url https://github.com/org/repo.git \\\n  --prefix mp \\\n  -n gastown-system",
                 "kubectl gt rig create my-project --git-url https://github.com/org/repo.git --prefix mp",
                 "kubectl gt rig create local --git-url git@github.com:myorg/my-project.git --prefix proj --local-path /home/user/workspaces/my-project -o json",
+                "kubectl gt rig create files --git-url /srv/git/repo.git --prefix fi --test 'make test'",
                 "kubectl gt rig create all --git-url ssh://git@host:22/a/b.git --prefix al --test 'make test && echo ok' --target-branch trunk --max-polecats 3 --git-secret g --claude-creds c --api-key-secret k/key --theme minerals --agent opencode --model m --image i:1 -o yaml",
             ])
             .await
