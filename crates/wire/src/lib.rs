@@ -11,6 +11,9 @@
 //! shortened (free text first), never cut in the middle of the JSON.
 
 pub mod beads;
+#[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
+pub mod claude;
+pub mod conversation;
 mod notify;
 mod orders;
 mod report;

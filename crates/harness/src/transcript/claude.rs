@@ -1,5 +1,6 @@
 //! Claude Code's `stream-json`. A `result` need not come last, or at all; its `subtype` lies.
 
+use gastown_wire::claude::{acts, results};
 use gastown_wire::{CredentialProblem, Tokens};
 use serde_json::Value;
 
@@ -47,7 +48,7 @@ impl Claude {
         match value["type"].as_str().unwrap_or_default() {
             "system" => self.system(&value),
             "assistant" => self.assistant(&value),
-            "user" => tool_results(&value["message"]),
+            "user" => results(&value["message"]).into_iter().map(Event::from).collect(),
             "result" => self.ended(&value),
             "rate_limit_event" => {
                 let info = &value["rate_limit_info"];
@@ -100,12 +101,7 @@ impl Claude {
 
     fn assistant(&mut self, value: &Value) -> Vec<Event> {
         let message = &value["message"];
-        let mut events: Vec<Event> = message["content"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(block)
-            .collect();
+        let mut events: Vec<Event> = acts(message).into_iter().map(Event::from).collect();
         let id = message["id"].as_str().unwrap_or_default();
         // One request is told in a line for each block, each with the whole use.
         if id != self.message.0 {
@@ -209,48 +205,4 @@ fn tokens(usage: &Value) -> Tokens {
         input: number("input_tokens") + number("cache_creation_input_tokens") + number("cache_read_input_tokens"),
         output: number("output_tokens"),
     }
-}
-
-fn block(block: &Value) -> Option<Event> {
-    match block["type"].as_str()? {
-        "text" => Some(Event::Says(block["text"].as_str()?.to_owned())),
-        "tool_use" => {
-            let (name, input) = (block["name"].as_str()?, &block["input"]);
-            let text = |key: &str| input[key].as_str();
-            Some(
-                match (
-                    name,
-                    text("command"),
-                    text("file_path").or_else(|| text("notebook_path")),
-                ) {
-                    ("Bash", Some(command), _) => Event::Runs(format!("$ {command}")),
-                    ("Edit" | "Write" | "MultiEdit" | "NotebookEdit", _, Some(file)) => Event::Edits(file.to_owned()),
-                    (_, _, Some(file)) => Event::Runs(format!("{name} {file}")),
-                    _ => {
-                        let about = ["pattern", "query", "url", "description", "prompt"]
-                            .iter()
-                            .find_map(|k| text(k));
-                        Event::Runs(
-                            format!("{name} {}", brief(about.unwrap_or_default()))
-                                .trim_end()
-                                .to_owned(),
-                        )
-                    }
-                },
-            )
-        }
-        _ => None,
-    }
-}
-
-/// Only what went wrong: the rest is in the raw stream.
-fn tool_results(message: &Value) -> Vec<Event> {
-    let blocks = message["content"].as_array().into_iter().flatten();
-    blocks
-        .filter(|b| b["type"] == "tool_result" && b["is_error"] == true)
-        .map(|b| {
-            let text = b["content"].as_str().or_else(|| b["content"][0]["text"].as_str());
-            Event::Ends(format!("failed: {}", brief(text.unwrap_or_default())))
-        })
-        .collect()
 }

@@ -10,6 +10,7 @@ pub mod line;
 #[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
 mod opencode;
 
+use gastown_wire::claude::{Act, brief};
 use gastown_wire::{CredentialProblem, Tokens, Transcript};
 
 /// How long a limit is waited for that does not say how long. Seconds.
@@ -36,6 +37,17 @@ pub enum Event {
     Spent(Spent),
     /// It waits for more input, or for the end of it.
     TurnOver,
+}
+
+impl From<Act> for Event {
+    fn from(act: Act) -> Self {
+        match act {
+            Act::Says(text) => Self::Says(text),
+            Act::Runs(text) => Self::Runs(text),
+            Act::Edits(text) => Self::Edits(text),
+            Act::Ends(text) => Self::Ends(text),
+        }
+    }
 }
 
 /// What a run has spent so far.
@@ -145,16 +157,6 @@ impl Reader {
             Self::Opencode(reader) => reader.has_begun(),
             Self::Aider(_) => true,
         }
-    }
-}
-
-/// The first line of a text, cut to what a log line may hold.
-fn brief(text: &str) -> String {
-    const LIMIT: usize = 300;
-    let line = text.trim().lines().next().unwrap_or_default();
-    match line.char_indices().nth(LIMIT) {
-        Some((cut, _)) => format!("{}…", line.get(..cut).unwrap_or_default()),
-        None => line.to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! polecat diff: what its work branch changes, read from the remote with the user's own right.
 
 use super::find;
-use crate::checkout::Checkout;
+use super::place::Place;
 use crate::output::{note, printable, write_out};
 use crate::scratch::Scratch;
 use crate::session::Session;
@@ -9,10 +9,9 @@ use crate::{Failure, Output, complete, exit};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use gastown_api::{Polecat, PolecatStatus};
-use gastown_git::{BranchName, FetchOptions, Git, Oid, RefName, Refspec, Remote, Repo};
+use gastown_git::{BranchName, FetchOptions, Git, Oid, RefName, Refspec, Remote};
 use kube::ResourceExt;
 use serde::Serialize;
-use std::path::PathBuf;
 
 /// Most of a difference that is shown. Bytes.
 const MOST: usize = 16 * 1024 * 1024;
@@ -55,40 +54,11 @@ struct Work {
 
 pub(super) async fn run(args: &DiffArgs, session: &Session<'_>) -> Result<(), Failure> {
     let polecat = find(&args.name, session).await?.object;
-    let rig = session.rigs().get(&polecat.spec.rig).await?.map(|r| r.object);
-    let kubernetes = polecat.spec.kubernetes.clone().unwrap_or_default();
-    let url = kubernetes
-        .git_repository
-        .or_else(|| rig.as_ref().map(|r| r.spec.git_url.clone()))
-        .ok_or_else(|| {
-            Failure::new(
-                exit::NOT_FOUND,
-                format!(
-                    "neither the polecat nor a rig {} says which repository this is",
-                    polecat.spec.rig
-                ),
-            )
-        })?;
-    let target = kubernetes
-        .git_branch
-        .or_else(|| rig.as_ref().and_then(|r| r.spec.target_branch.clone()))
-        .unwrap_or_else(|| "main".to_owned());
-    let work = work(&polecat, &target)?;
-    let checkout = match &session.access.checkout {
-        Some(top) => Checkout::around(top),
-        None => std::env::current_dir().ok().and_then(|dir| Checkout::around(&dir)),
-    };
-    let checkout =
-        checkout.filter(|c| c.is_of(&url) || session.access.rig_here.as_deref() == Some(polecat.spec.rig.as_str()));
-    // The person's own spelling of the URL is the one their credentials are for.
-    let from = args
-        .remote
-        .clone()
-        .or_else(|| checkout.as_ref().and_then(|c| c.remote_of(&url)))
-        .unwrap_or(url);
-    let report = compare(args, &work, &from, checkout.and_then(|c| c.objects()))
+    let place = Place::of(&polecat, args.remote.as_ref(), session).await?;
+    let work = work(&polecat, &place.target)?;
+    let report = compare(args, &work, &place)
         .await
-        .map_err(|e| unreadable(&e, &work, &from))?;
+        .map_err(|e| unreadable(&e, &work, &place.from))?;
     print(&report, session.output)
 }
 
@@ -121,15 +91,15 @@ fn unreadable(error: &str, work: &Work, from: &str) -> Failure {
 }
 
 /// The difference; the error is for [`unreadable`].
-async fn compare(args: &DiffArgs, work: &Work, from: &str, objects: Option<PathBuf>) -> Result<Report, String> {
+async fn compare(args: &DiffArgs, work: &Work, place: &Place) -> Result<Report, String> {
     let text = |e: gastown_git::GitError| e.to_string();
     let git = Git::probe().await.map_err(text)?;
     // A scratch repository, so that nothing of the person's is touched.
     let scratch = Scratch::new();
     let repo = git.init_bare(&scratch.0).await.map_err(text)?;
-    borrow(&repo, objects);
+    place.lend(&repo);
     let (theirs, ours) = (RefName::branch(&work.branch), RefName::branch(&work.target));
-    let remote = Remote::parse(from).map_err(|e| e.to_string())?;
+    let remote = Remote::parse(&place.from).map_err(|e| e.to_string())?;
     let specs = [Refspec::same(&theirs), Refspec::same(&ours)];
     let fetched = repo.fetch(&remote, &specs, FetchOptions::default()).await;
     let has = async |commit: &Option<Oid>| match commit {
@@ -173,17 +143,6 @@ async fn compare(args: &DiffArgs, work: &Work, from: &str, objects: Option<PathB
         truncated: patch.as_ref().is_some_and(|t| t.truncated),
         patch: patch.map(|t| t.text),
     })
-}
-
-/// What the checkout has need not be fetched again.
-fn borrow(repo: &Repo, objects: Option<PathBuf>) {
-    if let Some(objects) = objects {
-        let _ = std::fs::create_dir_all(repo.git_dir().join("objects/info"));
-        let _ = std::fs::write(
-            repo.git_dir().join("objects/info/alternates"),
-            format!("{}\n", objects.display()),
-        );
-    }
 }
 
 fn print(report: &Report, output: Output) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
-//! polecat logs: what the agent prints, over restarts and attempts, also after a pod is gone where the node keeps it.
+//! polecat logs: what the agent prints, over restarts and attempts, also after a pod is gone where the node keeps it; else what
+//! the record has.
 
-use super::find;
+use super::{find, kept};
 use crate::output::{note, or_dash, printable, write_out};
 use crate::session::Session;
 use crate::{Failure, Output, complete, exit};
@@ -45,6 +46,9 @@ pub struct LogArgs {
     /// Byte for byte: control characters, too, and the agent's own stream where the pod keeps it.
     #[arg(long)]
     pub raw: bool,
+    /// Where to read the conversation when the pod is gone; else this checkout's remote, else the rig's repository.
+    #[arg(long, value_name = "URL")]
+    pub remote: Option<String>,
 }
 
 /// Who keeps the agent's own stream.
@@ -65,16 +69,27 @@ struct Run {
 }
 
 pub(super) async fn run(args: LogArgs, session: &Session<'_>) -> Result<(), Failure> {
-    let program = session.program();
-    if !args.follow {
-        let polecat = find(&args.name, session).await?.object;
-        let hint = format!("{program} polecat status {}", polecat.name_any());
-        return once(&args, &polecat, session).await.map_err(|e| match e.hint {
-            Some(_) => e,
-            None => e.hint(hint),
-        });
+    let told = match args.follow {
+        true => follow(&args, session).await,
+        false => {
+            let polecat = find(&args.name, session).await?.object;
+            once(&args, &polecat, session).await.map_err(|e| match e.hint {
+                Some(_) => e,
+                None => e.hint(format!("{} polecat status {}", session.program(), polecat.name_any())),
+            })
+        }
+    };
+    match told {
+        Err(gone) if gone.code == exit::NOT_FOUND && args.asks_for_all() => kept::print(&args, gone, session).await,
+        told => told,
     }
-    follow(&args, session).await
+}
+
+impl LogArgs {
+    /// Whether all that the agent said is asked for: a record knows no containers, runs and times.
+    fn asks_for_all(&self) -> bool {
+        self.container.is_none() && self.attempt.is_none() && self.since.is_none() && !self.previous
+    }
 }
 
 /// The pod that is asked for.
@@ -279,7 +294,7 @@ fn gone(polecat: &Polecat, pod: &str, program: &str) -> Failure {
 }
 
 /// How lines are written.
-struct Sheet {
+pub(super) struct Sheet {
     polecat: String,
     pod: String,
     container: String,
@@ -290,8 +305,20 @@ struct Sheet {
 }
 
 impl Sheet {
+    /// For what the record has of its conversation.
+    pub(super) fn of_record(args: &LogArgs, polecat: &Polecat, output: Output) -> Self {
+        Self {
+            polecat: polecat.name_any(),
+            pod: pod_of(polecat, None).unwrap_or_default(),
+            container: container(args, polecat),
+            output,
+            raw: args.raw,
+            mark: None,
+        }
+    }
+
     /// Prints what comes; how many lines.
-    async fn copy(&self, stream: impl AsyncRead + Unpin) -> Result<usize, Failure> {
+    pub(super) async fn copy(&self, stream: impl AsyncRead + Unpin) -> Result<usize, Failure> {
         let mut source = BufReader::new(stream);
         let (mut line, mut printed) = (Vec::new(), 0);
         loop {

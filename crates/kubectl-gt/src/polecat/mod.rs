@@ -1,9 +1,11 @@
 //! polecat: workers.
 
 mod diff;
+mod kept;
 mod list;
 mod logs;
 mod nuke;
+mod place;
 mod retry;
 mod status;
 

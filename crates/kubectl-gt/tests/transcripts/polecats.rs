@@ -100,6 +100,71 @@ async fn logs() {
     );
 }
 
+/// The pod is gone, and the record has the conversation: it is read from the repository, with the person's own git.
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_from_the_record() {
+    let scene = busy().await;
+    if scene.real {
+        eprintln!("skipped: a bare API server has no kubelet that keeps logs");
+        return;
+    }
+    let repository = scene.dir.path().join("r");
+    let mut files = rig("my-files");
+    files["spec"]["gitURL"] = json!(repository.display().to_string());
+    scene.put(files).await;
+    scene.put(polecat("gone", "my-files", "mp-14", "Done")).await;
+    let bare = scene.tell(&[
+        "kubectl gt polecat logs gone",
+        "git init -q --bare r",
+        "kubectl gt polecat logs gone",
+    ]);
+    let bare = bare.await;
+    let session = concat!(
+        r#"{"type":"user","message":{"content":"Fix the flag."}}"#,
+        "\n",
+        r#"{"type":"assistant","message":{"content":[{"type":"text","text":"On \u001b[31mit."},{"type":"tool_use","name":"Bash","input":{"command":"make test"}}]}}"#,
+        "\n",
+    );
+    keep(&scene, ".claude/projects/-workspace-repo/s.jsonl", session).await;
+    let claude = scene
+        .tell(&[
+            "kubectl gt polecat logs gone",
+            "kubectl gt polecat logs gone -f --tail 1",
+            "kubectl gt polecat logs gone --tail 1 -o json",
+            "kubectl gt polecat logs gone --raw",
+            "kubectl gt polecat logs gone -c courier",
+            "kubectl gt polecat logs gone --remote /nowhere",
+        ])
+        .await;
+    keep(&scene, ".local/share/opencode/opencode.db", "SQLite").await;
+    let opencode = scene.tell(&["kubectl gt polecat logs gone"]).await;
+    transcript!(format!("{bare}{claude}{opencode}"));
+}
+
+/// Puts a conversation of one part where courier would.
+async fn keep(scene: &Scene, name: &str, content: &str) {
+    use gastown_wire::conversation::{Conversation, Head};
+    let talk = Conversation {
+        head: Head {
+            parts: vec![(name.to_owned(), 0)],
+            ..Head::default()
+        },
+        parts: vec![content.as_bytes().to_vec()],
+    };
+    std::fs::write(scene.dir.path().join("packed"), talk.pack()).unwrap();
+    let api: kube::Api<gastown_api::Polecat> = kube::Api::namespaced(scene.client.clone(), "gastown-system");
+    let uid = api.get("gone").await.unwrap().metadata.uid.unwrap();
+    let told = scene
+        .run(&format!(
+            "set -e; cd r; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b; \
+             blob=$(git hash-object -w ../packed); tree=$(printf '100644 blob %s\\tconversation\\n' $blob | git mktree); \
+             git update-ref {} $(git commit-tree -m conversation $tree)",
+            gastown_wire::conversation_ref(&uid)
+        ))
+        .await;
+    assert_eq!(told.code, 0, "{}", told.stderr);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nuke() {
     let scene = busy().await;

@@ -344,6 +344,7 @@ fn steady(text: &str, dir: &Path) -> String {
     let rules = [
         (r#"("?uid"?): ["']?[0-9a-f-]{36}["']?"#, "$1: [uid]"),
         (r#"("?id"?): ["']?[0-9a-f-]{36}["']?"#, "$1: [id]"),
+        ("conversations/[0-9a-f-]{36}", "conversations/[uid]"),
         // Of what a server only rehearsed, some tell one.
         (r#"(?m)^ *"?resourceVersion"?: .*\n"#, ""),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[time]"),
