@@ -1,6 +1,6 @@
 //! The loop that owns the world: facts in, actions out.
 
-use crate::apply::{Applied, Applier, tell};
+use crate::apply::{Applied, Applier, Slots, tell};
 use crate::health::Health;
 use crate::lease::{self, LeaseSettings};
 use crate::metrics::Metrics;
@@ -87,8 +87,9 @@ pub enum OperatorError {
 
 /// Facts taken in one turn before deciding: bursts are decided once, and answers are never starved.
 const BURST: usize = 2048;
-/// Writes under way at once.
+/// Writes under way at once, and how many of them may only tell people: a pod never queues behind a burst of news.
 const CONCURRENT_WRITES: usize = 32;
+const CONCURRENT_NEWS: usize = 4;
 /// A decision walks the world: after one, the loop gathers facts for this many times as long, so that in a large town
 /// a burst is decided a few times and not once a fact.
 const BREATHS: u32 = 4;
@@ -146,14 +147,15 @@ pub async fn run(
         }
     };
     let (answers_out, answers) = mpsc::unbounded_channel();
-    let (teller, mut told) = tell(&client, &metrics);
+    let slots = Slots::new(CONCURRENT_WRITES, CONCURRENT_NEWS);
+    let (teller, mut told) = tell(&client, &metrics, &slots.telling);
     let applier = Applier::new(
         client,
         leader.clone(),
         metrics.clone(),
         teller,
         &settings,
-        CONCURRENT_WRITES,
+        slots,
         shutdown.clone(),
     );
     let turning = Turning {

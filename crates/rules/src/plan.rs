@@ -111,6 +111,21 @@ impl Action {
         }
     }
 
+    /// Whether something goes on only after it: a place that is taken or freed, a pod, a test run, a change that lands.
+    /// What is left only tells people, and waits while the API server has more to do than it can.
+    #[must_use]
+    pub fn moves_work(&self) -> bool {
+        match self {
+            Self::Publish {
+                from: Status::Polecat(from),
+                to: Status::Polecat(to),
+                ..
+            } => to.phase != api::PolecatPhase::Working || (from.round, from.attempt) != (to.round, to.attempt),
+            Self::Publish { to, .. } => !matches!(to, Status::Rig(_) | Status::Witness(_)),
+            _ => true,
+        }
+    }
+
     /// Why it is done, for the log.
     #[must_use]
     pub fn because(&self) -> Reason {

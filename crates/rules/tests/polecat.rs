@@ -11,7 +11,7 @@ mod common;
 
 use common::*;
 use gastown_api::{DesiredState, EvidenceRecord, PolecatPhase, RoundRecord};
-use gastown_rules::{Fact, Outcome, PodPhase};
+use gastown_rules::{Action, Fact, Outcome, PodPhase};
 use gastown_wire::{CourierOutcome, Report};
 
 fn furnished() -> Scene {
@@ -37,20 +37,21 @@ fn a_happy_polecat_costs_six_writes() {
     // The Refinery writes the landing: the one write that is not in this list.
     scene.lands("slit");
     scene.settle();
-    let writes: Vec<String> = said_by(&of_polecats(&scene.writes))
+    let all = of_polecats(&scene.writes);
+    let writes: Vec<(String, bool)> = said_by(&all)
         .into_iter()
-        .filter(|w| w.ends_with("slit"))
+        .zip(all.iter().map(Action::moves_work))
+        .filter(|(w, _)| w.ends_with("slit"))
         .collect();
-    assert_eq!(
-        writes,
-        [
-            "publish slit",
-            "create polecat-slit",
-            "publish slit",
-            "publish slit",
-            "delete polecat-slit"
-        ]
-    );
+    let expected = [
+        ("publish slit", true),
+        ("create polecat-slit", true),
+        // Working: told, and nothing waits for it.
+        ("publish slit", false),
+        ("publish slit", true),
+        ("delete polecat-slit", true),
+    ];
+    assert_eq!(writes, expected.map(|(what, moves)| (what.to_owned(), moves)));
     assert!(scene.plan().actions.is_empty(), "{:#?}", scene.plan());
 }
 

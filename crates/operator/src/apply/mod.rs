@@ -22,6 +22,22 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use teller::{Teller, tell};
 
+/// Writes under way at once: of all, and of those that only tell people, events among them.
+#[derive(Clone)]
+pub(crate) struct Slots {
+    all: Arc<Semaphore>,
+    pub(crate) telling: Arc<Semaphore>,
+}
+
+impl Slots {
+    pub(crate) fn new(all: usize, telling: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            telling: Arc::new(Semaphore::new(telling)),
+        }
+    }
+}
+
 /// An action and its outcome.
 pub(crate) struct Applied {
     pub(crate) action: Action,
@@ -48,7 +64,7 @@ pub(crate) struct Applier {
     teller: Teller,
     scope: Scope,
     pod_user: PodUser,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     /// Not before: the server asked to be left alone until then.
     quiet: Arc<Mutex<Instant>>,
     shutdown: CancellationToken,
@@ -61,7 +77,7 @@ impl Applier {
         metrics: Arc<Metrics>,
         teller: Teller,
         settings: &Settings,
-        at_once: usize,
+        slots: Slots,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
@@ -71,7 +87,7 @@ impl Applier {
             teller,
             scope: settings.scope.clone(),
             pod_user: settings.pod_user,
-            slots: Arc::new(Semaphore::new(at_once)),
+            slots,
             quiet: Arc::new(Mutex::new(Instant::now())),
             shutdown,
         }
@@ -79,8 +95,12 @@ impl Applier {
 
     /// Does it, unless we are no longer the leader, or stopping, by the time its turn comes.
     pub(crate) async fn apply(&self, action: Action) -> Applied {
-        // The semaphore is never closed; were it, writing without a slot is still right.
-        let _slot = self.slots.acquire().await.ok();
+        // The semaphores are never closed; were they, writing without a slot is still right.
+        let _telling = match action.moves_work() {
+            true => None,
+            false => self.slots.telling.acquire().await.ok(),
+        };
+        let _slot = self.slots.all.acquire().await.ok();
         self.until_quiet_ends().await;
         if !*self.leader.borrow() || self.shutdown.is_cancelled() {
             return Applied {

@@ -11,7 +11,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// Events told at once. One object's are told in order.
@@ -46,13 +46,13 @@ impl Teller {
     }
 }
 
-/// Starts the voices.
-pub(crate) fn tell(client: &Client, metrics: &Arc<Metrics>) -> (Teller, JoinSet<()>) {
+/// Starts the voices. Each asks for a place in `telling` before it speaks.
+pub(crate) fn tell(client: &Client, metrics: &Arc<Metrics>, telling: &Arc<Semaphore>) -> (Teller, JoinSet<()>) {
     let mut tasks = JoinSet::new();
     let mut voices = Vec::new();
     for _ in 0..VOICES {
         let (voice, told) = mpsc::channel(WAITING);
-        tasks.spawn(speak(client.clone(), metrics.clone(), told));
+        tasks.spawn(speak(client.clone(), metrics.clone(), telling.clone(), told));
         voices.push(voice);
     }
     let teller = Teller {
@@ -62,13 +62,16 @@ pub(crate) fn tell(client: &Client, metrics: &Arc<Metrics>) -> (Teller, JoinSet<
     (teller, tasks)
 }
 
-async fn speak(client: Client, metrics: Arc<Metrics>, mut told: mpsc::Receiver<Told>) {
+async fn speak(client: Client, metrics: Arc<Metrics>, telling: Arc<Semaphore>, mut told: mpsc::Receiver<Told>) {
     let mut book = Book::default();
     while let Some(mut told) = told.recv().await {
         let at = Timestamp::now();
         let entry = book.enter(&mut told, at);
         for tried in 0..TRIES {
-            match write(&client, &told, &entry, at).await {
+            let place = telling.acquire().await;
+            let written = write(&client, &told, &entry, at).await;
+            drop(place);
+            match written {
                 Ok(()) => break,
                 Err(e) if e.is_transient() && tried + 1 < TRIES => {
                     tokio::time::sleep(e.after().unwrap_or(Duration::from_secs(1 << tried))).await;

@@ -106,7 +106,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         cluster.keep();
     }
     measured?;
-    cli::measure(&options, &mut table).await?;
+    cli::measure(&options, &cluster.dir.join("kubeconfig"), &mut table).await?;
     harness::measure(&options, &mut table)?;
     drop(cluster);
     let machine = process::machine(&load_before);
