@@ -41,6 +41,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "%s:%s" $repository (.image.tag | default .root.Chart.AppVersion) }}
 {{- end }}
 
+{{- /* The image of an agent that has one of its own, from (dict "agent" NAME "root" $): unset it is the variant of images.agent,
+which is a tag of that image as `make images` calls it; nothing where images.agent is somebody's own, which then holds all agents. */}}
+{{- define "gastown-operator.variant" -}}
+{{- $shared := .root.Values.images.agent -}}
+{{- $own := index .root.Values.images .agent | default dict -}}
+{{- if $own.repository -}}
+{{- include "gastown-operator.image" (dict "image" $own "root" .root) }}
+{{- else if eq (splitList "/" $shared.repository | last) "polecat-agent" -}}
+{{- $tag := $own.tag | default (printf "%s-%s" ($shared.tag | default .root.Chart.AppVersion) .agent) -}}
+{{- include "gastown-operator.image" (dict "image" (dict "repository" $shared.repository "tag" $tag) "root" .root) }}
+{{- end }}
+{{- end }}
+
 {{- /* The namespaces that are served, when not all are, as a JSON list; the release's own is one of them. */}}
 {{- define "gastown-operator.served" -}}
 {{- if .Values.watchNamespaces -}}

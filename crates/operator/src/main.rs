@@ -46,6 +46,12 @@ struct Flags {
     /// Image of the agent where neither polecat nor rig names one (GASTOWN_CLAUDE_IMAGE is read too).
     #[arg(long, env = "GASTOWN_AGENT_IMAGE")]
     agent_image: Option<String>,
+    /// The same for opencode, where it has one of its own.
+    #[arg(long, env = "GASTOWN_OPENCODE_IMAGE")]
+    opencode_image: Option<String>,
+    /// The same for aider.
+    #[arg(long, env = "GASTOWN_AIDER_IMAGE")]
+    aider_image: Option<String>,
     /// How logs are written.
     #[arg(long, value_enum, default_value = "json")]
     log_format: LogFormat,
@@ -119,11 +125,16 @@ async fn main() -> anyhow::Result<()> {
     }
     let client = client().await?;
     let agent_image = flags.agent_image.or_else(|| std::env::var("GASTOWN_CLAUDE_IMAGE").ok());
+    let own_images = [("opencode", flags.opencode_image), ("aider", flags.aider_image)];
+    let own_images = own_images
+        .into_iter()
+        .filter_map(|(agent, image)| Some((agent.to_owned(), image?)));
     let defaults = Town::default();
     let mut settings = Settings::new(Town {
         namespace: flags.namespace.clone(),
         harness_image: flags.harness_image,
         agent_image: agent_image.unwrap_or_else(|| defaults.agent_image.clone()),
+        agent_images: own_images.collect(),
         ..defaults
     });
     settings.scope = Scope::of(&flags.watch_namespaces, &flags.namespace);

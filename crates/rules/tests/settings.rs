@@ -222,6 +222,25 @@ fn the_polecat_over_the_rig_over_the_default() {
 }
 
 #[test]
+fn an_agent_with_an_image_of_its_own_gets_that_where_nobody_names_one() {
+    let image = |agent: AgentKind, rig: Option<&str>| {
+        let town = Town {
+            agent_images: [("opencode".to_owned(), "polecat-agent:opencode".to_owned())].into(),
+            ..Town::default()
+        };
+        let of = |r: &mut RigRow| {
+            of_rig_none(r);
+            r.spec.image = rig.map(str::to_owned);
+        };
+        made(town, of, |p| p.spec.agent = Some(agent)).image
+    };
+    assert_eq!(image(AgentKind::Opencode, None), "polecat-agent:opencode");
+    assert_eq!(image(AgentKind::ClaudeCode, None), "polecat-agent");
+    assert_eq!(image(AgentKind::Aider, None), "polecat-agent");
+    assert_eq!(image(AgentKind::Opencode, Some("rig:1")), "rig:1");
+}
+
+#[test]
 fn the_rigs_setup_is_for_the_rigs_agent() {
     let pod = made(Town::default(), |_| (), |p| p.spec.agent = Some(AgentKind::ClaudeCode));
     assert_eq!(pod.orders.agent.command[0], "claude", "not the Rig's ./agent.sh");

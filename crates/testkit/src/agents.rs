@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot begin has failed")]
 
 use crate::model::{Model, Turn};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::runtime::{Builder, Runtime};
 
@@ -71,12 +72,21 @@ impl Who {
 /// When no port is free: then nothing can be tested.
 #[must_use]
 pub fn model(turns: Vec<Turn>) -> (Runtime, Model) {
+    model_at(([127, 0, 0, 1], 0).into(), turns)
+}
+
+/// The same at an address: where pods reach it.
+///
+/// # Panics
+/// When that is taken.
+#[must_use]
+pub fn model_at(at: SocketAddr, turns: Vec<Turn>) -> (Runtime, Model) {
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    let model = runtime.block_on(Model::start(turns)).unwrap();
+    let model = runtime.block_on(Model::bind(at, turns)).unwrap();
     model.aside("agent: add AGENT.md");
     (runtime, model)
 }

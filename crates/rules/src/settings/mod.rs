@@ -198,7 +198,7 @@ pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>)
         agent: started.orders,
         container: agent.container,
         model: setup.model.clone(),
-        image: setup::image(world, polecat, rig, &setup),
+        image: setup::image(world, polecat, rig, agent, &setup),
         env: started.env,
         config_map: setup.config_map.clone(),
         resources: resources(world, polecat, rig),

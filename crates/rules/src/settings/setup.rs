@@ -166,7 +166,7 @@ fn only_arguments(setup: &Setup) -> bool {
     setup.command.first().is_some_and(|word| word.starts_with('-'))
 }
 
-pub(super) fn image(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>, setup: &Setup) -> String {
+pub(super) fn image(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>, agent: &Agent, setup: &Setup) -> String {
     let own = polecat.spec.kubernetes.as_ref().and_then(|k| named(k.image.as_ref()));
     setup
         .own_image
@@ -174,6 +174,7 @@ pub(super) fn image(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>, s
         .or(own)
         .or_else(|| setup.rig_image.clone())
         .or_else(|| rig.and_then(|r| named(r.spec.image.as_ref())))
+        .or_else(|| world.town.agent_images.get(agent.name).cloned())
         .unwrap_or_else(|| world.town.agent_image.clone())
 }
 

@@ -19,6 +19,8 @@ pub struct Town {
     pub harness_image: String,
     /// Image of the agent's container where nobody names one.
     pub agent_image: String,
+    /// Agents that have an image of their own there, by their names.
+    pub agent_images: BTreeMap<String, String>,
     /// One machine: file remotes are mounted from the host, `executionMode: local` is served.
     pub one_machine: bool,
     /// How often pods push where the rig says nothing. Milliseconds.
@@ -43,6 +45,7 @@ impl Default for Town {
             namespace: "gastown-system".into(),
             harness_image: "gastown-harness".into(),
             agent_image: "polecat-agent".into(),
+            agent_images: BTreeMap::new(),
             one_machine: false,
             push_interval_ms: 15_000,
             record: gastown_wire::RecordLevel::Commits,
