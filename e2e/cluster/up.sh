@@ -8,6 +8,7 @@
 #   --user           a further user; its kubeconfig is DIR/NAME.kubeconfig (service accounts: account.sh)
 #   --bare           no scheduler, no service accounts, and nothing of Kubernetes' own in a new namespace (no pods of controllers then)
 #   --kubelet        a real node too: kubelet on containerd (needs root; one on a machine)
+#   --openshift      pods are admitted as by OpenShift's restricted-v2 (openshift.yaml)
 # exit code 3: this machine lacks something, and it is said what.
 # leaves DIR/kubeconfig (cluster admin), DIR/log, DIR/pids; down.sh DIR ends and removes it all.
 set -euo pipefail
@@ -19,7 +20,7 @@ usage() {
     exit 2
 }
 
-policy='' users=() node='' bare='' dir=''
+policy='' users=() node='' bare='' openshift='' dir=''
 while [ $# -gt 0 ]; do
     case $1 in
     --audit) policy=$here/audit-policy.yaml ;;
@@ -27,6 +28,7 @@ while [ $# -gt 0 ]; do
     --user) users+=("${2:?--user needs a name}") && shift ;;
     --bare) bare=1 ;;
     --kubelet) node=1 ;;
+    --openshift) openshift=1 ;;
     -*) usage ;;
     *) [ -z "$dir" ] || usage && dir=$1 ;;
     esac
@@ -101,8 +103,9 @@ control_plane() {
         --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
         --initial-cluster "e2e=http://127.0.0.1:$peer"
 
-    local audit=()
-    [ -z "$policy" ] || audit=(--audit-policy-file "$policy" --audit-log-path "$dir/audit.log" --audit-log-maxsize 4096)
+    local more=()
+    [ -z "$openshift" ] || more=(--feature-gates=MutatingAdmissionPolicy=true --runtime-config=admissionregistration.k8s.io/v1beta1=true)
+    [ -z "$policy" ] || more+=(--audit-policy-file "$policy" --audit-log-path "$dir/audit.log" --audit-log-maxsize 4096)
     begin "$dir" kube-apiserver "$binary" kube-apiserver --etcd-servers "http://127.0.0.1:$client" \
         --bind-address "$address" --advertise-address "$address" --secure-port "$port" --cert-dir "$dir/certs" \
         --endpoint-reconciler-type none \
@@ -110,7 +113,7 @@ control_plane() {
         --service-account-signing-key-file "$dir/accounts.key" --service-account-key-file "$dir/accounts.key" \
         --token-auth-file "$dir/tokens" --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
         --service-cluster-ip-range "$range" --allow-privileged=true --kubelet-preferred-address-types=Hostname \
-        --profiling=false ${bare:+--disable-admission-plugins=ServiceAccount} ${audit[@]+"${audit[@]}"}
+        --profiling=false ${bare:+--disable-admission-plugins=ServiceAccount} ${more[@]+"${more[@]}"}
     await "$dir" kube-apiserver 120 readyz kubectl get --raw /readyz
 }
 
@@ -131,6 +134,19 @@ begin "$dir" kube-controller-manager "$binary" kube-controller-manager --kubecon
 [ -n "$bare" ] || begin "$dir" kube-scheduler "$binary" kube-scheduler --kubeconfig "$dir/scheduler.kubeconfig" --secure-port 0 --leader-elect=false --profiling=false
 [ -n "$bare" ] || await "$dir" kube-controller-manager 120 'default service account' kubectl get serviceaccount default
 [ -n "$bare" ] || await "$dir" kube-controller-manager 120 'root certificate' kubectl get configmap kube-root-ca.crt
+
+# openshift: whom the API server would have a pod run as that names nobody
+openshift() {
+    local pod='{"apiVersion":"v1","kind":"Pod","metadata":{"name":"probe"},"spec":{"securityContext":{"seccompProfile":{"type":"RuntimeDefault"}},
+        "containers":[{"name":"probe","image":"probe","securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}}]}}'
+    [ "$(kubectl create --dry-run=server -f - -o 'jsonpath={.spec.containers[0].securityContext.runAsUser}' <<<"$pod")" = 1000660000 ] &&
+        ! kubectl create --dry-run=server -f - <<<"${pod/\"securityContext\":/\"hostNetwork\":true,\"securityContext\":}"
+}
+if [ -n "$openshift" ]; then
+    kubectl apply --server-side -f "$here/openshift.yaml" >/dev/null
+    # Policies are in force a moment after they were made.
+    await "$dir" kube-apiserver 60 'policies in force' openshift
+fi
 
 [ -z "$node" ] || node_up "$dir"
 

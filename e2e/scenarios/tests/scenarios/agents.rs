@@ -176,3 +176,34 @@ pub(crate) fn an_agent_finds_what_the_predecessors_agents_found(scene: &Scene) {
         assert!(names.lines().any(|n| n == name), "{name} is not in {names}");
     }
 }
+
+/// A change lands whole: cloned, carried, tested and landed by pods of that user and group.
+pub(crate) fn a_pod_runs_whole_as_whom_its_cluster_names(scene: &Scene) {
+    let user = scene.backend.user().unwrap();
+    let (uid, _) = user.split_once(' ').unwrap();
+    let judge = format!(r#"test "$(id -u) $(id -g)" = "{user}" && test "$(cat who)" = "{user}""#);
+    scene.rig(json!({ "testCommand": judge }));
+    let agent = "say working; await seen\necho $(id -u) $(id -g) > who; git add who; git commit --quiet -m who";
+    scene.sling("who", agent);
+    scene.says("working");
+    let pods = scene.live_pods();
+    assert!(!pods.is_empty());
+    for pod in pods {
+        let spec = serde_json::to_value(pod.spec.unwrap()).unwrap();
+        for kind in ["containers", "initContainers"] {
+            for container in spec[kind].as_array().unwrap() {
+                let own = &container["securityContext"]["runAsUser"];
+                let named = if own.is_null() {
+                    &spec["securityContext"]["runAsUser"]
+                } else {
+                    own
+                };
+                assert_eq!(named.to_string(), uid, "{container}");
+                assert_eq!(container["securityContext"]["capabilities"], json!({ "drop": ["ALL"] }));
+            }
+        }
+    }
+    scene.raise("seen");
+    scene.lands("who");
+    assert_eq!(scene.on_main("who").trim(), user);
+}

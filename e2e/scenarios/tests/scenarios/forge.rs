@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// Name of the Secret with the account.
 pub(crate) const SECRET: &str = "e2e-git";
 /// Name of the ConfigMap with the authority.
-const AUTHORITY: &str = "e2e-ca";
+pub(crate) const AUTHORITY: &str = "e2e-ca";
 const USER: &str = "town";
 const PASSWORD: &str = "thunderdome";
 

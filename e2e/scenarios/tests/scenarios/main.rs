@@ -5,7 +5,8 @@
 //! apiserver        our API and our node, as `gastown up` has them  in the same process (the default)
 //! kube-apiserver   a real control plane; our node as its kubelet   its own process
 //! kubelet          a real control plane and a real node            a pod, from deploy/install.yaml
-//! kubeconfig       a person's cluster                              as they installed it
+//! openshift        the same, admitted as by restricted-v2          the same
+//! kubeconfig       a person's cluster                              as they installed it, or installed for the run
 //! ```
 //!
 //! Scenarios share a backend and have a namespace, a repository and a rig each; they run side by side, those that
@@ -30,11 +31,14 @@ mod hand_backs;
 mod landing;
 mod lost;
 mod programs;
+mod real_agents;
 mod refusals;
 mod scene;
 mod signpost;
 
-use libtest_mimic::{Arguments, Trial};
+use backend::Need;
+use gastown_testkit::agents::Who;
+use libtest_mimic::{Arguments, Completion, Trial};
 use scene::Scene;
 use signpost::Signpost;
 use std::process::ExitCode;
@@ -47,18 +51,23 @@ struct Scenario {
     play: fn(&Scene),
     /// It disturbs the others.
     alone: bool,
+    /// Where a backend lacks this, it is skipped, and that is said.
+    need: Option<Need>,
 }
 
 macro_rules! scenarios {
-    ($($module:ident :: $name:ident $(($alone:ident))?),* $(,)?) => {
+    ($($module:ident :: $name:ident $(($alone:ident))? $([$need:expr])?),* $(,)?) => {
         &[$(Scenario {
             name: stringify!($name),
             play: $module::$name,
             alone: scenarios!(@ $($alone)?),
+            need: scenarios!(# $($need)?),
         }),*]
     };
     (@ alone) => { true };
     (@) => { false };
+    (# $need:expr) => { Some($need) };
+    (#) => { None };
 }
 
 /// The list. What takes long stands first.
@@ -86,7 +95,10 @@ const SCENARIOS: &[Scenario] = scenarios![
     lost::an_agent_that_is_killed_goes_on_in_its_workspace,
     refusals::a_repository_or_branch_that_is_not_there_is_named,
     refusals::words_that_are_off_get_an_exit_code_and_what_to_type_next,
-    lost::an_operator_that_is_killed_goes_on(alone),
+    real_agents::claude_code_lands[Need::Agent(Who::Claude)],
+    real_agents::opencode_lands[Need::Agent(Who::Opencode)],
+    agents::a_pod_runs_whole_as_whom_its_cluster_names[Need::Users],
+    lost::an_operator_that_is_killed_goes_on(alone)[Need::Crash],
 ];
 
 fn main() -> ExitCode {
@@ -142,14 +154,18 @@ fn trials(stage: &Arc<Option<Stage>>, which: impl Fn(&Scenario) -> bool) -> Vec<
     chosen
         .map(|scenario| {
             let stage = Arc::clone(stage);
-            Trial::test(scenario.name, move || {
+            Trial::ignorable_test(scenario.name, move || {
                 let start = Instant::now();
                 let stage = stage.as_ref().as_ref().unwrap();
+                if let Some(why) = scenario.need.and_then(|n| stage.backend.lacks(n)) {
+                    println!("SKIPPED: {} on {}: {why}", scenario.name, stage.backend.name());
+                    return Ok(Completion::ignored_with(why));
+                }
                 let scene = Scene::new(stage, scenario.name);
                 (scenario.play)(&scene);
                 drop(scene);
                 println!("{} took {:.1} s", scenario.name, start.elapsed().as_secs_f32());
-                Ok(())
+                Ok(Completion::Completed)
             })
         })
         .collect()

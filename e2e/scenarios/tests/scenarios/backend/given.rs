@@ -1,53 +1,102 @@
-//! `kubeconfig`: a person's cluster, by $KUBECONFIG, with Gas Town installed on it. Scenarios keep to namespaces of their own.
+//! `kubeconfig`: a person's cluster, by $KUBECONFIG. Where Gas Town is not installed there, Helm installs it and takes it away
+//! again (the definitions stay). Scenarios keep to namespaces of their own, but for two objects beside the operator.
 
-use super::{Backend, Missing, SYSTEM};
-use crate::programs::{Ran, run, top};
-use std::net::IpAddr;
+use super::helm::Helm;
+use super::{Backend, Missing, Need};
+use crate::ending::when_killed;
+use crate::forge::{AUTHORITY, SECRET};
+use std::net::{IpAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
 
-const PODS: &str = "control-plane=controller-manager";
+/// A variable that says something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
+}
 
 pub(crate) struct Given {
-    kubeconfig: PathBuf,
+    helm: Helm,
     host: IpAddr,
-    image: Option<String>,
+    /// Installed by us.
+    ours: bool,
+    image: String,
 }
 
 impl Given {
     pub(crate) fn start() -> Result<Self, Missing> {
-        let set = |name: &str, what: &str| {
-            let value = std::env::var(name).ok().filter(|v| !v.is_empty());
-            value.ok_or_else(|| Missing(format!("{name} is not set: {what}")))
+        let kubeconfig = variable("KUBECONFIG").ok_or_else(|| Missing("KUBECONFIG names no cluster".to_owned()))?;
+        let kubeconfig = PathBuf::from(kubeconfig);
+        let helm = Helm { kubeconfig };
+        let host = match variable("E2E_HOST") {
+            Some(host) => host
+                .parse()
+                .map_err(|_| Missing(format!("E2E_HOST={host} is no address")))?,
+            None => towards(&helm)?,
         };
-        let kubeconfig = set("KUBECONFIG", "it names the cluster")?;
-        let host = set(
-            "E2E_HOST",
-            "an address of this machine that pods of the cluster reach (kind: the gateway of its bridge)",
-        )?;
-        let host = host
-            .parse()
-            .map_err(|_| Missing(format!("E2E_HOST={host} is no address")))?;
-        let given = Self {
-            kubeconfig: kubeconfig.into(),
-            host,
-            // One with a shell and git for scripted agents; unset: the operator's own choice.
-            image: std::env::var("E2E_IMAGE").ok(),
-        };
-        let installed = given.kubectl(&["get", "pods", "--selector", PODS, "--output", "name"]);
-        match (installed.code, installed.out.trim()) {
-            (0, "") => Err(Missing(format!(
-                "no operator runs in {SYSTEM}: docs/INSTALL.md installs it"
-            ))),
-            (0, _) => Ok(given),
-            _ => Err(Missing(installed.err)),
+        let ours = !helm.is_installed()?;
+        if ours {
+            let more = variable("E2E_HELM").unwrap_or_default();
+            // Pods of the queue reach the test's servers through the chart's network policy.
+            let reach = format!(
+                r#"networkPolicy.pods.internal=[{{"to":[{{"ipBlock":{{"cidr":"{host}/{}"}}}}]}}]"#,
+                if host.is_ipv4() { 32 } else { 128 }
+            );
+            let mut words = vec!["--set-json", reach.as_str()];
+            words.extend(more.split_whitespace());
+            if let Err(why) = helm.install(&words) {
+                helm.uninstall();
+                return Err(why);
+            }
         }
+        let image = variable("E2E_IMAGE").unwrap_or_else(|| helm.harness());
+        let kubeconfig = helm.kubeconfig.clone();
+        when_killed(move || take_down(&Helm { kubeconfig }, ours));
+        Ok(Self {
+            helm,
+            host,
+            ours,
+            image,
+        })
     }
+}
 
-    fn kubectl(&self, args: &[&str]) -> Ran {
-        let mut command = Command::new(top().join("target/cluster"));
-        command.args(["kubectl", "--namespace", SYSTEM]).args(args);
-        run(command.env("KUBECONFIG", &self.kubeconfig))
+/// The address of this machine that faces the cluster's API server: unless something translates addresses, pods reach it too.
+fn towards(helm: &Helm) -> Result<IpAddr, Missing> {
+    let server = helm.kubectl(&[
+        "config",
+        "view",
+        "--minify",
+        "--output",
+        "jsonpath={.clusters[0].cluster.server}",
+    ]);
+    let server = server.out.trim().parse::<hyper::Uri>().ok();
+    let at = server
+        .as_ref()
+        .and_then(|s| Some((s.host()?.trim_matches(['[', ']']), s.port_u16().unwrap_or(443))));
+    let host = at
+        .and_then(|at| TcpStream::connect(at).ok()?.local_addr().ok())
+        .map(|a| a.ip());
+    host.filter(|h| !h.is_loopback()).ok_or_else(|| {
+        let why = "E2E_HOST is not set: an address of this machine that pods of the cluster reach (kind: the gateway of its bridge)";
+        Missing(why.to_owned())
+    })
+}
+
+fn take_down(helm: &Helm, ours: bool) {
+    helm.kubectl(&[
+        "delete",
+        "--ignore-not-found",
+        &format!("secret/{SECRET}"),
+        &format!("configmap/{AUTHORITY}"),
+    ]);
+    if ours {
+        helm.uninstall();
+        println!("Helm took the release away again; the definitions stay: make uninstall");
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        take_down(&self.helm, self.ours);
     }
 }
 
@@ -57,7 +106,7 @@ impl Backend for Given {
     }
 
     fn kubeconfig(&self) -> PathBuf {
-        self.kubeconfig.clone()
+        self.helm.kubeconfig.clone()
     }
 
     fn host(&self) -> IpAddr {
@@ -65,32 +114,34 @@ impl Backend for Given {
     }
 
     fn crash_operator(&self) {
-        self.kubectl(&["delete", "pod", "--selector", PODS, "--grace-period=0", "--force"])
-            .ok();
-        self.kubectl(&[
-            "wait",
-            "--for=condition=Ready",
-            "--timeout=180s",
-            "pod",
-            "--selector",
-            PODS,
-        ])
-        .ok();
+        self.helm.crash();
     }
 
     fn runs_here(&self) -> bool {
         false
     }
 
-    fn rig_spec(&self) -> serde_json::Value {
-        match &self.image {
-            Some(image) => serde_json::json!({ "image": image, "testImage": image }),
-            None => serde_json::json!({}),
+    fn lacks(&self, need: Need) -> Option<String> {
+        match need {
+            Need::Crash if !self.ours => Some("the operator was installed before; it is not ours to kill".to_owned()),
+            Need::Users => Some("whom its pods run as is not known here".to_owned()),
+            Need::Agent(who)
+                if !variable("E2E_AGENTS").is_some_and(|a| a.split_whitespace().any(|a| a == who.name())) =>
+            {
+                Some(format!(
+                    "E2E_AGENTS does not name {}: its nodes may lack that image",
+                    who.name()
+                ))
+            }
+            _ => None,
         }
     }
 
+    fn rig_spec(&self) -> serde_json::Value {
+        serde_json::json!({ "image": self.image, "testImage": self.image })
+    }
+
     fn operator_log(&self, lines: usize) -> String {
-        let ran = self.kubectl(&["logs", "--selector", PODS, "--tail", &lines.to_string()]);
-        format!("{}{}", ran.out, ran.err)
+        self.helm.log(lines)
     }
 }

@@ -1,62 +1,67 @@
 //! `kubelet`: a real node of containerd, runc and kubelet; real Helm installs the chart, with the images of this checkout.
+//! `openshift`: the same, where the cluster says whom a pod runs as (`e2e/cluster/openshift.yaml`), and nothing is set.
 
+use super::helm::Helm;
 use super::process::ControlPlane;
-use super::{Backend, Missing, SYSTEM};
-use crate::programs::{run, top};
+use super::{Backend, Missing, Need};
+use crate::programs::{Ran, run, top};
+use gastown_testkit::agents::Who;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
 
 /// Where `e2e/cluster/node.sh` has the node's containerd, and this machine on the pods' bridge.
 const CONTAINERD: &str = "/run/gastown-e2e/containerd.sock";
 const GATEWAY: &str = "10.88.77.1";
-const DEPLOYMENT: &str = "deployment/gastown-operator-controller-manager";
-const PODS: &str = "control-plane=controller-manager";
 
 pub(crate) struct Kubelet {
+    openshift: bool,
     plane: ControlPlane,
+    helm: Helm,
     harness: String,
+    /// One image at a time: they are large.
+    loading: Mutex<()>,
+}
+
+/// Puts images of this checkout into the node.
+fn load(images: &[&str]) -> Ran {
+    let mut load = Command::new(top().join("images/load.sh"));
+    run(load.args(images).env("CONTAINERD_ADDRESS", CONTAINERD))
 }
 
 impl Kubelet {
-    pub(crate) fn start() -> Result<Self, Missing> {
-        let helm = top().join("target/helm");
-        if !helm.is_file() {
-            return Err(Missing("target/helm is not built: make helm (needs Go)".to_owned()));
-        }
-        let plane = ControlPlane::start(&["--kubelet"])?;
-        let mut load = Command::new(top().join("images/load.sh"));
-        load.args(["operator", "harness"]).env("CONTAINERD_ADDRESS", CONTAINERD);
-        let loaded = run(&mut load);
+    pub(crate) fn start(openshift: bool) -> Result<Self, Missing> {
+        let flags: &[&str] = if openshift {
+            &["--kubelet", "--openshift"]
+        } else {
+            &["--kubelet"]
+        };
+        let plane = ControlPlane::start(flags)?;
+        let loaded = load(&["operator", "harness"]);
         if loaded.code != 0 {
             let why = loaded.err.trim();
             return Err(Missing(format!(
                 "no images: {why}: make images IMAGES=\"operator harness\""
             )));
         }
-        let mut names = loaded.out.lines().filter_map(|l| l.strip_prefix("loaded "));
-        let harness = names.nth(1).expect("the loader says what it loaded").to_owned();
-        let mut install = Command::new(helm);
-        install.arg("--kubeconfig").arg(plane.kubeconfig());
-        install
-            .args(["install", "gastown-operator"])
-            .arg(top().join("charts/gastown-operator"));
-        install.args(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "3m"]);
-        // A shell and git are all that scripted agents need of their image.
-        install.args(["--set", "images.agent.repository=gastown-harness"]);
-        run(&mut install).ok();
-        Ok(Self { plane, harness })
-    }
-
-    fn wait_for_operator(&self) {
-        self.plane
-            .kubectl(&["--namespace", SYSTEM, "rollout", "status", "--timeout=180s", DEPLOYMENT]);
+        let helm = Helm {
+            kubeconfig: plane.kubeconfig(),
+        };
+        helm.install(&[])?;
+        Ok(Self {
+            openshift,
+            harness: helm.harness(),
+            plane,
+            helm,
+            loading: Mutex::new(()),
+        })
     }
 }
 
 impl Backend for Kubelet {
     fn name(&self) -> &'static str {
-        "kubelet"
+        if self.openshift { "openshift" } else { "kubelet" }
     }
 
     fn kubeconfig(&self) -> PathBuf {
@@ -68,17 +73,23 @@ impl Backend for Kubelet {
     }
 
     fn crash_operator(&self) {
-        self.plane.kubectl(&[
-            "--namespace",
-            SYSTEM,
-            "delete",
-            "pod",
-            "--selector",
-            PODS,
-            "--grace-period=0",
-            "--force",
-        ]);
-        self.wait_for_operator();
+        self.helm.crash();
+    }
+
+    fn user(&self) -> Option<&'static str> {
+        Some(if self.openshift { "1000660000 0" } else { "65532 65532" })
+    }
+
+    fn lacks(&self, need: Need) -> Option<String> {
+        let Need::Agent(who) = need else { return None };
+        let image = match who {
+            Who::Claude => "polecat-agent",
+            Who::Opencode => "polecat-agent-opencode",
+            Who::Aider => "polecat-agent-aider",
+        };
+        let _one = self.loading.lock().unwrap();
+        let loaded = load(&[image]);
+        (loaded.code != 0).then(|| format!("{}: make images IMAGES={image}", loaded.err.trim()))
     }
 
     fn rig_spec(&self) -> serde_json::Value {
@@ -86,18 +97,6 @@ impl Backend for Kubelet {
     }
 
     fn operator_log(&self, lines: usize) -> String {
-        let mut logs = Command::new(top().join("target/cluster"));
-        logs.arg("kubectl").arg("--kubeconfig").arg(self.kubeconfig());
-        logs.args([
-            "--namespace",
-            SYSTEM,
-            "logs",
-            "--selector",
-            PODS,
-            "--tail",
-            &lines.to_string(),
-        ]);
-        let ran = run(&mut logs);
-        format!("{}{}", ran.out, ran.err)
+        self.helm.log(lines)
     }
 }
