@@ -25,13 +25,14 @@ test: ## everything that is tested in Rust and sh (about 14 minutes cold)
 	demo/test-check.sh
 
 .PHONY: test-scenarios test-others
+# More at once than there are processors: most of them wait for processes of theirs.
+test-scenarios test-others: export RUST_TEST_THREADS ?= 4
 test-scenarios:
 	$(CARGO) test --locked --workspace --test scenarios
 
-# More at once than there are processors: most of them wait for processes of theirs.
+test-others: export KUBECTL ?= $(if $(wildcard target/kubectl),$(CURDIR)/target/kubectl)
 test-others:
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} KUBECTL=$${KUBECTL:-$$(test -x target/kubectl && echo $(CURDIR)/target/kubectl)} \
-		$(CARGO) test --locked --workspace --exclude gastown-scenarios
+	$(CARGO) test --locked --workspace --exclude gastown-scenarios
 
 agents: ## the real coding agents, pinned, from npm and PyPI, into target/agents
 	e2e/agents/fetch.sh
