@@ -52,24 +52,38 @@ labels() {
     [ "$REGISTRY" = localhost ] || echo "org.opencontainers.image.source=https://github.com/$OWNER/gastown-operator"
 }
 
+# engine_build ARGUMENT...: podman or buildah, reading a Dockerfile.
+engine_build() {
+    case $ENGINE in
+        podman) podman build --layers --timestamp "$SOURCE_DATE_EPOCH" "$@" ;;
+        # chroot: needs neither a runtime nor cgroups, so it works inside containers too.
+        buildah) buildah bud --layers --isolation "${BUILDAH_ISOLATION:-chroot}" --pull-never --timestamp "$SOURCE_DATE_EPOCH" "$@" ;;
+    esac
+}
+
 build() { # build IMAGE
-    local name kind=$1 folder flags=() label
+    local name kind=$1 folder flags=() named=() label plain
     name=$(image_name "$1")
     case $1 in
         polecat-agent-*) kind=polecat-agent flags+=(--build-arg "AGENTS=${1#polecat-agent-}") ;;
     esac
     folder=$(context "$kind")
-    while read -r label; do flags+=(--label "$label"); done < <(labels "$1")
-    flags+=(--file "images/$kind/Dockerfile" --platform "linux/$ARCH" --tag "$name")
+    named=(--platform "linux/$ARCH" --tag "$name")
+    while read -r label; do named+=(--label "$label"); done < <(labels "$1")
+    flags+=(--file "images/$kind/Dockerfile" --platform "linux/$ARCH")
     [ "$1" = operator ] || flags+=(--build-arg "BASE=$BASE")
     [ "$kind" != polecat-agent ] || [ -z "${CA_BUNDLE:-${SSL_CERT_FILE:-}}" ] || flags+=(--secret "id=ca,src=${CA_BUNDLE:-$SSL_CERT_FILE}")
     [ -z "${NO_CACHE:-}" ] || flags+=(--no-cache)
-    case $ENGINE in
-        docker) docker buildx build --load --provenance=false --sbom=false "${flags[@]}" "$folder" ;;
-        podman) podman build --layers --timestamp "$SOURCE_DATE_EPOCH" "${flags[@]}" "$folder" ;;
-        # chroot: needs neither a runtime nor cgroups, so it works inside containers too.
-        buildah) buildah bud --layers --isolation "${BUILDAH_ISOLATION:-chroot}" --pull-never --timestamp "$SOURCE_DATE_EPOCH" "${flags[@]}" "$folder" ;;
-    esac
+    if [ "$ENGINE" = docker ]; then
+        docker buildx build --load --provenance=false --sbom=false "${flags[@]}" "${named[@]}" "$folder"
+    else
+        # Labels name the commit, and go into every step that these engines keep: so they come last, lest an image from steps that
+        # another commit has kept differ from one made of nothing.
+        plain=target/images/$1.id
+        engine_build "${flags[@]}" --iidfile "$plain" "$folder"
+        plain=$(cat "$plain")
+        engine_build "${named[@]}" --file - "$folder" <<<"FROM ${plain#sha256:}"
+    fi
 }
 
 for image in "$@"; do
