@@ -56,13 +56,13 @@ target/cluster: $(wildcard e2e/cluster/*.go) e2e/cluster/go.mod e2e/cluster/go.s
 		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) -X k8s.io/client-go/pkg/version.gitVersion=$(KUBERNETES)" .
 
 DIR ?= target/cluster-state
-cluster-up: target/cluster ## a real control plane on loopback in seconds; DIR=folder, ARGS="--audit --kubelet"
+cluster-up: target/cluster ## a real control plane on loopback in seconds; DIR=folder, ARGS="--audit --kubelet --openshift"
 	@e2e/cluster/up.sh $(ARGS) $(DIR)
 
 # kubelet needs root and the images of this checkout; where something is missing, it says so and that backend is skipped
-# (E2E_STRICT=1: fails). Only some: make e2e ONLY=conflict.
-BACKEND ?= apiserver kube-apiserver kubelet
-e2e: helm target/cluster ## one list of scenarios on three kinds of cluster; BACKEND="apiserver kube-apiserver kubelet"
+# (E2E_STRICT=1: fails). Only some: make e2e ONLY=conflict. On a cluster of yours, BACKEND=kubeconfig: docs/INSTALL.md.
+BACKEND ?= apiserver kube-apiserver kubelet openshift
+e2e: helm target/cluster ## one list of scenarios on four kinds of cluster, and on yours: BACKEND="apiserver kube-apiserver kubelet openshift kubeconfig"
 	$(CARGO) build --locked --workspace --bins --test scenarios
 	@set -e; for backend in $(BACKEND); do \
 		start=$$(date +%s); echo "== e2e $$backend"; \
