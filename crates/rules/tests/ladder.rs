@@ -256,3 +256,40 @@ fn the_witness_says_what_is_no_duration() {
         assert!(said.message.contains(word), "{}", said.message);
     }
 }
+
+/// Nobody's word is lost because another Witness of the rig says nothing, or comes first.
+#[test]
+fn the_witness_beside_a_polecat_is_heard_before_the_rigs_own_and_that_before_the_rig() {
+    let nudged_after = |beside: Option<&str>, own: Option<&str>| {
+        let mut scene = town("10m", 0);
+        scene.settle();
+        let key = Key::new(Kind::Witness, "gastown-system", "parts-witness");
+        let mut row = scene.world.witnesses[&key].clone();
+        for (namespace, name, threshold) in [("gastown-system", "parts-witness", own), (NS, "mine", beside)] {
+            row.meta.key = Key::new(Kind::Witness, namespace, name);
+            row.meta.uid.0 = format!("uid-of-{name}");
+            row.meta.rev = scene.rev();
+            row.spec.stuck_threshold = threshold.map(str::to_owned);
+            scene
+                .world
+                .learn(gastown_rules::Fact::Seen(gastown_rules::Seen::Witness(Box::new(
+                    row.clone(),
+                ))));
+        }
+        scene.later(3600);
+        heard(&mut scene, false);
+        scene.settle();
+        nudge(&scene).unwrap()
+    };
+    for (beside, own, wanted) in [
+        (None, None, "for 10m."),
+        (None, Some("20m"), "for 20m."),
+        (Some("30m"), None, "for 30m."),
+        (Some("30m"), Some("20m"), "for 30m."),
+        (Some("soon"), Some("20m"), "for 20m."),
+        (Some("0s"), None, "for 10m."),
+    ] {
+        let text = nudged_after(beside, own);
+        assert!(text.contains(wanted), "{beside:?} {own:?}: {text}");
+    }
+}

@@ -72,7 +72,7 @@ pub(super) fn claude(model: &Model<'_>) -> Result<Speech, String> {
              endpoint), or take agent opencode"
         ));
     }
-    let gateway = model.provider == Some(Provider::Litellm) && model.endpoint.is_some();
+    let gateway = model.endpoint.is_some() && !model.is_anthropic();
     let name = model
         .name
         .map(|name| name.strip_prefix("anthropic/").filter(|_| !gateway).unwrap_or(name));

@@ -27,7 +27,7 @@ fn since(pod: &PodRow) -> Option<Timestamp> {
 pub(crate) fn is_silent(census: &Census<'_>, polecat: &PolecatRow, out: &mut Draft<'_>) -> bool {
     let mut silent = false;
     for since in census.pods(polecat).iter().filter_map(|pod| since(pod)) {
-        let at = since + settings::stuck_threshold(census.world, census.rig(&polecat.spec.rig));
+        let at = since + settings::stuck_threshold(census.world, polecat, census.rig(&polecat.spec.rig));
         if at <= census.now {
             silent = true;
         } else {
@@ -60,7 +60,7 @@ impl Case<'_, '_> {
             }
             return;
         };
-        let threshold = settings::stuck_threshold(self.census.world, self.rig);
+        let threshold = settings::stuck_threshold(self.census.world, self.row, self.rig);
         let grace = match self.census.world.town.one_machine {
             true => threshold,
             false => threshold.max(PASSED_ON),

@@ -9,7 +9,7 @@ use crate::duration;
 use crate::key::Kind;
 use crate::names;
 use crate::reason::Reason;
-use crate::row::{PolecatRow, RigRow};
+use crate::row::{PolecatRow, RigRow, WitnessRow};
 use crate::world::World;
 use gastown_api::{self as api, AgentKind};
 use gastown_wire as wire;
@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 /// The rig name that stands for no Rig object.
 pub(crate) const STANDALONE: &str = "standalone";
 /// Without activity for this long a polecat counts as stuck, where nobody says.
-pub(crate) const STUCK_AFTER_TEXT: &str = "15m";
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// Longest one attempt may take where nobody says. Seconds.
 const DEADLINE_S: i64 = 3600;
@@ -205,7 +204,7 @@ pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>)
         deadline: deadline(polecat, rig),
         pace: wire::Pace {
             max_idle_s: max_idle.filter(|s| *s > 0).or(agent.max_idle),
-            ..pace(world, rig)
+            ..pace(world, polecat, rig)
         },
         record: record(world, rig),
         template: rig.and_then(|r| r.spec.pod_template.clone()),
@@ -361,30 +360,31 @@ fn predecessor_resources() -> ResourceRequirements {
     }
 }
 
-fn pace(world: &World, rig: Option<&RigRow>) -> wire::Pace {
+fn pace(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> wire::Pace {
     let push = rig
         .and_then(|r| r.spec.push_interval_seconds)
         .and_then(|s| u64::try_from(s).ok());
     wire::Pace {
         push_interval_ms: push.map_or(world.town.push_interval_ms, |s| s.saturating_mul(1000)),
-        stuck_after_s: stuck_threshold(world, rig).as_secs().unsigned_abs(),
+        stuck_after_s: stuck_threshold(world, polecat, rig).as_secs().unsigned_abs(),
         ..wire::Pace::default()
     }
 }
 
-/// Without activity for this long a polecat counts as stuck: the Rig's word, else its Witness's. At least a second.
-pub(crate) fn stuck_threshold(world: &World, rig: Option<&RigRow>) -> SignedDuration {
-    let witness = |rig: &RigRow| {
-        let mut witnesses = world.witnesses.values();
-        witnesses
-            .find(|w| w.spec.rig_ref == rig.meta.key.name)?
-            .spec
-            .stuck_threshold
-            .clone()
+/// Without activity for this long a polecat counts as stuck: the word of the Witness beside it, else of the rig's own Witness,
+/// else of the Rig. At least a second.
+pub(crate) fn stuck_threshold(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> SignedDuration {
+    let read = |text: Option<&String>| text.and_then(|text| duration::parse(text)).filter(|d| d.is_positive());
+    let of_witness = |namespace: &String| {
+        let watch = |w: &&WitnessRow| w.spec.rig_ref == polecat.spec.rig && w.meta.key.namespace == *namespace;
+        let mut words = world.witnesses.values().filter(watch);
+        words.find_map(|w| read(w.spec.stuck_threshold.as_ref()))
     };
-    let text = rig.and_then(|rig| rig.spec.stuck_threshold.clone().or_else(|| witness(rig)));
-    let named = text.as_deref().and_then(duration::parse).filter(|d| d.as_secs() > 0);
-    named.unwrap_or(STUCK_AFTER)
+    of_witness(&polecat.meta.key.namespace)
+        .or_else(|| of_witness(&world.town.namespace))
+        .or_else(|| read(rig?.spec.stuck_threshold.as_ref()))
+        .unwrap_or(STUCK_AFTER)
+        .max(SignedDuration::from_secs(1))
 }
 
 fn record(world: &World, rig: Option<&RigRow>) -> wire::RecordLevel {

@@ -168,10 +168,7 @@ fn only_arguments(setup: &Setup) -> bool {
 
 pub(super) fn image(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>, agent: &Agent, setup: &Setup) -> String {
     let own = polecat.spec.kubernetes.as_ref().and_then(|k| named(k.image.as_ref()));
-    setup
-        .own_image
-        .clone()
-        .or(own)
+    own.or_else(|| setup.own_image.clone())
         .or_else(|| setup.rig_image.clone())
         .or_else(|| rig.and_then(|r| named(r.spec.image.as_ref())))
         .or_else(|| world.town.agent_images.get(agent.name).cloned())

@@ -51,7 +51,7 @@ fn goes_on(census: &Census<'_>, polecat: &PolecatRow, held: &Incident, out: &mut
             // Working well for a while is over.
             let rig = census.rig(&polecat.spec.rig);
             let since = status.last_activity.as_ref().map_or(polecat.meta.created, |t| t.0);
-            let well = since + settings::stuck_threshold(census.world, rig);
+            let well = since + settings::stuck_threshold(census.world, polecat, rig);
             if well > census.now {
                 out.wake_at(&polecat.spec.rig, well);
             }

@@ -13,7 +13,6 @@ use crate::plan::Notice;
 use crate::polecat;
 use crate::reason::Reason;
 use crate::row::{PolecatRow, WitnessRow};
-use crate::settings;
 use gastown_api::conditions::{self, DEGRADED, FIELDS_HONOURED, READY};
 use gastown_api::{PolecatPhase, PolecatsSummary, WitnessPhase, WitnessStatus};
 use jiff::SignedDuration;
@@ -157,12 +156,16 @@ fn interval(row: &WitnessRow) -> SignedDuration {
 fn misspelt(row: &WitnessRow) -> Option<Reason> {
     let fields = [
         ("healthCheckInterval", &row.spec.health_check_interval, "30s"),
-        ("stuckThreshold", &row.spec.stuck_threshold, settings::STUCK_AFTER_TEXT),
+        ("stuckThreshold", &row.spec.stuck_threshold, "the Rig's, else 15m,"),
     ];
+    // A threshold of nothing would call everybody stuck; an interval of nothing is the shortest there is.
+    let counts = |name: &str, d: SignedDuration| d.is_positive() || name == "healthCheckInterval";
     let wrong: Vec<String> = fields
         .iter()
         .filter_map(|(name, text, default)| {
-            let text = text.as_ref().filter(|t| duration::parse(t).is_none())?;
+            let text = text
+                .as_ref()
+                .filter(|t| !duration::parse(t).is_some_and(|d| counts(name, d)))?;
             Some(format!("spec.{name} {text:?} is no duration, {default} counts"))
         })
         .collect();
