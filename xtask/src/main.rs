@@ -2,6 +2,7 @@
 
 mod crds;
 mod differences;
+mod fields;
 mod generated;
 mod install;
 mod rbac;
@@ -33,7 +34,7 @@ fn main() -> Result<()> {
     let crds = gastown_api::crds();
     let mut files = crds::files(&crds)?;
     files.push(install::manifest(&root, &files)?);
-    files.push(reference::page(&crds)?);
+    files.push(reference::page(&crds, &fields::Rows::read(&root)?)?);
     files.push(rbac::rules());
     files.push(differences::page(&root)?);
     match Arguments::parse().task {

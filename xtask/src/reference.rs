@@ -4,17 +4,23 @@ use anyhow::{Context, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use crate::fields::Rows;
 use crate::generated::Generated;
 
 const PATH: &str = "docs/CRD_REFERENCE.md";
-const HEAD: &str = "<!-- Generated from crates/api by `make generate`. Do not edit. -->
+const HEAD: &str = "<!-- Generated from crates/api and crates/operator/tests/fields by `make generate`. Do not edit. -->
 # Resources
 
 The six kinds of `gastown.gastown.io/v1alpha1`. `kubectl explain polecat.spec` tells the same from a cluster.
 Durations are written as Go writes them: `30s`, `15m`, `1h30m`. A reference names an object in the namespace of the pod that uses it.
 A field that is accepted but not served yet is named by the object's condition `FieldsHonoured`.
+
+What a change does while work runs: *at once*, it counts from the next decision on; *next attempt*, a pod that runs keeps what it was
+made with and the polecat's next one has it; *next run*, so do pods of the merge queue. The test of a field plays exactly that, and fails
+where the manifest without the field shows the same; a field without a test fails the build.
 ";
 
 /// Kubernetes' own types, which have their own documentation.
@@ -27,18 +33,28 @@ const KUBERNETES: [(&str, &str); 5] = [
 ];
 
 /// The one page.
-pub(crate) fn page(crds: &[CustomResourceDefinition]) -> Result<Generated> {
+///
+/// # Errors
+/// Where a field of a spec has no row that shows what it does, or a row no field.
+pub(crate) fn page(crds: &[CustomResourceDefinition], rows: &Rows) -> Result<Generated> {
     let mut text = HEAD.to_owned();
+    let mut shown = BTreeSet::new();
     for crd in crds {
-        kind(crd, &mut text).with_context(|| format!("describing {}", crd.spec.names.kind))?;
+        kind(crd, rows, &mut shown, &mut text).with_context(|| format!("describing {}", crd.spec.names.kind))?;
     }
+    rows.are_all_of(&shown)?;
     Ok(Generated {
         path: PATH.to_owned(),
         text,
     })
 }
 
-fn kind(crd: &CustomResourceDefinition, text: &mut String) -> Result<()> {
+fn kind(
+    crd: &CustomResourceDefinition,
+    rows: &Rows,
+    shown: &mut BTreeSet<(String, String)>,
+    text: &mut String,
+) -> Result<()> {
     let names = &crd.spec.names;
     let version = crd.spec.versions.first().context("no version")?;
     let schema = version
@@ -65,22 +81,56 @@ fn kind(crd: &CustomResourceDefinition, text: &mut String) -> Result<()> {
         names.plural,
         names.singular.as_deref().unwrap_or_default()
     )?;
-    for part in ["spec", "status"] {
-        let Some(schema) = schema.properties.as_ref().and_then(|p| p.get(part)) else {
-            continue;
-        };
-        writeln!(text, "| {part} | Type | Unset | Meaning |\n|---|---|---|---|")?;
-        fields(schema, "", text)?;
+    writeln!(text, "{}\n", Rows::place(&names.kind))?;
+    let part = |name: &str| schema.properties.as_ref().and_then(|p| p.get(name));
+    if let Some(spec) = part("spec") {
+        writeln!(
+            text,
+            "| spec | Type | Default | Meaning | Changed while work runs | What shows it |\n|---|---|---|---|---|---|"
+        )?;
+        for line in lines(spec, "") {
+            let (mut changed, mut shows) = (String::new(), String::new());
+            if line.is_leaf {
+                (changed, shows) = rows.cells(&names.kind, &line.path)?;
+                shown.insert((names.kind.clone(), line.path.clone()));
+            }
+            let Line {
+                path,
+                kind,
+                unset,
+                meaning,
+                ..
+            } = line;
+            row(text, &[&format!("`{path}`"), &kind, &unset, &meaning, &changed, &shows])?;
+        }
         writeln!(text)?;
-        let rules = schema.x_kubernetes_validations.iter().flatten();
+        let rules = spec.x_kubernetes_validations.iter().flatten();
         for message in rules.filter_map(|rule| rule.message.as_deref()) {
             writeln!(text, "Refused: {message}.\n")?;
         }
     }
+    if let Some(status) = part("status") {
+        writeln!(text, "| status | Type | Meaning |\n|---|---|---|")?;
+        for line in lines(status, "") {
+            row(text, &[&format!("`{}`", line.path), &line.kind, &line.meaning])?;
+        }
+        writeln!(text)?;
+    }
     Ok(())
 }
 
-fn fields(schema: &JSONSchemaProps, path: &str, text: &mut String) -> Result<()> {
+/// A field as the page has it.
+struct Line {
+    path: String,
+    kind: String,
+    unset: String,
+    meaning: String,
+    /// Nothing of ours is below it.
+    is_leaf: bool,
+}
+
+fn lines(schema: &JSONSchemaProps, path: &str) -> Vec<Line> {
+    let mut all = Vec::new();
     for (name, field) in schema.properties.iter().flatten() {
         let foreign = KUBERNETES
             .iter()
@@ -88,22 +138,27 @@ fn fields(schema: &JSONSchemaProps, path: &str, text: &mut String) -> Result<()>
             .map(|(_, kind)| *kind);
         let required = schema.required.iter().flatten().any(|r| r == name);
         let (unset, meaning) = meaning(field, required);
-        let kind = foreign.map_or_else(|| kind_of(field), str::to_owned);
-        writeln!(
-            text,
-            "| `{path}{name}` | {} | {} | {} |",
-            cell(&kind),
-            cell(&unset),
-            cell(&meaning)
-        )?;
-        if foreign.is_some() {
-            continue;
-        }
-        match items(field) {
-            Some(item) => fields(item, &format!("{path}{name}[]."), text)?,
-            None => fields(field, &format!("{path}{name}."), text)?,
-        }
+        let path = format!("{path}{name}");
+        let below = match (foreign, items(field)) {
+            (Some(_), _) => Vec::new(),
+            (None, Some(item)) => lines(item, &format!("{path}[].")),
+            (None, None) => lines(field, &format!("{path}.")),
+        };
+        all.push(Line {
+            kind: foreign.map_or_else(|| kind_of(field), str::to_owned),
+            is_leaf: below.is_empty(),
+            path,
+            unset,
+            meaning,
+        });
+        all.extend(below);
     }
+    all
+}
+
+fn row(text: &mut String, cells: &[&str]) -> Result<()> {
+    let cells: Vec<String> = cells.iter().map(|text| cell(text)).collect();
+    writeln!(text, "| {} |", cells.join(" | "))?;
     Ok(())
 }
 
