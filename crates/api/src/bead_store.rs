@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a rig's issues come from: an export of beads in its repository, `.beads/*.jsonl` on the target branch. Read only.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +71,10 @@ pub struct BeadStoreStatus {
     /// The commit of the branch that was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// Open issues whose priority is not the middle one: higher goes first, as a Polecat's `priority`; at most some hundreds, the
+    /// most urgent first. A convoy starts its polecats in this order.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub priorities: BTreeMap<String, i32>,
     /// When a pod was last sent to read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_attempt_time: Option<Time>,

@@ -51,6 +51,7 @@ fn troubled(trouble: &Trouble) -> BeadsReport {
         outcome,
         commit: String::new(),
         detail: trouble.detail(),
+        ranked: Vec::new(),
     }
 }
 
@@ -62,6 +63,7 @@ async fn attempt(git: &Git, orders: &BeadsOrders) -> Result<BeadsReport, Trouble
         outcome,
         commit: commit.to_string(),
         detail: String::new(),
+        ranked: Vec::new(),
     };
     if orders.known.as_deref() == Some(tip.as_str()) {
         return Ok(report(BeadsOutcome::Unmoved, &tip));
@@ -84,7 +86,10 @@ async fn attempt(git: &Git, orders: &BeadsOrders) -> Result<BeadsReport, Trouble
         left_out: number(export.left_out()),
         unread: number(export.unread()),
     };
-    Ok(report(BeadsOutcome::Read(read), &tip))
+    Ok(BeadsReport {
+        ranked: export.ranked(&orders.prefix),
+        ..report(BeadsOutcome::Read(read), &tip)
+    })
 }
 
 fn number(n: usize) -> u32 {

@@ -250,6 +250,7 @@ fn bad_beads_orders(error: &SetupError) -> BeadsReport {
         },
         commit: String::new(),
         detail: error.to_string(),
+        ranked: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ mod common;
 
 use common::*;
 use gastown_api::{DesiredState, PolecatPhase, RigSettings};
-use gastown_rules::RigRow;
+use gastown_rules::{Action, Blueprint, RigRow};
 use jiff::SignedDuration;
 use std::collections::BTreeSet;
 
@@ -106,6 +106,40 @@ fn a_convoy_limits_its_own_across_rigs() {
     scene.at_work("nux");
     scene.finishes("nux");
     assert_eq!(scene.working(), set(&["dag", "slit"]));
+}
+
+#[test]
+fn a_convoy_starts_its_polecats_by_the_priority_of_their_beads() {
+    let mut scene = scene();
+    scene.rig("parts", most(1));
+    scene.rig("tools", most(1));
+    let ranked = |all: &[(&str, i32)]| all.iter().map(|(id, n)| ((*id).to_owned(), *n)).collect();
+    scene.bead_store("beads", |b| b.status.priorities = ranked(&[("mp-3", 2), ("mp-1", -1)]));
+    scene.bead_store("others", |b| {
+        b.spec.rig_ref = "tools".into();
+        b.status.priorities = ranked(&[("mp-2", 2)]);
+    });
+    scene.convoy("cv", &["mp-1", "mp-2", "mp-3"], |c| c.spec.parallelism = Some(2));
+    let writes = scene.settle();
+    let made: BTreeSet<(Option<&str>, Option<i32>)> = writes.iter().filter_map(polecat_made).collect();
+    let expected = [(Some("mp-2"), None), (Some("mp-3"), Some(2))];
+    assert_eq!(made, expected.into(), "of three the least urgent waits");
+    assert_eq!(
+        scene.working(),
+        set(&["cv-mp-3"]),
+        "of one place the most urgent has it"
+    );
+}
+
+/// Bead and priority of a polecat that is made.
+fn polecat_made(action: &Action) -> Option<(Option<&str>, Option<i32>)> {
+    let Action::Create { blueprint, .. } = action else {
+        return None;
+    };
+    match &**blueprint {
+        Blueprint::Polecat(made) => Some((made.spec.bead_id.as_deref(), made.spec.priority)),
+        _ => None,
+    }
 }
 
 #[test]

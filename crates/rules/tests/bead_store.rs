@@ -81,6 +81,7 @@ fn ends(scene: &mut Scene, outcome: BeadsOutcome, commit: &str) {
         outcome,
         commit: commit.into(),
         detail: "said".into(),
+        ranked: vec![(7, vec!["mp-1".into(), "hq-1".into()]), (0, vec!["mp-2".into()])],
     };
     let name = reader(scene);
     scene.pod(&name, |p| {
@@ -150,6 +151,12 @@ fn a_store_is_read_at_once_and_then_at_rest_until_its_interval() {
         (BeadStorePhase::Synced, Some(3), Some(COMMIT))
     );
     assert_eq!((now.reader.clone(), now.failures), (None, None));
+    let ranked: Vec<(&str, i32)> = now.priorities.iter().map(|(id, n)| (id.as_str(), *n)).collect();
+    assert_eq!(
+        ranked,
+        [("mp-1", 2)],
+        "its own issues, within bounds, and none of the middle"
+    );
     assert_eq!(now.last_sync_time.as_ref().unwrap().0, scene.now);
     assert_eq!(message(&scene), "3 issues, 1 open, on main at 9c1e77f09c1e");
     for kind in ["Ready", "Synced"] {

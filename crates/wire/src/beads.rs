@@ -2,7 +2,7 @@
 //! reports of them.
 
 use crate::{
-    REPORT_LIMIT,
+    QUEUE_REPORT_LIMIT,
     report::{Report, halve},
 };
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,8 @@ const MOST_FILES: usize = 64;
 const LONGEST_LINE: usize = 1024 * 1024;
 /// Most issues that are held: lines are short, and what is made of them is not.
 const MOST: usize = 100_000;
+/// Most issues whose priority is told.
+pub const MOST_RANKED: usize = 400;
 /// Longest ID.
 const LONGEST_ID: usize = 253;
 
@@ -239,6 +241,19 @@ impl Export {
         self.left_out
     }
 
+    /// The open issues with the prefix whose urgency is not the middle one.
+    #[must_use]
+    pub fn ranked(&self, prefix: &str) -> Ranked {
+        let open = |b: &&Bead| b.id.starts_with(prefix) && !b.is_closed() && b.urgency() != 0;
+        let mut beads: Vec<&Bead> = self.beads.values().filter(open).collect();
+        beads.sort_by_key(|b| std::cmp::Reverse(b.urgency()));
+        beads.truncate(MOST_RANKED);
+        let groups = beads.chunk_by(|a, b| a.urgency() == b.urgency());
+        groups
+            .filter_map(|group| Some((group.first()?.urgency(), group.iter().map(|b| b.id.clone()).collect())))
+            .collect()
+    }
+
     /// How many there are, by prefix. What was deleted (a tombstone) is no issue any more.
     #[must_use]
     pub fn tally(&self, prefix: &str) -> Tally {
@@ -254,6 +269,9 @@ impl Export {
         tally
     }
 }
+
+/// Issues by urgency, the most urgent first; see [`Bead::urgency`].
+pub type Ranked = Vec<(i32, Vec<String>)>;
 
 /// How `beads` ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -316,15 +334,27 @@ pub struct BeadsReport {
     /// For people; untrusted.
     #[serde(default)]
     pub detail: String,
+    /// Which open issues go first and which last. The last of them are left out where they do not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranked: Ranked,
 }
 
 impl Report for BeadsReport {
-    const LIMIT: usize = REPORT_LIMIT;
+    const LIMIT: usize = QUEUE_REPORT_LIMIT;
     fn version(&self) -> u32 {
         self.version
     }
     fn shorten(&mut self) -> bool {
-        halve(&mut self.detail)
+        if halve(&mut self.detail) {
+            return true;
+        }
+        let Some((_, last)) = self.ranked.last_mut() else {
+            return false;
+        };
+        if last.pop().is_none() {
+            self.ranked.pop();
+        }
+        true
     }
 }
 
@@ -366,6 +396,45 @@ mod tests {
             others: 1,
         };
         assert_eq!(export.tally("mp-"), tally);
+    }
+
+    #[test]
+    fn the_open_issues_that_are_not_middling_are_ranked() {
+        let mut export = Export::default();
+        let issue = |id: &str, priority: i64, status: &str| {
+            format!("{{\"id\":\"{id}\",\"title\":\"t\",\"priority\":{priority},\"status\":\"{status}\"}}\n")
+        };
+        let lines = [
+            issue("mp-1", 4, "open"),
+            issue("mp-2", 0, "open"),
+            issue("mp-3", 2, "open"),
+            issue("mp-4", 0, "closed"),
+            issue("mp-5", 0, "in_progress"),
+            issue("hq-1", 0, "open"),
+        ];
+        export.read(lines.concat().as_bytes());
+        let ids = |all: &[&str]| all.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            export.ranked("mp-"),
+            [(2, ids(&["mp-2", "mp-5"])), (-2, ids(&["mp-1"]))]
+        );
+    }
+
+    #[test]
+    fn a_report_that_is_too_long_leaves_out_the_least_urgent() {
+        let ids = |from: usize| (from..from + 400).map(|n| format!("project-{n}")).collect::<Vec<_>>();
+        let report = BeadsReport {
+            version: 1,
+            outcome: BeadsOutcome::Unmoved,
+            commit: "c".repeat(40),
+            detail: "x".repeat(4000),
+            ranked: vec![(2, ids(0)), (-2, ids(1000))],
+        };
+        let text = report.encode();
+        assert!(text.len() <= QUEUE_REPORT_LIMIT, "{}", text.len());
+        let back = BeadsReport::decode(&text).unwrap();
+        assert_eq!(back.ranked.len(), 1);
+        assert!(back.ranked[0].1.len() > 200 && back.ranked[0].1[0] == "project-0");
     }
 
     #[test]

@@ -312,6 +312,7 @@ fn no_beads() -> String {
         outcome: BeadsOutcome::NoBeads,
         commit: commit(&["beads"]),
         detail: String::new(),
+        ranked: Vec::new(),
     }
     .encode()
 }

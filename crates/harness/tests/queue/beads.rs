@@ -9,7 +9,7 @@ use gastown_wire::{BeadsOrders, BeadsOutcome, BeadsRead, BeadsReport, Orders, ex
 use crate::{pods::start, town::Town};
 
 const EXPORT: &str = r#"{"_type":"issue","id":"mp-1","title":"Add a flag","status":"open"}
-{"_type":"issue","id":"mp-2","title":"Mend it","status":"in_progress"}
+{"_type":"issue","id":"mp-2","title":"Mend it","status":"in_progress","priority":1}
 {"_type":"issue","id":"mp-3","title":"Old","status":"closed"}
 {"_type":"issue","id":"hq-1","title":"The town's","status":"open"}
 {"_type":"memory","id":"mp-9","title":"no work"}
@@ -32,6 +32,7 @@ async fn issues_are_counted_where_the_branch_has_moved() {
         ..BeadsRead::default()
     };
     assert_eq!((report.outcome, &report.commit), (BeadsOutcome::Read(counted), &commit));
+    assert_eq!(report.ranked, [(1, vec!["mp-2".to_owned()])]);
 
     orders.known = Some(commit.clone());
     let report = told(&orders).await;

@@ -120,6 +120,7 @@ impl Town {
             }),
             commit: COMMIT.into(),
             detail: String::new(),
+            ranked: Vec::new(),
         };
         self.change(&key, |pod| {
             pod.phase = PodPhase::Succeeded;

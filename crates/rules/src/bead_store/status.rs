@@ -7,10 +7,11 @@ use crate::reason::Reason;
 use crate::row::BeadStoreRow;
 use gastown_api::conditions::{self, FIELDS_HONOURED, READY};
 use gastown_api::{BeadStorePhase, BeadStoreStatus};
-use gastown_wire::beads::FOLDER;
+use gastown_wire::beads::{FOLDER, MOST_RANKED};
 use gastown_wire::{BeadsOutcome, BeadsRead, BeadsReport};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::collections::BTreeMap;
 
 /// Condition: what the status tells is what the branch holds, as of `lastSyncTime`.
 const SYNCED: &str = "Synced";
@@ -57,6 +58,7 @@ pub(super) fn begun(row: &BeadStoreRow, source: &Source<'_>, name: String, now: 
         // What was read is of something else.
         status.commit = None;
         status.issue_count = None;
+        status.priorities.clear();
         status.last_sync_time = None;
         status.failures = None;
         status.phase = BeadStorePhase::Pending;
@@ -121,9 +123,20 @@ pub(super) fn told(row: &BeadStoreRow, source: &Source<'_>, report: &BeadsReport
     status.failures = None;
     status.commit = Some(report.commit.clone());
     status.issue_count = Some(count);
+    status.priorities = priorities(row, report);
     status.last_sync_time = Some(Time(now));
     settle(row, &mut word, BeadStorePhase::Synced, [ready, true], &because, now);
     word
+}
+
+/// What a report says of priorities, as far as it may: anybody who can push has written it.
+fn priorities(row: &BeadStoreRow, report: &BeadsReport) -> BTreeMap<String, i32> {
+    let ranked = report.ranked.iter();
+    let all = ranked.flat_map(|(urgency, ids)| ids.iter().map(|id| (id, (*urgency).clamp(-2, 2))));
+    all.filter(|(id, urgency)| id.starts_with(&row.spec.prefix) && *urgency != 0)
+        .take(MOST_RANKED)
+        .map(|(id, urgency)| (id.clone(), urgency))
+        .collect()
 }
 
 /// What was read is still what there is.

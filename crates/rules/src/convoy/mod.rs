@@ -16,6 +16,7 @@ use gastown_api::conditions::{self, FIELDS_HONOURED, READY};
 use gastown_api::{self as api, ConvoyPhase, ConvoyStatus, DesiredState, labels};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Condition: all landed.
@@ -31,7 +32,7 @@ pub(crate) fn decide<'w>(census: &Census<'w>, row: &'w ConvoyRow, out: &mut Draf
     let beads = beads::of(census, row);
     let rig = row.spec.rig_ref.as_deref();
     if rig.is_some_and(|name| census.rig(name).is_some_and(|r| r.meta.deleting.is_none())) {
-        dispatch(row, &beads, out);
+        dispatch(census, row, &beads, out);
     }
     let mut to = count(census, row, &beads);
     let sender = sender(row);
@@ -94,18 +95,22 @@ fn word(census: &Census<'_>, row: &ConvoyRow, to: &ConvoyStatus) -> Word {
     Word { subject, text }
 }
 
-/// Makes polecats for free beads, as many as may run.
-fn dispatch(row: &ConvoyRow, beads: &[(&str, Bead<'_>)], out: &mut Draft<'_>) {
+/// Makes polecats for free beads, as many as may run: the most urgent first, else in the order of the spec.
+fn dispatch(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead<'_>)], out: &mut Draft<'_>) {
     let Some(rig) = &row.spec.rig_ref else { return };
     let active = beads.iter().filter(|(_, bead)| bead.is_active()).count();
     let room = limit(row).map_or(usize::MAX, |most| most.saturating_sub(active));
-    for (bead, _) in beads.iter().filter(|(_, bead)| *bead == Bead::Free).take(room) {
+    let free = beads.iter().filter(|(_, bead)| *bead == Bead::Free);
+    let mut free: Vec<(&str, i32)> = free.map(|(bead, _)| (*bead, urgency(census, rig, bead))).collect();
+    free.sort_by_key(|(_, urgency)| Reverse(*urgency));
+    for (bead, urgency) in free.into_iter().take(room) {
         let blueprint = PolecatForBead {
             key: polecat_key(row, bead),
             spec: api::PolecatSpec {
                 rig: rig.clone(),
                 desired_state: DesiredState::Working,
-                bead_id: Some((*bead).to_owned()),
+                bead_id: Some(bead.to_owned()),
+                priority: Some(urgency).filter(|n| *n != 0),
                 ..api::PolecatSpec::default()
             },
             labels: convoy_labels(row),
@@ -116,6 +121,13 @@ fn dispatch(row: &ConvoyRow, beads: &[(&str, Bead<'_>)], out: &mut Draft<'_>) {
             because,
         });
     }
+}
+
+/// What the rig's bead stores say of a bead's priority; 0: the middle, or not known.
+fn urgency(census: &Census<'_>, rig: &str, bead: &str) -> i32 {
+    let stores = census.world.bead_stores.values().filter(|s| s.spec.rig_ref == rig);
+    let mut told = stores.filter_map(|s| s.status.priorities.get(bead));
+    told.next().copied().unwrap_or(0)
 }
 
 fn convoy_labels(row: &ConvoyRow) -> BTreeMap<String, String> {

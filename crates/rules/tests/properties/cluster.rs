@@ -317,6 +317,7 @@ impl Cluster {
                     outcome,
                     commit: COMMIT.into(),
                     detail: String::new(),
+                    ranked: vec![(i32::from(nth.is_multiple_of(2)), vec!["mp-own-2".into()])],
                 };
                 said(&mut pod, "beads", 0, &report.encode());
             }
