@@ -12,11 +12,13 @@
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod history;
 
 use cluster::*;
 use common::*;
 use gastown_api::{DesiredState, PolecatPhase};
 use gastown_rules::{Action, RigKey, Row, Status, Uid, decide};
+use history::*;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
