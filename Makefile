@@ -18,7 +18,7 @@ demo: ## eight tasks slung, tested and landed on this machine (the first build t
 	@ln -sfn $(BIN)/gastown gastown
 	@demo/run.sh $(BIN)/gastown
 
-test: ## everything that is tested in Rust and sh (about 14 minutes cold)
+test: ## everything that is tested in Rust and sh (about 9 minutes after the demo's build, 5 when nothing is to be built)
 	$(CARGO) test --locked --workspace --no-run
 	@echo "two lists side by side, each shown when it has ended: the scenarios, and all others"
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-scenarios test-others
@@ -37,7 +37,7 @@ test-others:
 agents: ## the real coding agents, pinned, from npm and PyPI, into target/agents
 	e2e/agents/fetch.sh
 
-test-agents: agents ## contract tests: the real agents against a scripted model, faults included (how long it takes was not measured whole)
+test-agents: agents ## contract tests: the real agents against a scripted model, faults included (about 8 minutes)
 	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked --workspace --test agents -- --nocapture --test-threads=2
 	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked --workspace --test town real_agents -- --nocapture --test-threads=1
 
