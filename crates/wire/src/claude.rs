@@ -70,6 +70,27 @@ pub fn results(message: &Value) -> Vec<Act> {
         })
         .collect()
 }
+
+/// How lines for people begin, by what they tell.
+pub mod mark {
+    /// [`super::Act::Says`].
+    pub const SAYS: &str = "says ";
+    /// [`super::Act::Runs`].
+    pub const RUNS: &str = "runs ";
+    /// [`super::Act::Edits`].
+    pub const EDITS: &str = "edits";
+    /// [`super::Act::Ends`].
+    pub const ENDS: &str = "  -> ";
+    /// What a line that goes on begins with.
+    pub(super) const MORE: &str = "     ";
+}
+
+/// Each line of a text with what it begins with.
+pub fn marked<'a>(mark: &'a str, text: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let lines = text.trim_end().lines().enumerate();
+    lines.map(move |(n, line)| (if n == 0 { mark } else { mark::MORE }, line))
+}
+
 /// The first line of a text, cut to what a log line may hold.
 #[must_use]
 pub fn brief(text: &str) -> String {
@@ -88,9 +109,8 @@ pub(crate) fn tell(line: &str, text: &mut String) {
     };
     let message = &value["message"];
     let mut write = |mark: &str, words: &str| {
-        for (n, line) in words.trim_end().lines().enumerate() {
-            text.push_str(if n == 0 { mark } else { "     " });
-            text.push_str(&format!(" {line}\n"));
+        for (mark, line) in marked(mark, words) {
+            text.push_str(&format!("{mark} {line}\n"));
         }
     };
     let told = match value["type"].as_str() {
@@ -103,10 +123,10 @@ pub(crate) fn tell(line: &str, text: &mut String) {
     };
     for act in told {
         match act {
-            Act::Says(words) => write("says ", &words),
-            Act::Runs(words) => write("runs ", &words),
-            Act::Edits(words) => write("edits", &words),
-            Act::Ends(words) => write("  -> ", &words),
+            Act::Says(words) => write(mark::SAYS, &words),
+            Act::Runs(words) => write(mark::RUNS, &words),
+            Act::Edits(words) => write(mark::EDITS, &words),
+            Act::Ends(words) => write(mark::ENDS, &words),
         }
     }
 }

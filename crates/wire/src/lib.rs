@@ -53,7 +53,7 @@ pub fn travels_inline(text: &str) -> bool {
 
 /// Largest report of clone and courier. Bytes.
 pub const REPORT_LIMIT: usize = 1000;
-/// Largest report of candidate and land: the kubelet keeps 4,096 bytes a container.
+/// Largest report of candidate, land and beads: the kubelet keeps 4,096 bytes a container.
 pub const QUEUE_REPORT_LIMIT: usize = 4000;
 /// Most members of one candidate: their landed commits must fit in its report.
 pub const MAX_MEMBERS: usize = 40;

@@ -1,6 +1,7 @@
 //! Lines as people may see them: no control character of a model reaches a terminal, no secret of the pod a log.
 
 use super::{Event, Spent};
+use gastown_wire::claude::{self, mark};
 
 /// Written in place of a secret.
 const HIDDEN: &str = "[redacted]";
@@ -111,19 +112,16 @@ fn skip_sequence(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 #[must_use]
 pub fn lines(event: &Event, plain: bool) -> Vec<String> {
     let marked = |mark: &str, text: &str| {
-        text.trim_end()
-            .lines()
-            .enumerate()
-            .map(|(n, line)| format!("{} {}", if n == 0 { mark } else { "     " }, clean(line)))
-            .collect()
+        let lines = claude::marked(mark, text);
+        lines.map(|(mark, line)| format!("{mark} {}", clean(line))).collect()
     };
     match event {
         // A program of the user's own is shown as it is.
         Event::Says(text) if plain => text.lines().map(clean).collect(),
-        Event::Says(text) => marked("says ", text),
-        Event::Runs(text) => marked("runs ", text),
-        Event::Edits(text) => marked("edits", text),
-        Event::Ends(text) => marked("  -> ", text),
+        Event::Says(text) => marked(mark::SAYS, text),
+        Event::Runs(text) => marked(mark::RUNS, text),
+        Event::Edits(text) => marked(mark::EDITS, text),
+        Event::Ends(text) => marked(mark::ENDS, text),
         Event::Notes(text) => marked("note ", text),
         Event::Retries(text) => marked("waits", text),
         Event::Spent(spent) => vec![format!("spent {}", total(spent))],
