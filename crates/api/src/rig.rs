@@ -39,7 +39,8 @@ pub struct RigSpec {
     /// Prefix of the rig's bead IDs.
     #[schemars(regex(pattern = r"^[a-z]{2,10}$"))]
     pub beads_prefix: String,
-    /// Checkout on one machine (v0.1.2).
+    /// Its checkout on the machine of whoever types: `kubectl gt sling` reads beads there first, committed or not. Where that
+    /// machine has none at this path, they are read from the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_path: Option<String>,
     /// Names and numbers.

@@ -173,6 +173,8 @@ async fn make_rig(
     let spec = RigSpec {
         git_url: place.bare().to_string_lossy().into_owned(),
         beads_prefix: prefix(name),
+        // The rig's own is the mirror: beads of the checkout are on it only once they are pushed.
+        local_path: Some(top.to_string_lossy().into_owned()),
         target_branch: Some(branch.to_string()),
         test_command: Some(test.clone()),
         settings: Some(RigSettings {

@@ -15,7 +15,11 @@ pub(crate) struct Checkout {
 impl Checkout {
     /// The checkout a folder lies in.
     pub(crate) fn around(folder: &Path) -> Option<Self> {
-        let top = folder.ancestors().find(|dir| dir.join(".git").exists())?;
+        Self::at(folder.ancestors().find(|dir| dir.join(".git").exists())?)
+    }
+
+    /// The checkout whose top that folder is.
+    pub(crate) fn at(top: &Path) -> Option<Self> {
         let config = fs::read_to_string(common_dir(top)?.join("config")).unwrap_or_default();
         Some(Self {
             top: top.to_owned(),
@@ -41,6 +45,11 @@ impl Checkout {
         let wanted = canonical(url);
         self.remotes.iter().any(|remote| canonical(remote) == wanted)
             || canonical(&self.top.to_string_lossy()) == wanted
+    }
+
+    /// Whether its remotes name other repositories only. One without remotes contradicts nobody.
+    pub(crate) fn is_of_another(&self, url: &str) -> bool {
+        !self.remotes.is_empty() && !self.is_of(url)
     }
 }
 

@@ -19,6 +19,7 @@ mod examples;
 mod failure;
 mod globals;
 mod held;
+mod local_path;
 mod needs;
 mod output;
 mod polecat;

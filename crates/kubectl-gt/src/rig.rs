@@ -2,6 +2,7 @@
 
 use crate::examples;
 use crate::globals::Rehearsal;
+use crate::local_path;
 use crate::needs;
 use crate::output::{Block, age, note, or_dash, print_list, print_one};
 use crate::session::Session;
@@ -59,7 +60,7 @@ pub struct CreateArgs {
     /// Prefix of its bead IDs: 2 to 10 small letters.
     #[arg(long)]
     prefix: String,
-    /// Checkout on one machine (v0.1.2).
+    /// Its checkout on the machine of whoever slings: beads are read there first, committed or not; else from the repository.
     #[arg(long)]
     local_path: Option<String>,
     /// Shell text that judges a candidate: exit code 0 is green.
@@ -239,6 +240,15 @@ async fn create(args: CreateArgs, session: &Session<'_>) -> Result<(), Failure> 
     );
     print_one(session.output, "rig", &name, &held, &block)?;
     let spec = &held.object.spec;
+    if let Some(path) = &spec.local_path {
+        note(match local_path::checkout(path, &spec.git_url) {
+            Ok(at) => format!(
+                "note: sling reads beads in {} first, where that is on its machine",
+                at.top.display()
+            ),
+            Err(why) => format!("warning: {why}: sling reads beads from the repository until it is a checkout of it"),
+        });
+    }
     let lacks = [
         needs::git_secret(&name, spec, session.namespace()),
         needs::test_command(&name, spec.test_command.as_deref()),
@@ -267,7 +277,7 @@ fn spec(args: CreateArgs) -> RigSpec {
     RigSpec {
         git_url: args.git_url,
         beads_prefix: args.prefix,
-        local_path: args.local_path,
+        local_path: args.local_path.map(local_path::typed),
         test_command: args.test_command,
         target_branch: args.target_branch,
         git_secret_ref: secret(args.git_secret),

@@ -217,8 +217,5 @@ fn not_served(spec: &api::RigSpec) -> Vec<&'static str> {
     if spec.record.as_ref().is_some_and(|r| r.git_url.is_some()) {
         fields.push("record.gitURL");
     }
-    if spec.local_path.is_some() {
-        fields.push("localPath");
-    }
     fields
 }

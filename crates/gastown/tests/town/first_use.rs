@@ -24,6 +24,13 @@ fn from_a_fresh_checkout_to_a_merge_and_every_verb_on_the_way() {
     ];
     let out = checkout.gastown(&words).ok();
     assert!(out.contains("landed as"), "{out}");
+    let rigs: Value = serde_json::from_str(&checkout.gastown(&["rig", "list", "-o", "json"]).ok()).unwrap();
+    let top = checkout.dir().canonicalize().unwrap();
+    assert_eq!(
+        rigs[0]["spec"]["localPath"],
+        serde_json::json!(top),
+        "beads are read here: {rigs}"
+    );
 
     checkout.git(&["fetch", "--quiet", "gastown"]);
     checkout.git(&["merge", "--quiet", "--ff-only", "gastown/main"]);

@@ -1,6 +1,8 @@
-//! What a bead says: from `.beads/*.jsonl` in the checkout, when that is the rig's repository, else from the remote.
+//! What a bead says: from `.beads/*.jsonl` in the checkout, when that is the rig's repository, else in the rig's `localPath`,
+//! else from the remote. Files are read as they lie there, committed or not.
 
 use crate::checkout::Checkout;
+use crate::local_path;
 use crate::output::note;
 use crate::scratch::Scratch;
 use crate::{Access, Failure};
@@ -33,7 +35,8 @@ impl Known {
         self.from.as_deref()
     }
 
-    /// Those of the current checkout, where it is one of the rig's repository; else those of that repository.
+    /// Those of the current checkout, where it is one of the rig's repository; else of the rig's `localPath`, where that is
+    /// one on this machine; else those of the repository.
     pub(super) async fn around(access: &Access, rig: &Rig) -> Result<Self, Failure> {
         let checkout = match &access.checkout {
             Some(top) => Checkout::around(top),
@@ -44,7 +47,7 @@ impl Known {
             let here = access.rig_here.as_deref() == Some(rig.name_any().as_str());
             here || local.is_some_and(|p| Path::new(p) == checkout.top) || checkout.is_of(&rig.spec.git_url)
         };
-        match checkout.filter(is_of_rig) {
+        match checkout.filter(is_of_rig).or_else(|| local(rig)) {
             Some(checkout) => Self::read(&folder(&checkout.top)),
             None => Ok(Self::fetch(rig).await.unwrap_or_else(|why| {
                 let url = Remote::parse(&rig.spec.git_url).map_or_else(|_| "the rig".to_owned(), |r| r.to_string());
@@ -124,6 +127,18 @@ impl Known {
         }
         self.from = Some(from).filter(|_| !self.export.is_empty());
     }
+}
+
+/// The rig's `localPath`, as far as it is a checkout here.
+fn local(rig: &Rig) -> Option<Checkout> {
+    let found = local_path::checkout(rig.spec.local_path.as_deref()?, &rig.spec.git_url);
+    let passed_over = |why: &String| {
+        let name = rig.name_any();
+        note(format!(
+            "note: localPath of rig {name}: {why}: the beads are read from its repository"
+        ));
+    };
+    found.inspect_err(passed_over).ok()
 }
 
 /// `.beads`, or where its `redirect` file points: worktrees share one.

@@ -28,7 +28,7 @@ pub struct SlingArgs {
     /// Beads, then the rig; or only the rig with --message or --file. `.` is the rig of this checkout.
     #[arg(required = true, num_args = 1.., value_names = ["BEAD", "RIG"], add = ArgValueCompleter::new(complete::rigs))]
     pub words: Vec<String>,
-    /// The task, in plain words. Else what the bead says in .beads/*.jsonl of this checkout, or of the rig's repository.
+    /// The task, in plain words. Else what the bead says in .beads/*.jsonl of this checkout, the rig's localPath or its repository.
     #[arg(short, long, conflicts_with = "file", allow_hyphen_values = true)]
     pub message: Option<String>,
     /// File with the task; - is stdin.

@@ -5,7 +5,7 @@ use crate::transcript;
 use gastown_api::Polecat;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,6 +203,103 @@ async fn a_bead_brings_its_text_from_the_remote() {
                 "kubectl gt sling mp-2 far -m 'in other words' -o name",
             ])
             .await
+    );
+}
+
+/// A repository whose bead says "Pushed", and a checkout of it in which somebody has written "Only here" since.
+async fn written_on(scene: &Scene) -> PathBuf {
+    let top = scene.dir.path().join("desk");
+    std::fs::create_dir_all(top.join(".beads")).unwrap();
+    let say = |title: &str| {
+        let bead = format!("{{\"id\":\"mp-1\",\"title\":\"{title}\",\"status\":\"open\"}}\n");
+        std::fs::write(top.join(".beads/issues.jsonl"), bead).unwrap();
+    };
+    say("Pushed");
+    let push = "git init -q --bare -b main ../parts.git && git init -q -b main && git add -A \
+        && git -c user.name=N -c user.email=n@example.com commit -q -m beads \
+        && git remote add origin \"$(cd ../parts.git && pwd)\" && git push -q origin main && git clone -q \"$(git remote get-url origin)\" ../second \
+        && git init -q ../other && git -C ../other remote add origin /elsewhere.git && mkdir ../plain";
+    let told = scene.run_in(&top, push).await;
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    say("Only here");
+    top
+}
+
+/// The rig's repository, with its checkout where that path says.
+async fn parts(scene: &Scene, name: &str, local_path: Option<&str>) {
+    let mut parts = rig(name);
+    parts["spec"]["gitURL"] = json!(scene.dir.path().join("parts.git"));
+    parts["spec"]["localPath"] = json!(local_path);
+    scene.put(parts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bead_brings_its_text_from_the_local_path() {
+    let scene = Scene::new().await;
+    let top = written_on(&scene).await;
+    parts(&scene, "local", top.to_str()).await;
+    parts(&scene, "remote", None).await;
+    for (folder, rig, title) in [
+        (scene.dir.path().to_owned(), "local", "Only here"),
+        (scene.dir.path().to_owned(), "remote", "Pushed"),
+        (scene.dir.path().join("second"), "local", "Pushed"),
+    ] {
+        let sling = format!("kubectl gt sling mp-1 {rig} --again -o json");
+        let told = scene.run_in(&folder, &sling).await;
+        assert_eq!((told.code, told.stderr.as_str()), (0, ""), "{rig}");
+        assert!(
+            told.stdout.contains(title),
+            "{rig} in {}: {}",
+            folder.display(),
+            told.stdout
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_path_of_another_machine_is_passed_over_and_said_so() {
+    let scene = Scene::new().await;
+    written_on(&scene).await;
+    let at = |name: &str| scene.dir.path().join(name).display().to_string();
+    for (rig, path, why) in [
+        ("gone", at("nowhere"), "is not on this machine"),
+        ("folder", at("plain"), "is no git checkout"),
+        ("other", at("other"), "has no remote that is the rig's gitURL"),
+        ("relative", "desk".to_owned(), "does not begin with /"),
+    ] {
+        parts(&scene, rig, Some(&path)).await;
+        let told = scene.run(&format!("kubectl gt sling mp-1 {rig} -o json")).await;
+        let line = format!("note: localPath of rig {rig}: {path} {why}: the beads are read from its repository\n");
+        assert_eq!((told.code, told.stderr), (0, line));
+        assert!(told.stdout.contains("Pushed"), "{rig}: {}", told.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rig_create_says_what_its_local_path_means() {
+    let scene = Scene::new().await;
+    let top = written_on(&scene).await;
+    let create = |name: &str, path: &str| {
+        let rig = format!("kubectl gt rig create {name} --git-url ../parts.git --prefix mp --test true");
+        let url = scene.dir.path().join("parts.git");
+        rig.replace("../parts.git", url.to_str().unwrap()) + &format!(" --local-path {path} -o json")
+    };
+    let told = scene.run_in(&top, &create("here", ".")).await;
+    let here: Value = serde_json::from_str(&told.stdout).unwrap();
+    let real = top.canonicalize().unwrap();
+    assert_eq!(here["spec"]["localPath"], json!(real));
+    let said = format!(
+        "note: sling reads beads in {} first, where that is on its machine\n",
+        real.display()
+    );
+    assert_eq!(told.stderr, said);
+    let told = scene.run_in(&top, &create("nowhere", "/nowhere")).await;
+    assert_eq!(
+        (told.code, told.stderr.as_str()),
+        (
+            0,
+            "warning: /nowhere is not on this machine: sling reads beads from the repository until it is a checkout of it\n"
+        )
     );
 }
 
