@@ -53,6 +53,26 @@ impl Repo {
         answer.accept(&[0]).map(|_| Cas::Done)
     }
 
+    /// The refs under `prefix` that name a commit, with it and its date: seconds since 1970, as its committer's clock stood.
+    ///
+    /// # Errors
+    /// If git cannot tell.
+    pub async fn dated_refs(&self, prefix: &str) -> Result<BTreeMap<RefName, (Oid, i64)>, GitError> {
+        let call = self
+            .call("for-each-ref")
+            .arg("--format=%(objectname) %(committerdate:unix) %(refname)")
+            .end_of_options()
+            .arg(prefix);
+        let read = |line: &str| {
+            let mut words = line.splitn(3, ' ');
+            let (oid, date, name) = (words.next()?, words.next()?, words.next()?);
+            // What is no commit has no date.
+            let dated = (Oid::parse(oid).ok()?, date.parse().ok()?);
+            Some((RefName::parse(name).ok()?, dated))
+        };
+        Ok(call.ok().await?.text().lines().filter_map(read).collect())
+    }
+
     /// All refs whose name is `prefix` or lies under it (`refs/heads`); all refs for `refs`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::{
     last_words,
     queue::{DECLINED, Desk, Trouble, candidate_ref, oid, refused},
     setup::termination_path,
+    sweep,
 };
 
 /// Lands what the orders say, leaves the report, and returns the exit code: 0 only where the branch contains the commit.
@@ -82,6 +83,10 @@ async fn attempt(git: &Git, orders: &LandOrders) -> Result<LandReport, Trouble> 
     };
     let outcome = job.land().await?;
     let landed = outcome == LandOutcome::Landed;
+    let detail = match landed {
+        true => job.clean().await,
+        false => String::new(),
+    };
     Ok(LandReport {
         version: VERSION,
         outcome,
@@ -90,7 +95,7 @@ async fn attempt(git: &Git, orders: &LandOrders) -> Result<LandReport, Trouble> 
         } else {
             String::new()
         },
-        detail: if landed { job.sweep().await } else { String::new() },
+        detail,
     })
 }
 
@@ -212,6 +217,15 @@ impl Job<'_> {
             "the candidate's tree is {tree}, and {} was tested",
             self.tree
         )))
+    }
+
+    /// What a landing cleans up, in words for people. Whatever becomes of it, the landing stands.
+    async fn clean(&self) -> String {
+        let candidates = self.sweep().await;
+        match sweep::records(&self.desk, self.orders).await {
+            Some(records) => format!("{candidates}; {records}"),
+            None => candidates,
+        }
     }
 
     /// Deletes the candidate refs that this landing settled. Best effort: what stays is swept by a later landing. Returns

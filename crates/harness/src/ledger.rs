@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A record is a few hundred bytes. Bytes.
-const RECORD_LIMIT: usize = 64 * 1024;
+pub(crate) const RECORD_LIMIT: usize = 64 * 1024;
 /// Where our view of the remote's refs is kept.
 const SEEN: &str = "refs/remote";
 

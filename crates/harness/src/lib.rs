@@ -35,6 +35,7 @@ pub mod ready;
 pub mod record;
 pub mod run;
 pub mod setup;
+mod sweep;
 pub mod traffic;
 pub mod transcript;
 

@@ -26,6 +26,9 @@ pub struct Record {
     /// UID of the pod that holds it.
     #[serde(rename = "podUID")]
     pub pod_uid: String,
+    /// UID of the rig whose polecat it is: only its landings may sweep it. Empty: nobody's, it stays.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub owner: String,
     /// [`WORKING`], [`DONE`], or another outcome in camelCase.
     pub outcome: String,
     /// The work branch.

@@ -42,6 +42,7 @@ fn a_task_becomes_a_pushed_branch_and_a_report() {
         (&record["outcome"], &record["commit"]),
         (&"done".into(), &report.commit.clone().into())
     );
+    assert_eq!(record["owner"], "rig-1", "whose landings may sweep it");
     assert_eq!(town.tip("refs/heads/main"), main, "main is nobody's business here");
     assert!(pod.path("shared/bin/gastown-harness").is_file());
 }

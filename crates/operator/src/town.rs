@@ -159,7 +159,10 @@ pub async fn run(
         shutdown.clone(),
     );
     let turning = Turning {
-        world: World::new(settings.town.clone()),
+        world: World::new(Town {
+            every_namespace: settings.scope == Scope::Cluster,
+            ..settings.town.clone()
+        }),
         dirty: BTreeSet::new(),
         wakes: BTreeMap::new(),
         unsynced,

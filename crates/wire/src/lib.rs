@@ -24,7 +24,7 @@ pub use beads::{BeadsOutcome, BeadsRead, BeadsReport};
 pub use notify::{Channel, NotifyOrders, NotifyOutcome, NotifyReport};
 pub use orders::{
     AgentOrders, Allowance, BeadsOrders, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle,
-    Orders, Pace, Paths, PolecatOrders, RecordLevel, RemoteOrders, Subject, TestOrders, Text, Transcript,
+    Orders, Pace, Paths, PolecatOrders, RecordLevel, RemoteOrders, Subject, Sweep, TestOrders, Text, Transcript,
 };
 pub use report::{
     CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport,

@@ -69,6 +69,9 @@ pub struct Subject {
     pub uid: String,
     /// Its rig.
     pub rig: String,
+    /// UID of that rig, where there is one: owns the record.
+    #[serde(rename = "rigUID", skip_serializing_if = "Option::is_none")]
+    pub rig_uid: Option<String>,
     /// Its bead, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bead: Option<String>,
@@ -402,10 +405,23 @@ pub struct LandOrders {
     pub batch: u64,
     /// Who lands, for the log.
     pub members: Vec<Member>,
+    /// What is swept once it has landed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
     /// The repository used for checking and pushing (`courier`).
     pub paths: Paths,
     /// Deadline of git commands.
     pub pace: Pace,
+}
+
+/// Records to sweep: of that owner, of polecats that are gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Sweep {
+    /// UID of the rig, as it stands in its records: others have theirs in the same repository.
+    pub owner: String,
+    /// UIDs of the polecats there are, of any rig.
+    pub living: Vec<String>,
 }
 
 /// Orders of a pod that reads the repository's issues.

@@ -336,6 +336,7 @@ async fn next_record(pod: &Pod, ledger: &Ledger, old: &Record, tip: &Tip, held: 
         round: pod.orders.round,
         attempt: pod.orders.attempt,
         pod_uid: pod.uid.clone(),
+        owner: pod.orders.subject.rig_uid.clone().unwrap_or_else(|| old.owner.clone()),
         outcome: WORKING.into(),
         branch: pod.orders.work_branch.clone(),
         base: base.map_or_else(|| held.target.to_string(), |b| b.to_string()),

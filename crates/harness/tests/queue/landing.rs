@@ -2,11 +2,7 @@
 
 use gastown_wire::{LandOrders, LandOutcome, MergeStyle, candidates_prefix};
 
-use crate::town::{LINES, RIG, Tested, Town, build, land_it, land_with};
-
-fn hook(town: &Town, name: &str, script: &str) {
-    town.write_program(&format!("remote.git/hooks/{name}"), &format!("#!/bin/sh\n{script}\n"));
-}
+use crate::town::{LINES, RIG, Tested, Town, build, hook, land_it, land_with};
 
 /// Orders that must land nothing: main and the candidate stay as they are.
 async fn expect_untouched(town: &Town, orders: &LandOrders) -> LandOutcome {

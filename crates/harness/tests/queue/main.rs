@@ -12,4 +12,5 @@ mod branches;
 mod candidate;
 mod landing;
 mod pods;
+mod sweeping;
 mod town;

@@ -108,6 +108,14 @@ impl Town {
         Self::git_in(&self.path("remote.git"), args, "")
     }
 
+    /// A commit of that tree at the remote, made at that second.
+    pub(super) fn commit_tree_at(&self, tree: &str, seconds: u64) -> String {
+        let line = format!("GIT_COMMITTER_DATE='{seconds} +0000' git commit-tree -m record {tree}");
+        let out = Self::run_program("sh", &self.path("remote.git"), &["-c", &line], "");
+        assert!(out.status.success(), "{out:?}");
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
     /// git at the remote, with something to read.
     pub(super) fn feed_remote(&self, args: &[&str], stdin: &str) -> String {
         Self::git_in(&self.path("remote.git"), args, stdin)
@@ -247,6 +255,7 @@ impl Town {
             candidate_ref: Self::candidate_ref(7),
             batch: 7,
             members: Vec::new(),
+            sweep: None,
             paths: self.paths(pod),
             pace: Pace::default(),
         }
@@ -280,6 +289,11 @@ impl Town {
         self.built(&self.test_orders("test", MergeStyle::Rebase, &[member]))
             .await
     }
+}
+
+/// A hook of the remote.
+pub(super) fn hook(town: &Town, name: &str, script: &str) {
+    town.write_program(&format!("remote.git/hooks/{name}"), &format!("#!/bin/sh\n{script}\n"));
 }
 
 /// A candidate that was reported.

@@ -146,6 +146,7 @@ impl Town {
                 name: "nux".into(),
                 uid: UID.into(),
                 rig: "parts".into(),
+                rig_uid: Some("rig-1".into()),
                 bead: Some("mp-1".into()),
             },
             round,

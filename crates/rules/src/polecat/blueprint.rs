@@ -111,6 +111,12 @@ fn orders(case: &Case<'_, '_>, settings: &Settings, attempt: u32, task: wire::Te
             name: row.meta.key.name.clone(),
             uid: row.meta.uid.0.clone(),
             rig: row.spec.rig.clone(),
+            rig_uid: case
+                .census
+                .world
+                .rigs
+                .get(&row.spec.rig)
+                .map(|rig| rig.meta.uid.0.clone()),
             bead: row.spec.bead_id.clone(),
         },
         round: case.round(),

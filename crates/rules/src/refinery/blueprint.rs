@@ -2,7 +2,7 @@
 
 use super::batch::{BASIS, BATCH, LAND_DEADLINE, LOST, RUN};
 use super::lane::Lane;
-use super::{queue, verdict};
+use super::{queue, sweep, verdict};
 use crate::blueprint::{Blueprint, LandPod, PodCommon, TestPod};
 use crate::key::{Key, Kind};
 use crate::names;
@@ -12,6 +12,7 @@ use crate::row::PolecatRow;
 use crate::world::World;
 use gastown_api::{QueueMember, labels};
 use gastown_wire::{self as wire, LandOrders, Member, Pace, Paths, TestOrders};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// Longest title of a squash or merge commit. Characters.
@@ -68,7 +69,8 @@ pub(super) fn test_pod(world: &World, lane: &Lane<'_>, of: Run) -> Blueprint {
 }
 
 /// The pod that pushes what was tested. `what` says base, candidate, tree, ref and members.
-pub(super) fn land_pod(world: &World, lane: &Lane<'_>, batch: i64, run: u32, what: LandOrders) -> Blueprint {
+pub(super) fn land_pod(world: &World, lane: &Lane<'_>, run: u32, what: LandOrders, now: Timestamp) -> Blueprint {
+    let batch = lane.refinery.status.batch;
     let name = format!("land-{}-{batch}-{run}", lane.label());
     let orders = LandOrders {
         version: wire::VERSION,
@@ -77,14 +79,20 @@ pub(super) fn land_pod(world: &World, lane: &Lane<'_>, batch: i64, run: u32, wha
         batch: u64::try_from(batch).unwrap_or_default(),
         paths: paths(),
         pace: Pace::default(),
+        sweep: sweep::orders(world, lane, now),
         ..what
+    };
+    // What we read back is what landed. Who lives would only make the pod twice as large.
+    let told = LandOrders {
+        sweep: None,
+        ..orders.clone()
     };
     let mut common = common(
         world,
         lane,
         &name,
         "land",
-        serde_json::to_string(&orders).unwrap_or_default(),
+        serde_json::to_string(&told).unwrap_or_default(),
     );
     common.deadline = Some(LAND_DEADLINE.as_secs());
     common.annotations.extend([

@@ -18,6 +18,7 @@ mod plan;
 mod queue;
 mod settle;
 mod status;
+mod sweep;
 mod verdict;
 
 #[cfg(test)]
@@ -153,7 +154,7 @@ fn follow(world: &World, lane: &Lane<'_>, batch: &Batch<'_>, course: Course, now
                 "LandGreen",
                 format!("{} was tested green on {}", what.candidate, what.base),
             );
-            let pod = blueprint::land_pod(world, lane, row.status.batch, run, *what);
+            let pod = blueprint::land_pod(world, lane, run, *what, now);
             start(world, lane, batch, (pod, because), now, out);
         }
     }

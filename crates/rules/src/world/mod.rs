@@ -23,6 +23,8 @@ pub struct Town {
     pub agent_images: BTreeMap<String, String>,
     /// One machine: file remotes are mounted from the host, `executionMode: local` is served.
     pub one_machine: bool,
+    /// Every namespace is watched: whom we do not know is not there.
+    pub every_namespace: bool,
     /// How often pods push where the rig says nothing. Milliseconds.
     pub push_interval_ms: u64,
     /// What records keep where the rig says nothing.
@@ -47,6 +49,7 @@ impl Default for Town {
             agent_image: "polecat-agent".into(),
             agent_images: BTreeMap::new(),
             one_machine: false,
+            every_namespace: true,
             push_interval_ms: 15_000,
             record: gastown_wire::RecordLevel::Commits,
         }

@@ -3,6 +3,7 @@
 mod history;
 mod pods;
 mod queueing;
+mod sweeping;
 mod trouble;
 mod verdicts;
 mod whole;

@@ -1,0 +1,157 @@
+//! Sweeps the records of polecats that are gone, after a landing. Best effort: what stays is looked at another day.
+//!
+//! Gone is who is not among the living of the orders. A record is swept where it says that it is of the rig that lands, and
+//! has not moved for a week: so one of a polecat that was made after the orders were written is never touched. Snapshot and
+//! conversation go with it, all by their values as they were read: what moves meanwhile stays.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use gastown_git::{Depth, Expect, FetchOptions, Oid, PushOutcome, RefName, RefUpdate, Refspec, Repo};
+use gastown_wire::{LandOrders, Sweep, conversation_ref, record_ref, snapshot_ref};
+
+use crate::{
+    ledger::RECORD_LIMIT,
+    queue::{Desk, Trouble, place},
+    record::{self, Record},
+};
+
+/// A record that has not moved for so long is done with.
+const AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The queue waits for the pod: no longer than this.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Most records that are fetched, for their dates.
+const DATED: usize = 500;
+/// Most old records that are read, for their owners.
+const READ: usize = 200;
+/// Most polecats that are swept.
+const SWEPT: usize = 50;
+
+/// Sweeps what the orders say; a line for people, where they say anything.
+pub(crate) async fn records(desk: &Desk, orders: &LandOrders) -> Option<String> {
+    let sweep = orders.sweep.as_ref().filter(|s| !s.owner.is_empty())?;
+    let swept = tokio::time::timeout(PATIENCE, all(desk, orders, sweep)).await;
+    Some(match swept {
+        Ok(Ok(count)) => format!("{count} records swept"),
+        Ok(Err(trouble)) => format!("no records swept: {}", trouble.detail()),
+        Err(_) => "no records swept: it takes too long".to_owned(),
+    })
+}
+
+/// What one polecat left: its record first, each ref with the value it had.
+type Left = Vec<(RefName, Oid)>;
+
+async fn all(desk: &Desk, orders: &LandOrders, sweep: &Sweep) -> Result<usize, Trouble> {
+    let folders = [record_ref("*"), snapshot_ref("*"), conversation_ref("*")];
+    let there = desk.look(&folders.each_ref().map(String::as_str)).await?;
+    let gone = from_place(gone(&there, sweep), &orders.candidate);
+    if gone.is_empty() {
+        return Ok(0);
+    }
+    // Not where landings are checked: a history that is cut short makes those wrong.
+    let dir = place(&orders.paths.courier, "paths.courier")?.join("records.git");
+    let repo = desk.repo.git().init_bare(&dir).await?;
+    let specs: Vec<Refspec> = gone.iter().take(DATED).map(|(_, name)| Refspec::same(name)).collect();
+    let shallow = FetchOptions::depth(Depth::Shallow(1));
+    repo.fetch(&desk.remote, &specs, shallow).await?;
+    let old = old(&repo, gone).await?;
+    let mut left = owned(&repo, old, &sweep.owner).await?;
+    for (uid, refs) in &mut left {
+        for name in [snapshot_ref(uid), conversation_ref(uid)] {
+            refs.extend(
+                there
+                    .iter()
+                    .find(|(n, _)| n.as_str() == name)
+                    .map(|(n, o)| (n.clone(), o.clone())),
+            );
+        }
+    }
+    delete(desk, &repo, left.into_iter().map(|(_, refs)| refs).collect()).await
+}
+
+/// Records of polecats that are not among the living.
+fn gone(there: &BTreeMap<RefName, Oid>, sweep: &Sweep) -> Vec<(String, RefName)> {
+    let living: BTreeSet<&str> = sweep.living.iter().map(String::as_str).collect();
+    let folder = record_ref("");
+    there
+        .keys()
+        .filter_map(|name| Some((name.as_str().strip_prefix(&folder)?.to_owned(), name.clone())))
+        .filter(|(uid, _)| !uid.contains('/') && !living.contains(uid.as_str()))
+        .collect()
+}
+
+/// Each landing begins elsewhere, so that those at the end of a long list are reached too.
+fn from_place<T>(mut list: Vec<T>, candidate: &str) -> Vec<T> {
+    let number = candidate.get(..15).and_then(|hex| usize::from_str_radix(hex, 16).ok());
+    let start = number.unwrap_or_default().checked_rem(list.len()).unwrap_or_default();
+    list.rotate_left(start);
+    list
+}
+
+/// Those that have not moved for a week, as they were fetched.
+async fn old(repo: &Repo, gone: Vec<(String, RefName)>) -> Result<Vec<(String, RefName, Oid)>, Trouble> {
+    let since = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default()
+        .saturating_sub(AGE)
+        .as_secs();
+    let mut dates = repo.dated_refs(record_ref("").trim_end_matches('/')).await?;
+    let old = gone.into_iter().filter_map(|(uid, name)| {
+        let (oid, date) = dates.remove(&name)?;
+        (date < i64::try_from(since).ok()?).then_some((uid, name, oid))
+    });
+    Ok(old.take(READ).collect())
+}
+
+/// Those that say that they are the owner's.
+async fn owned(repo: &Repo, old: Vec<(String, RefName, Oid)>, owner: &str) -> Result<Vec<(String, Left)>, Trouble> {
+    let mut owned = Vec::new();
+    for (uid, name, oid) in old {
+        let text = repo.read_file_at(&oid, Path::new(record::FILE), RECORD_LIMIT).await;
+        // What cannot be read says nothing, and stays.
+        let says = text.ok().flatten().and_then(|text| Record::parse(&text).ok());
+        if says.is_some_and(|record| record.owner == owner) {
+            owned.push((uid, vec![(name, oid)]));
+        }
+        if owned.len() == SWEPT {
+            break;
+        }
+    }
+    Ok(owned)
+}
+
+/// Deletes in one push. Whose refs have moved is left out of the next try.
+async fn delete(desk: &Desk, repo: &Repo, mut left: Vec<Left>) -> Result<usize, Trouble> {
+    for _ in 0..3 {
+        let refs = left.iter().flatten().cloned();
+        let updates: Vec<RefUpdate> = refs
+            .map(|(name, oid)| RefUpdate::delete(name, Expect::Is(oid)))
+            .collect();
+        match repo.push(&desk.remote, &updates).await? {
+            PushOutcome::Done => return Ok(left.len()),
+            PushOutcome::Refused { dst, why } => {
+                return Err(Trouble::Transient(format!("the remote keeps {dst}: {why}")));
+            }
+            PushOutcome::Stale { refs } => left.retain(|of| !of.iter().any(|(name, _)| refs.contains(name))),
+        }
+    }
+    Err(Trouble::Transient("they move under our hands".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::from_place;
+
+    #[test]
+    fn every_record_is_the_first_of_some_landing() {
+        let list = vec!["a", "b", "c"];
+        let first = |candidate: &str| from_place(list.clone(), candidate)[0];
+        let number = |n: u32| format!("{n:015x}{}", "f".repeat(25));
+        assert_eq!([0, 1, 2, 3].map(|n| first(&number(n))), ["a", "b", "c", "a"]);
+        assert_eq!(first("no commit"), "a");
+        assert!(from_place(Vec::<u8>::new(), &number(1)).is_empty());
+    }
+}
