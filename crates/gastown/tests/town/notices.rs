@@ -14,14 +14,18 @@ fn notified(all: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -
     found.map(|c| (c.status, c.reason, c.message)).unwrap_or_default()
 }
 
+/// The rig's Witness; the operator makes it some moment after the rig.
 fn witness(checkout: &Checkout) -> Witness {
-    checkout.ask(async |client| {
-        let api: Api<Witness> = Api::namespaced(client, NAMESPACE);
-        api.get("parts-witness").await.unwrap()
+    until("the rig's Witness", || {
+        checkout.ask(async |client| {
+            let api: Api<Witness> = Api::namespaced(client, NAMESPACE);
+            api.get_opt("parts-witness").await.unwrap()
+        })
     })
 }
 
 fn escalates_to(checkout: &Checkout, spec: Value) {
+    witness(checkout);
     checkout.ask(async |client| {
         let api: Api<Witness> = Api::namespaced(client, NAMESPACE);
         let patch = Patch::Merge(json!({ "spec": spec }));
