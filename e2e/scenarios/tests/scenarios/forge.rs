@@ -1,4 +1,5 @@
-//! Where the repositories are: a real `git http-backend` behind TLS, with an authority and an account of its own.
+//! Where the repositories are: a real `git http-backend` with an account of its own; unless pods
+//! reach it on loopback, behind TLS with an authority of its own.
 
 use crate::backend::{Backend, SYSTEM};
 use gastown_testkit::remotes::{Access, Authority, HttpGit, HttpPlan};
@@ -20,19 +21,24 @@ const PASSWORD: &str = "thunderdome";
 pub(crate) struct Forge {
     folder: TempDir,
     server: HttpGit,
-    authority: Authority,
+    /// None where nothing leaves this machine: most of what git does with https is reading all authorities it trusts.
+    authority: Option<Authority>,
 }
 
 impl Forge {
     /// Listens where pods of that backend reach it.
     pub(crate) fn open(backend: &dyn Backend) -> Self {
         let folder = TempDir::with_prefix("e2e-forge-").unwrap();
-        let authority = Authority::new();
         let host = backend.host();
         let plan = HttpPlan::of(folder.path())
             .at((host, 0).into())
             .named(&host.to_string());
-        let server = plan.account(USER, PASSWORD, Access::Write).start_tls(&authority);
+        let plan = plan.account(USER, PASSWORD, Access::Write);
+        let authority = (!host.is_loopback()).then(Authority::new);
+        let server = match &authority {
+            Some(authority) => plan.start_tls(authority),
+            None => plan.start(),
+        };
         Self {
             folder,
             server,
@@ -52,10 +58,11 @@ impl Forge {
 
     /// What a rig says so that its pods are let in.
     pub(crate) fn rig_spec(&self) -> Value {
-        json!({
-            "gitSecretRef": { "name": SECRET },
-            "podTemplate": { "caBundleConfigMapRef": { "name": AUTHORITY } },
-        })
+        let mut spec = json!({ "gitSecretRef": { "name": SECRET } });
+        if self.authority.is_some() {
+            spec["podTemplate"] = json!({ "caBundleConfigMapRef": { "name": AUTHORITY } });
+        }
+        spec
     }
 
     /// Puts account and authority into a scene's namespace, and into the operator's, where the queue's pods are.
@@ -64,15 +71,19 @@ impl Forge {
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": SECRET },
             "type": "kubernetes.io/basic-auth", "stringData": { "username": USER, "password": PASSWORD },
         });
-        let authority = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": AUTHORITY },
-            "data": { "ca.crt": self.authority.pem() },
+        let authority = self.authority.as_ref().map(|a| {
+            json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": AUTHORITY },
+                "data": { "ca.crt": a.pem() },
+            })
         });
         for namespace in [namespace, SYSTEM] {
             let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
             put(&secrets, SECRET, &secret).await;
-            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-            put(&maps, AUTHORITY, &authority).await;
+            if let Some(authority) = &authority {
+                let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+                put(&maps, AUTHORITY, authority).await;
+            }
         }
     }
 }
