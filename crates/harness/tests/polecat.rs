@@ -106,35 +106,6 @@ fn a_task_that_is_only_a_bead_is_what_the_repository_says_of_it() {
     assert_eq!(told(true, Some("mp-3")), "Add b.txt\n");
 }
 
-/// As v0.4.2's README made the Secret.
-#[test]
-fn an_api_key_may_stand_where_a_login_is_looked_for() {
-    for (key, expected) in [
-        ("sk-ant-xxx\n", CourierOutcome::Done),
-        (
-            " ",
-            CourierOutcome::CredentialUnusable {
-                problem: CredentialProblem::Empty,
-            },
-        ),
-    ] {
-        let town = Town::new();
-        let mut pod = town.pod(&format!(
-            "test \"$ANTHROPIC_API_KEY\" = sk-ant-xxx && test ! -e ~/.claude/ANTHROPIC_API_KEY && {GOOD}; echo \"$ANTHROPIC_API_KEY\""
-        ));
-        let folder = pod.path("settings");
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("ANTHROPIC_API_KEY"), key).unwrap();
-        pod.orders.paths.settings = folder.display().to_string();
-        pod.orders.agent.credential = Some(Credential {
-            variable: None,
-            login: true,
-        });
-        assert_eq!(pod.cloned().up().report().outcome, expected, "{}", pod.logs());
-        assert!(!pod.read("run.log").contains("sk-ant-xxx"), "the key is printed");
-    }
-}
-
 #[test]
 fn a_task_in_a_file_is_read_from_there() {
     let town = Town::new();

@@ -139,8 +139,11 @@ pub(crate) const AUTH_SYNC: &str = r#"Examples:
   # See what would be uploaded
   kubectl gt auth sync --dry-run
 
-  # ~/.claude as Secret claude-creds; again after each login: only what changed is written
+  # ~/.claude as Secret claude-creds; again when its login is over: only what changed is written
   kubectl gt auth sync -n gastown-system
+
+  # A token that lasts, as `claude setup-token` makes it, in place of the login
+  CLAUDE_CODE_OAUTH_TOKEN=sk-ant-oat01-example kubectl gt auth sync --token-from-env
 
   # opencode's settings and login
   kubectl gt auth sync --agent opencode

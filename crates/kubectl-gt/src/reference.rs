@@ -37,8 +37,8 @@ Any other value is a usage error. `json` and `yaml` of a list is an array, also 
 | `polecat diff` | `polecat`, `branch`, `base`, `commit`, `files[]`, `patch` (not with `--name-only`), `truncated` |
 | `top` | array of `namespace`, `polecat`, `rig`, `bead`, `phase`, `active`, `agent`, `model`, `round`, `attempt`, `since`, `inputTokens`, `outputTokens`, `costUSD`, `message`; what is not known is null |
 | `doctor` | array of `name`, `verdict` (`ok`, `warn`, `fail`), `message`, `fix` (where there is one); `name`: those that fail |
-| `auth sync` | `secret`, `namespace`, `action` (`created`, `updated`, `unchanged`), `dryRun`, `bytes`, `files[]` (`path`, `key`, `bytes`), `skipped[]` (`path`, `why`) |
-| `auth status` | `secret`, `namespace`, `login` (`oauth`, `apiKey`, `opencode`, `settings`, `unreadable`), `expiresAt`, `expired`, `refreshable`, `lastSync`, `ageSeconds`, `files[]` (`path`, `bytes`) |
+| `auth sync` | `secret`, `namespace`, `action` (`created`, `updated`, `unchanged`), `dryRun`, `bytes`, `expiresAt`, `files[]` (`path`, `key`, `bytes`), `skipped[]` (`path`, `why`) |
+| `auth status` | `secret`, `namespace`, `login` (`oauth`, `token`, `apiKey`, `opencode`, `settings`, `unreadable`), `expiresAt`, `expired`, `holdsRefreshToken`, `lastSync`, `ageSeconds`, `files[]` (`path`, `bytes`) |
 | `version` | `client` (`name`, `version`, `api`), `operator` (`image`) or null |
 
 ";
@@ -55,6 +55,9 @@ const SECRETS: &str = "## What auth sync uploads
 Never history, projects, todos, caches, shell snapshots, `.git` or `node_modules`. A symbolic link is followed within the agent's own folder; one that leads
 outside is skipped and named, and so are sockets, pipes, files that cannot be read, and paths that fit no key. A Secret holds 1 MiB: what is
 too much is refused before anything is sent, with the largest files named.
+
+A login goes without its refresh token (why: [AGENTS](AGENTS.md#who-pays)): `auth sync` says until when it holds, and one that is over is refused: run the agent
+once, which refreshes it. `--token-from-env` uploads a long-lived token in its place, with the same settings.
 
 A Secret's key cannot hold a `/`. So in a key every byte of the path but letters, digits, `-` and `.` is written as its two hexadecimal digits between
 underscores (`skills/my_skill/SKILL.md` is `skills_2F_my_5F_skill_2F_SKILL.md`); the pod writes the file back where it belongs, below `~/.claude`, or below the home

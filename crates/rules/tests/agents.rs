@@ -409,6 +409,39 @@ fn a_credential_that_cannot_be_used_is_named_with_its_remedy_and_tried_again() {
     assert!(message.contains("key anthropic of Secret work/keys"), "{message}");
 }
 
+#[test]
+fn the_remedy_is_for_this_agent_and_this_secret() {
+    use CredentialProblem::{Expired, Refused};
+    for (agent, secret, problem, part) in [
+        (
+            AgentKind::ClaudeCode,
+            "claude-creds",
+            Expired,
+            "has expired: run claude once where you are logged in, then kubectl gt auth sync -n work",
+        ),
+        (
+            AgentKind::ClaudeCode,
+            "mine",
+            Refused,
+            "log in and type kubectl gt auth sync -n work --secret mine",
+        ),
+        (
+            AgentKind::Opencode,
+            "opencode-creds",
+            Refused,
+            "the login of opencode in Secret work/opencode-creds is refused by the provider: log in and type kubectl gt auth sync -n work --agent opencode",
+        ),
+    ] {
+        let mut scene = at_work(|r| {
+            r.agent = Some(agent);
+            r.claude_creds_secret_ref = Some(SecretReference { name: secret.into() });
+        });
+        report(&mut scene, CourierOutcome::CredentialUnusable { problem });
+        let message = scene.status("nux").message.clone().unwrap();
+        assert!(message.ends_with(part), "{message}");
+    }
+}
+
 fn tokens(input: u64, output: u64) -> Option<Tokens> {
     Some(Tokens { input, output })
 }

@@ -14,6 +14,7 @@ pub mod beads;
 #[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
 pub mod claude;
 pub mod conversation;
+mod login;
 mod notify;
 mod orders;
 mod report;
@@ -21,6 +22,7 @@ mod settings;
 mod trouble;
 
 pub use beads::{BeadsOutcome, BeadsRead, BeadsReport};
+pub use login::without_refresh;
 pub use notify::{Channel, NotifyOrders, NotifyOutcome, NotifyReport};
 pub use orders::{
     AgentOrders, Allowance, BeadsOrders, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle,
@@ -30,7 +32,7 @@ pub use report::{
     CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport,
     CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
-pub use settings::{API_KEY_KEY, LOGIN_KEYS, settings_key, settings_path};
+pub use settings::{API_KEY_KEY, LOGIN_KEYS, TOKEN_KEY, settings_key, settings_path};
 pub use trouble::{RemoteTrouble, blames_the_remote};
 
 /// The version both sides speak. A higher one is refused with a message that says which side to update.

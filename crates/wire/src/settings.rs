@@ -20,6 +20,9 @@ pub const LOGIN_KEYS: [&str; 2] = [".credentials.json", "credentials.json"];
 /// makes it so.
 pub const API_KEY_KEY: &str = "ANTHROPIC_API_KEY";
 
+/// The same of a long-lived token, as `claude setup-token` makes it: it is refreshed nowhere, so any number may share it.
+pub const TOKEN_KEY: &str = "CLAUDE_CODE_OAUTH_TOKEN";
+
 /// Longest key of a Secret. Bytes.
 const LONGEST: usize = 253;
 

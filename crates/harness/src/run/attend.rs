@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc, time::Duration};
 
-use gastown_wire::{Tokens, Transcript};
+use gastown_wire::{CredentialProblem, Tokens, Transcript};
 use nix::sys::signal::Signal;
 use tokio::{
     signal::unix::{Signal as SignalStream, SignalKind, signal},
@@ -14,6 +14,7 @@ use super::{
     End,
     agent::{Agent, Environment, StartError},
     courier::Courier,
+    home,
     scribe::Desk,
     tab::Tab,
     talk::Talk,
@@ -249,7 +250,11 @@ impl Run<'_> {
             Word::Failure(words) if words.is_empty() => (Said::Nothing, words),
             Word::Failure(words) => (Said::Failure, words),
             Word::Limit(until) => (Said::Limit(until), String::new()),
-            Word::Credential(problem, words) => (Said::Credential(problem), words),
+            // A login that ran out under way is refused like any other: it says itself which it was.
+            Word::Credential(problem, words) => match home::lacks_credential(self.pod, &self.env) {
+                Some((CredentialProblem::Expired, _)) => (Said::Credential(CredentialProblem::Expired), words),
+                _ => (Said::Credential(problem), words),
+            },
             Word::Budget => (Said::Budget, String::new()),
         };
         match watch.lock().await.last().await {

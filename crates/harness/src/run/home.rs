@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use gastown_wire::{API_KEY_KEY, CredentialProblem, LOGIN_KEYS, settings_path};
+use gastown_wire::{API_KEY_KEY, CredentialProblem, LOGIN_KEYS, TOKEN_KEY, settings_path, without_refresh};
 
 use super::agent::Environment;
 use crate::{conversation::is_below, files, setup::Pod};
@@ -19,8 +19,8 @@ const LARGEST: u64 = 2 * 1024 * 1024;
 pub(super) struct Furnished {
     /// Texts that hold secrets.
     pub(super) secrets: Vec<String>,
-    /// The API key that stands where a login is looked for.
-    pub(super) api_key: Option<String>,
+    /// An API key or a long-lived token that stands where a login is looked for, each by its variable.
+    pub(super) variables: Vec<(String, String)>,
 }
 
 /// Puts settings in place.
@@ -32,10 +32,11 @@ pub(super) fn furnish(pod: &Pod) -> io::Result<Furnished> {
     fs::create_dir_all(home.join(".gastown"))?;
     let login = pod.orders.agent.credential.as_ref().is_some_and(|c| c.login);
     let mut furnished = Furnished::default();
+    let mut has_login = false;
     for (key, bytes) in entries(&pod.orders.paths.settings) {
-        if key == API_KEY_KEY {
+        if [API_KEY_KEY, TOKEN_KEY].contains(&key.as_str()) {
             let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-            furnished.api_key = Some(text).filter(|_| login);
+            furnished.variables.extend(login.then_some((key, text)));
             continue;
         }
         let is_login = LOGIN_KEYS.contains(&key.as_str());
@@ -46,10 +47,13 @@ pub(super) fn furnish(pod: &Pod) -> io::Result<Furnished> {
             tracing::warn!("{key} in the agent's Secret names no file");
             continue;
         };
-        // A key wins over a login; and what the agent refreshed before its container started again is newer.
-        if is_login && (!login || place.is_file()) {
+        // A key wins over a login, and the first of two logins over the other.
+        if is_login && (!login || std::mem::replace(&mut has_login, true)) {
             continue;
         }
+        let path = settings_path(&key).unwrap_or_default();
+        // Of several that refresh the same login, the second is logged out: no agent does.
+        let bytes = without_refresh(&path, &bytes).unwrap_or(bytes);
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -107,8 +111,9 @@ pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(Credenti
     if !credential.login {
         return None;
     }
-    if let Some(key) = env.get(std::ffi::OsStr::new(API_KEY_KEY)) {
-        return key.is_empty().then(|| (CredentialProblem::Empty, String::new()));
+    let instead = [API_KEY_KEY, TOKEN_KEY].map(std::ffi::OsStr::new);
+    if let Some(text) = instead.iter().find_map(|name| env.get(*name)) {
+        return text.is_empty().then(|| (CredentialProblem::Empty, String::new()));
     }
     let path = PathBuf::from(&pod.orders.paths.home).join(".claude/.credentials.json");
     let Ok(text) = fs::read_to_string(path) else {
@@ -117,22 +122,21 @@ pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(Credenti
     judge_login(&text, SystemTime::now())
 }
 
-/// Reads a login as Claude Code keeps it.
+/// Reads a login as Claude Code keeps it. A refresh token alone is of no use: no pod has one.
 #[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
 fn judge_login(text: &str, now: SystemTime) -> Option<(CredentialProblem, String)> {
     let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let login = &value["claudeAiOauth"];
-    let is_empty = |key: &str| login[key].as_str().unwrap_or_default().is_empty();
-    if is_empty("accessToken") && is_empty("refreshToken") {
-        return Some((CredentialProblem::Empty, "it holds no token".into()));
+    if login["accessToken"].as_str().unwrap_or_default().is_empty() {
+        return Some((CredentialProblem::Empty, "it holds no access token".into()));
     }
     let now = now
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis();
     let expires = login["expiresAt"].as_u64().filter(|ms| *ms > 0);
-    // With a refresh token the agent gets itself a new one.
-    (expires.is_some_and(|ms| u128::from(ms) <= now) && is_empty("refreshToken"))
+    expires
+        .is_some_and(|ms| u128::from(ms) <= now)
         .then(|| (CredentialProblem::Expired, String::new()))
 }
 
@@ -160,7 +164,11 @@ mod tests {
             ),
             (
                 r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1}}"#,
-                None,
+                Some(CredentialProblem::Expired),
+            ),
+            (
+                r#"{"claudeAiOauth":{"accessToken":"","refreshToken":"r","expiresAt":2000000}}"#,
+                Some(CredentialProblem::Empty),
             ),
         ] {
             assert_eq!(judge(text), expected, "{text}");

@@ -11,7 +11,7 @@ mod watch;
 
 use std::{fs, time::Duration};
 
-use gastown_wire::{API_KEY_KEY, exit};
+use gastown_wire::exit;
 use tokio::{
     signal::unix::{Signal as SignalStream, SignalKind, signal},
     time::timeout,
@@ -87,8 +87,8 @@ async fn work(pod: &Pod, command: Vec<String>, courier: &mut Courier, term: &mut
         .inspect_err(|e| tracing::error!("the agent's home cannot be furnished: {e}"))
         .ok()?;
     let mut env = agent::environment(pod, std::env::vars_os());
-    if let Some(key) = furnished.api_key {
-        env.insert(API_KEY_KEY.into(), key.into());
+    for (name, value) in furnished.variables {
+        env.insert(name.into(), value.into());
     }
     if let Some((problem, detail)) = home::lacks_credential(pod, &env) {
         tracing::error!("the agent cannot prove who pays ({problem:?}): it is not started");

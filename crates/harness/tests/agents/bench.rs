@@ -1,6 +1,7 @@
 //! An agent on a bench: the orders that the rules make for it, a model, a town, and what was seen.
 
 use std::{
+    cell::Cell,
     fs,
     path::PathBuf,
     time::{Duration, Instant},
@@ -27,12 +28,15 @@ pub(crate) struct Bench {
     pub(crate) model: Model,
     /// Changes to what the Polecat says.
     pub(crate) config: AgentConfig,
-    pub(crate) login: Option<String>,
+    /// Keys of a Secret with a login, where it pays by one.
+    pub(crate) login: Option<Vec<(&'static str, String)>>,
     pub(crate) keyless: bool,
     pub(crate) budget: Option<Budget>,
     case: &'static str,
     programs: PathBuf,
     since: Instant,
+    /// Of the newest pod: to its first request, and most memory of the agent and all below it in MB.
+    measured: Cell<Option<(Option<Duration>, u64)>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -52,6 +56,7 @@ impl Bench {
             case,
             programs,
             since: Instant::now(),
+            measured: Cell::new(None),
             runtime,
         })
     }
@@ -112,8 +117,8 @@ impl Bench {
         if let Some(login) = &self.login {
             let folder = pod.path("settings");
             fs::create_dir(&folder).unwrap();
-            if !login.is_empty() {
-                fs::write(folder.join(".credentials.json"), login).unwrap();
+            for (key, value) in login {
+                fs::write(folder.join(key), value).unwrap();
             }
             fs::write(folder.join("CLAUDE.md"), "House rule seventeen: be brief.").unwrap();
             let skill = gastown_wire::settings_key("skills/my_skill/SKILL.md").unwrap();
@@ -128,7 +133,7 @@ impl Bench {
     }
 
     /// Runs a pod to its end.
-    pub(crate) fn run(&self, pod: &Pod) -> Seen {
+    pub(crate) fn run(&self, pod: &Pod) -> CourierReport {
         let began = Instant::now();
         let before = self.model.asked().len();
         let up = pod.cloned().up();
@@ -141,13 +146,9 @@ impl Bench {
         }
         let report = up.report();
         let first = self.model.asked().get(before).map(|asked| asked.at - began);
+        self.measured.set(Some((first, peak)));
         self.leaks(pod);
-        Seen {
-            report,
-            peak,
-            first,
-            took: began.elapsed(),
-        }
+        report
     }
 
     /// No log and no ref holds the key.
@@ -160,10 +161,17 @@ impl Bench {
         );
     }
 
-    /// The line about a case.
+    /// The line about a case: how long it took; where a pod was run to its end, when the newest asked first and what it held.
     pub(crate) fn told(&self, seen: &str) {
+        let (first, peak) = match self.measured.get() {
+            Some((first, peak)) => (
+                first.map_or("no request".into(), |f| format!("asks {:.1} s", f.as_secs_f32())),
+                format!("{peak} MB"),
+            ),
+            None => (String::new(), String::new()),
+        };
         println!(
-            "{:<12} {:<22} ok  {:>5.1} s  {seen}",
+            "{:<12} {:<16} ok  {:>5.1} s  {first:<10} {peak:>7}  {seen}",
             self.who.name(),
             self.case,
             self.since.elapsed().as_secs_f32()
@@ -195,27 +203,6 @@ impl Drop for Bench {
     }
 }
 
-/// What was seen of a run.
-pub(crate) struct Seen {
-    pub(crate) report: CourierReport,
-    /// Most memory of the agent and all below it. MB.
-    pub(crate) peak: u64,
-    /// From the start of the pod to the first request.
-    pub(crate) first: Option<Duration>,
-    pub(crate) took: Duration,
-}
-
-impl Seen {
-    pub(crate) fn figures(&self) -> String {
-        let first = self.first.unwrap_or_default().as_secs_f32();
-        format!(
-            "first request after {first:.1} s, whole pod {:.1} s, peak {} MB",
-            self.took.as_secs_f32(),
-            self.peak
-        )
-    }
-}
-
 /// Whether a process has ended; it is a zombie until somebody waits for it.
 fn ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -223,17 +210,18 @@ fn ended(pid: u32) -> bool {
         .is_none_or(|(_, tail)| tail.trim_start().starts_with('Z'))
 }
 
-/// Resident memory of all processes below one. MB.
+/// Memory of all processes below one. MB.
 fn memory_below(pid: u32) -> u64 {
     children(pid)
         .into_iter()
-        .map(|child| resident(child) + memory_below(child))
+        .map(|child| memory(child) + memory_below(child))
         .sum()
 }
 
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+/// Its share of the pages it has: an agent that forks for a tool would count twice by what is resident.
+fn memory(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
     line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok())
         .unwrap_or(0)
         / 1024

@@ -7,18 +7,9 @@ use gastown_wire::{CourierOutcome, CredentialProblem, RAW_MARK};
 
 use crate::{
     bench::{Bench, KEY, TASK, WORK, Who},
+    logins::unusable,
     town::{git, signal, until},
 };
-
-/// A test for each agent.
-macro_rules! each {
-    ($name:ident, $case:ident, $($who:ident $as:ident),+) => {
-        mod $name {
-            use super::*;
-            $(#[test] fn $as() { $case(Who::$who, concat!(stringify!($name))); })+
-        }
-    };
-}
 
 each!(lands, a_task_lands_on_the_branch, Claude claude, Opencode opencode, Aider aider);
 each!(resumes, a_lost_conversation_goes_on, Claude claude, Opencode opencode, Aider aider);
@@ -33,12 +24,10 @@ each!(killed, a_killed_agent_leaves_nobody, Claude claude, Opencode opencode);
 each!(stopped, a_pod_that_goes_takes_its_tools_along, Claude claude, Opencode opencode);
 each!(budget, what_is_spent_is_spent, Claude claude, Opencode opencode, Aider aider);
 each!(no_key, without_a_key_nothing_starts, Claude claude, Opencode opencode, Aider aider);
-each!(login, a_login_with_settings_arrives, Claude claude);
-each!(usage_limit, a_usage_limit_parks_until_it_is_over, Claude claude);
 each!(nudge, a_nudge_reaches_a_live_conversation, Claude claude);
 
 /// Faults are over soon: what is in the table takes minutes.
-fn hasten(bench: &mut Bench) {
+pub(crate) fn hasten(bench: &mut Bench) {
     if bench.who == Who::Claude {
         bench.set("CLAUDE_CODE_MAX_RETRIES", "1");
         bench.set("API_TIMEOUT_MS", "4000");
@@ -50,8 +39,8 @@ fn a_task_lands_on_the_branch(who: Who, case: &'static str) {
         return;
     };
     let pod = bench.pod(1, 1);
-    let seen = bench.run(&pod);
-    assert_eq!(seen.report.outcome, CourierOutcome::Done, "{}", pod.logs());
+    let report = bench.run(&pod);
+    assert_eq!(report.outcome, CourierOutcome::Done, "{}", pod.logs());
     let file = git(
         &bench.town.remote,
         &["show", &format!("{}:AGENT.md", crate::town::WORK)],
@@ -61,7 +50,7 @@ fn a_task_lands_on_the_branch(who: Who, case: &'static str) {
     assert!(bench.heard(0, TASK), "it was told its task");
     assert!(bench.heard(0, "Do not push"), "it was told how to finish");
     assert!(asked.iter().all(|a| a.credential.contains(KEY)), "it proved who pays");
-    let tokens = seen.report.tokens.expect("tokens are told");
+    let tokens = report.tokens.expect("tokens are told");
     assert!(tokens.input >= 100 && tokens.output >= 20, "{tokens:?}");
     let log = pod.read("run.log");
     let line = match who {
@@ -81,7 +70,7 @@ fn a_task_lands_on_the_branch(who: Who, case: &'static str) {
         "",
         "nothing is left lying about"
     );
-    bench.told(&format!("done; {}", seen.figures()));
+    bench.told("done");
 }
 
 fn a_lost_conversation_goes_on(who: Who, case: &'static str) {
@@ -110,14 +99,8 @@ fn a_lost_conversation_goes_on(who: Who, case: &'static str) {
     bench.model.instead(who.work());
     // Another pod, another home, another folder.
     let next = bench.pod(1, 2);
-    let seen = bench.run(&next);
-    assert_eq!(
-        seen.report.outcome,
-        CourierOutcome::Done,
-        "{}\n{}",
-        pod.logs(),
-        next.logs()
-    );
+    let report = bench.run(&next);
+    assert_eq!(report.outcome, CourierOutcome::Done, "{}\n{}", pod.logs(), next.logs());
     assert!(bench.heard(asked, TASK), "it remembers its task");
     assert!(
         bench.heard(asked, "You were interrupted"),
@@ -129,7 +112,7 @@ fn a_lost_conversation_goes_on(who: Who, case: &'static str) {
         "{}",
         next.logs()
     );
-    bench.told(&format!("the same conversation, done; {}", seen.figures()));
+    bench.told("the same conversation, done");
 }
 
 /// Whether the conversation on the remote holds some words.
@@ -148,7 +131,7 @@ fn a_hand_back_goes_on(who: Who, case: &'static str) {
         return;
     };
     let first = bench.pod(1, 1);
-    let done = bench.run(&first).report;
+    let done = bench.run(&first);
     assert_eq!(done.outcome, CourierOutcome::Done, "{}", first.logs());
     let asked = bench.model.asked().len();
     bench.model.then(match who {
@@ -162,8 +145,8 @@ fn a_hand_back_goes_on(who: Who, case: &'static str) {
     });
     let mut second = bench.pod(2, 2);
     second.orders.evidence = Some(Bench::evidence(&done.commit));
-    let seen = bench.run(&second);
-    assert_eq!(seen.report.outcome, CourierOutcome::Done, "{}", second.logs());
+    let report = bench.run(&second);
+    assert_eq!(report.outcome, CourierOutcome::Done, "{}", second.logs());
     assert!(bench.heard(asked, TASK), "it remembers its task");
     assert!(
         bench.heard(asked, "AGENT.md wants a heading"),
@@ -184,15 +167,12 @@ fn a_refused_key_is_named(who: Who, case: &'static str) {
     hasten(&mut bench);
     bench.model.fail(Some(Fault::status(401)));
     let pod = bench.pod(1, 1);
-    let seen = bench.run(&pod);
-    let refused = CourierOutcome::CredentialUnusable {
-        problem: CredentialProblem::Refused,
-    };
-    assert_eq!(seen.report.outcome, refused, "{}", pod.logs());
+    let report = bench.run(&pod);
+    assert_eq!(report.outcome, unusable(CredentialProblem::Refused), "{}", pod.logs());
     bench.told(&format!(
         "credential refused; {} requests; {:?}",
         bench.model.asked().len(),
-        seen.report.detail
+        report.detail
     ));
 }
 
@@ -204,17 +184,17 @@ fn a_limit_parks_or_is_ended(who: Who, case: &'static str) {
     let mut pod = bench.pod(1, 1);
     // Those that wait in silence, as long as they are told to, are ended.
     pod.orders.pace.max_idle_s = Some(20);
-    let seen = bench.run(&pod);
-    match (&seen.report.outcome, who) {
+    let report = bench.run(&pod);
+    match (&report.outcome, who) {
         (CourierOutcome::Parked { .. }, _) => {}
         (CourierOutcome::AgentFailed { .. }, Who::Opencode | Who::Aider) => {}
         (other, _) => panic!("{other:?}\n{}", pod.logs()),
     }
     bench.told(&format!(
         "{:?}; {} requests; {:?}",
-        seen.report.outcome,
+        report.outcome,
         bench.model.asked().len(),
-        seen.report.detail
+        report.detail
     ));
 }
 
@@ -239,15 +219,15 @@ fn fails(who: Who, case: &'static str, fault: Fault, max_idle: Option<u64>) {
     bench.model.fail(Some(fault));
     let mut pod = bench.pod(1, 1);
     pod.orders.pace.max_idle_s = max_idle.or(pod.orders.pace.max_idle_s);
-    let seen = bench.run(&pod);
-    let CourierOutcome::AgentFailed { exit } = seen.report.outcome else {
-        panic!("{:?}\n{}", seen.report, pod.logs());
+    let report = bench.run(&pod);
+    let CourierOutcome::AgentFailed { exit } = report.outcome else {
+        panic!("{:?}\n{}", report, pod.logs());
     };
-    assert!(!seen.report.detail.is_empty(), "why is told\n{}", pod.logs());
+    assert!(!report.detail.is_empty(), "why is told\n{}", pod.logs());
     bench.told(&format!(
         "failed (exit {exit}); {} requests; {:?}",
         bench.model.asked().len(),
-        seen.report.detail
+        report.detail
     ));
 }
 
@@ -256,8 +236,8 @@ fn nothing_done_is_no_change(who: Who, case: &'static str) {
         return;
     };
     let pod = bench.pod(1, 1);
-    let seen = bench.run(&pod);
-    assert_eq!(seen.report.outcome, CourierOutcome::NoChange, "{}", pod.logs());
+    let report = bench.run(&pod);
+    assert_eq!(report.outcome, CourierOutcome::NoChange, "{}", pod.logs());
     bench.told("no change, said so");
 }
 
@@ -320,20 +300,16 @@ fn what_is_spent_is_spent(who: Who, case: &'static str) {
         ..gastown_api::Budget::default()
     });
     let pod = bench.pod(1, 1);
-    let seen = bench.run(&pod);
+    let report = bench.run(&pod);
     // aider has said all in one answer; it is counted all the same.
-    let fine = matches!(seen.report.outcome, CourierOutcome::BudgetSpent)
-        || (who == Who::Aider && seen.report.outcome == CourierOutcome::Done);
-    assert!(fine, "{:?}\n{}", seen.report, pod.logs());
-    assert!(
-        seen.report.tokens.is_some_and(|t| t.total() >= 100),
-        "{:?}",
-        seen.report
-    );
+    let fine = matches!(report.outcome, CourierOutcome::BudgetSpent)
+        || (who == Who::Aider && report.outcome == CourierOutcome::Done);
+    assert!(fine, "{:?}\n{}", report, pod.logs());
+    assert!(report.tokens.is_some_and(|t| t.total() >= 100), "{:?}", report);
     bench.told(&format!(
         "{:?} at {} tokens",
-        seen.report.outcome,
-        seen.report.tokens.unwrap().total()
+        report.outcome,
+        report.tokens.unwrap().total()
     ));
 }
 
@@ -343,74 +319,10 @@ fn without_a_key_nothing_starts(who: Who, case: &'static str) {
     };
     bench.keyless = true;
     let pod = bench.pod(1, 1);
-    let seen = bench.run(&pod);
-    let missing = CourierOutcome::CredentialUnusable {
-        problem: CredentialProblem::Missing,
-    };
-    assert_eq!(seen.report.outcome, missing, "{}", pod.logs());
+    let report = bench.run(&pod);
+    assert_eq!(report.outcome, unusable(CredentialProblem::Missing), "{}", pod.logs());
     assert!(bench.model.asked().is_empty());
     bench.told("credential missing, nothing started");
-}
-
-/// As Claude Code keeps it.
-fn login() -> String {
-    serde_json::json!({"claudeAiOauth": {
-        "accessToken": "sk-ant-oat01-scripted-login-token", "refreshToken": "sk-ant-ort01-scripted-refresh",
-        "expiresAt": 32_503_680_000_000_u64, "scopes": ["user:inference", "user:profile"], "subscriptionType": "max",
-    }})
-    .to_string()
-}
-
-fn a_login_with_settings_arrives(who: Who, case: &'static str) {
-    let Some(mut bench) = Bench::of(who, case, who.work()) else {
-        return;
-    };
-    bench.login = Some(login());
-    let pod = bench.pod(1, 1);
-    let seen = bench.run(&pod);
-    assert_eq!(seen.report.outcome, CourierOutcome::Done, "{}", pod.logs());
-    let asked = bench.model.asked();
-    assert!(
-        asked
-            .iter()
-            .any(|a| a.credential == "authorization: Bearer sk-ant-oat01-scripted-login-token")
-    );
-    assert!(bench.heard(0, "House rule seventeen"), "CLAUDE.md arrives");
-    let whole = asked.iter().map(|a| a.body.to_string()).collect::<String>();
-    assert!(whole.contains("paints parts blue"), "skills arrive");
-    bench.told("login, CLAUDE.md and skill used; done");
-    // Without the file nothing starts.
-    bench.login = Some(String::new());
-    let pod = bench.pod(2, 2);
-    let seen = bench.run(&pod);
-    let missing = CourierOutcome::CredentialUnusable {
-        problem: CredentialProblem::Missing,
-    };
-    assert_eq!(seen.report.outcome, missing, "{}", pod.logs());
-}
-
-fn a_usage_limit_parks_until_it_is_over(who: Who, case: &'static str) {
-    let Some(mut bench) = Bench::of(who, case, who.work()) else {
-        return;
-    };
-    bench.login = Some(login());
-    let resets = 4_000_000_000;
-    bench.model.fail(Some(Fault::limit(resets)));
-    let pod = bench.pod(1, 1);
-    let seen = bench.run(&pod);
-    assert_eq!(
-        seen.report.outcome,
-        CourierOutcome::Parked { until: resets },
-        "{}",
-        pod.logs()
-    );
-    bench.model.fail(None);
-    let asked = bench.model.asked().len();
-    let next = bench.pod(1, 2);
-    let seen = bench.run(&next);
-    assert_eq!(seen.report.outcome, CourierOutcome::Done, "{}", next.logs());
-    assert!(bench.heard(asked, TASK), "the same conversation");
-    bench.told("parked until the provider's time, then the same conversation, done");
 }
 
 fn a_nudge_reaches_a_live_conversation(who: Who, case: &'static str) {

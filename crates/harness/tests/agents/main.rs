@@ -9,7 +9,18 @@
 )]
 #![allow(clippy::disallowed_types, reason = "tests run processes")]
 
+/// A test for each agent.
+macro_rules! each {
+    ($name:ident, $case:ident, $($who:ident $as:ident),+) => {
+        mod $name {
+            use super::*;
+            $(#[test] fn $as() { $case(Who::$who, concat!(stringify!($name))); })+
+        }
+    };
+}
+
 mod bench;
 mod cases;
+mod logins;
 #[path = "../town/mod.rs"]
 mod town;

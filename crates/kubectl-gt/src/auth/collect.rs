@@ -1,7 +1,7 @@
 //! Which files an agent needs. What is not named here is not taken: history, projects, todos, caches, shell snapshots.
 
 use super::Whose;
-use gastown_wire::settings_key;
+use gastown_wire::{settings_key, without_refresh};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;
@@ -271,12 +271,16 @@ impl Walk<'_> {
             return self.skip(relative, "its path is too long or too odd for a key of a Secret");
         };
         match fs::read(path) {
-            Ok(content) => self.found.taken.push(Taken {
-                path: whole,
-                key,
-                bytes: content.len(),
-                content,
-            }),
+            Ok(content) => {
+                // It stays here, where it was made: of two that refresh one login, the second is logged out.
+                let content = without_refresh(&whole, &content).unwrap_or(content);
+                self.found.taken.push(Taken {
+                    path: whole,
+                    key,
+                    bytes: content.len(),
+                    content,
+                });
+            }
             Err(e) => self.skip(relative, format!("cannot be read: {e}")),
         }
     }

@@ -5,6 +5,7 @@
 //! ```
 
 mod collect;
+mod login;
 mod secret;
 mod status;
 mod sync;
@@ -83,6 +84,9 @@ pub struct SyncArgs {
     /// Make the Secret of an API key from this variable of the environment instead, under the variable's name.
     #[arg(long, value_name = "VARIABLE", num_args = 0..=1, default_missing_value = "ANTHROPIC_API_KEY", conflicts_with_all = ["claude_dir", "with_env", "settings_only", "exclude"])]
     api_key_from_env: Option<String>,
+    /// Upload a long-lived token in place of the login: from $CLAUDE_CODE_OAUTH_TOKEN, as `claude setup-token` makes it.
+    #[arg(long, conflicts_with_all = ["api_key_from_env", "settings_only"])]
+    token_from_env: bool,
     /// Write though nothing changed, and over a Secret that somebody else made.
     #[arg(long)]
     force: bool,

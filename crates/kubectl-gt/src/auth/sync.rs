@@ -1,11 +1,13 @@
 //! auth sync.
 
 use super::collect::{Found, Places, Skipped, Taken, collect};
+use super::login::Login;
 use super::secret::{self, LAST_SYNC};
 use super::{SyncArgs, Whose, home, size};
 use crate::output::{note, print_one};
 use crate::session::Session;
 use crate::{DryRun, Failure, exit};
+use gastown_wire::{LOGIN_KEYS, TOKEN_KEY};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -27,6 +29,8 @@ struct Report<'a> {
     action: &'static str,
     dry_run: bool,
     bytes: usize,
+    /// Until when the login holds, where it says.
+    expires_at: Option<Timestamp>,
     files: &'a [Taken],
     skipped: &'a [Skipped],
 }
@@ -55,6 +59,7 @@ pub(super) async fn run(args: SyncArgs, session: &Session<'_>) -> Result<(), Fai
         action,
         dry_run: !args.rehearsal.dry_run.is_real(),
         bytes: found.bytes(),
+        expires_at: login_in(&found).and_then(|l| l.expires),
         files: &found.taken,
         skipped: &found.skipped,
     };
@@ -94,7 +99,28 @@ fn told(args: &SyncArgs, report: &Report<'_>, program: &str) -> String {
     } else if report.action == "updated" {
         text.push_str("\npods that start from now on have it");
     }
+    if let Some(until) = report.expires_at {
+        text.push_str(&format!(
+            "\nthe login holds until {until}: what refreshes it stays here. Then sync again; longer work wants {}",
+            lasting(args.agent, program)
+        ));
+    }
     text
+}
+
+/// What to type for work that outlasts a login.
+fn lasting(whose: Whose, program: &str) -> String {
+    match whose {
+        Whose::ClaudeCode => format!(
+            "a token of `claude setup-token` ({program} auth sync --token-from-env) or an API key ({program} auth sync --api-key-from-env)"
+        ),
+        Whose::Opencode | Whose::Aider => format!("an API key ({program} auth sync --api-key-from-env VARIABLE)"),
+    }
+}
+
+fn login_in(found: &Found) -> Option<Login> {
+    let value = |key: &str| found.taken.iter().find(|t| t.key == key).map(|t| t.content.as_slice());
+    Login::among(value)
 }
 
 /// The agent's files; a login has to be among them.
@@ -117,6 +143,9 @@ fn files(args: &SyncArgs, program: &str) -> Result<Found, Failure> {
         with_env: args.with_env,
     };
     let found = collect(args.agent, &places, &args.exclude);
+    if args.token_from_env {
+        return with_token(found, args.agent);
+    }
     if found.taken.is_empty() {
         return Err(Failure::new(
             exit::NOT_FOUND,
@@ -130,10 +159,42 @@ fn files(args: &SyncArgs, program: &str) -> Result<Found, Failure> {
     if args.agent == Whose::ClaudeCode && !args.settings_only {
         login(&found, &claude, program)?;
     }
+    if let Some(over) = login_in(&found).filter(|l| l.is_over(Timestamp::now())) {
+        let agent = if args.agent == Whose::Opencode {
+            "opencode"
+        } else {
+            "claude"
+        };
+        return Err(Failure::new(
+            exit::FAILED,
+            format!(
+                "the login here is over since {}; nothing was uploaded",
+                over.expires.map(|t| t.to_string()).unwrap_or_default()
+            ),
+        )
+        .hint(format!(
+            "run {agent} once, which refreshes it, then this again; to last longer: {}",
+            lasting(args.agent, program)
+        )));
+    }
     Ok(found)
 }
 
-/// The login must be there; one that is over is said.
+/// The files with a long-lived token in place of the login.
+fn with_token(mut found: Found, whose: Whose) -> Result<Found, Failure> {
+    if whose != Whose::ClaudeCode {
+        return Err(Failure::new(exit::USAGE, "only Claude Code has long-lived tokens")
+            .hint("other agents take an API key: --api-key-from-env VARIABLE"));
+    }
+    found.taken.retain(|t| !LOGIN_KEYS.contains(&t.key.as_str()));
+    found.taken.push(from_env(
+        TOKEN_KEY,
+        "`claude setup-token` makes one; then: read -rs CLAUDE_CODE_OAUTH_TOKEN && export CLAUDE_CODE_OAUTH_TOKEN",
+    )?);
+    Ok(found)
+}
+
+/// The login must be there.
 fn login(found: &Found, claude: &Path, program: &str) -> Result<(), Failure> {
     if let Some(unread) = found.skipped.iter().find(|s| s.path == ".credentials.json") {
         return Err(Failure::new(
@@ -159,13 +220,8 @@ fn login(found: &Found, claude: &Path, program: &str) -> Result<(), Failure> {
             claude.display()
         )));
     };
-    match super::status::Login::read(&file.content) {
-        Some(login) if login.is_over(Timestamp::now()) => note(format!(
-            "note: this login is over since {}; log in again before the pods need it",
-            login.expires.map(|t| t.to_string()).unwrap_or_default()
-        )),
-        Some(_) => {}
-        None => note("note: .credentials.json is not as Claude Code writes it: is it complete?"),
+    if Login::read(&file.content).is_none() {
+        note("note: .credentials.json is not as Claude Code writes it: is it complete?");
     }
     Ok(())
 }
@@ -178,23 +234,36 @@ fn api_key(variable: &str) -> Result<Found, Failure> {
             format!("'{variable}' is no name of a variable"),
         ));
     }
+    if variable == TOKEN_KEY {
+        return Err(Failure::new(
+            exit::USAGE,
+            format!("{variable} is no API key, and would be refused as one"),
+        )
+        .hint("a token goes in place of the login: --token-from-env"));
+    }
+    let mut found = Found::default();
+    found.taken.push(from_env(
+        variable,
+        &format!("read -rs {variable} && export {variable}"),
+    )?);
+    Ok(found)
+}
+
+/// A secret under its variable's name, which is a legal key as it is.
+fn from_env(variable: &str, hint: &str) -> Result<Taken, Failure> {
     let value = std::env::var(variable).unwrap_or_default();
     let value = value.trim();
     if value.is_empty() {
         return Err(
-            Failure::new(exit::USAGE, format!("the variable {variable} is not set, or empty"))
-                .hint(format!("read -rs {variable} && export {variable}")),
+            Failure::new(exit::USAGE, format!("the variable {variable} is not set, or empty")).hint(hint.to_owned()),
         );
     }
-    // A variable's name is a legal key as it is.
-    let mut found = Found::default();
-    found.taken.push(Taken {
+    Ok(Taken {
         path: variable.to_owned(),
         key: variable.to_owned(),
         bytes: value.len(),
         content: value.as_bytes().to_vec(),
-    });
-    Ok(found)
+    })
 }
 
 fn is_variable(text: &str) -> bool {

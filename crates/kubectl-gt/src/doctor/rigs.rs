@@ -130,8 +130,9 @@ async fn secrets(name: &str, rig: &Rig, session: &Session<'_>) -> Result<Vec<Che
         });
     }
     if let Some(secret) = &rig.spec.claude_creds_secret_ref {
-        // Any settings will do for other agents; a login for Claude Code. An API key is taken as well.
-        let keys = gastown_wire::LOGIN_KEYS.iter().copied().chain(["ANTHROPIC_API_KEY"]);
+        // Any settings will do for other agents; a login for Claude Code. A key or a token is taken as well.
+        let instead = [gastown_wire::API_KEY_KEY, gastown_wire::TOKEN_KEY];
+        let keys = gastown_wire::LOGIN_KEYS.iter().copied().chain(instead);
         let fix = format!("{program} auth sync --secret {} -n {namespace}", secret.name);
         let groups = match rig.spec.agent {
             None | Some(gastown_api::AgentKind::ClaudeCode) => keys.map(|k| vec![k.to_owned()]).collect(),

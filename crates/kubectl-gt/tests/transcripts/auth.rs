@@ -11,6 +11,9 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
+/// A time that is over, in milliseconds.
+const OVER: i64 = 1_600_000_000_000;
+
 /// A login as Claude Code writes it; `expires` in milliseconds.
 pub fn login(expires: i64) -> String {
     json!({"claudeAiOauth": {
@@ -110,27 +113,77 @@ async fn what_goes_wrong() {
 async fn a_login_that_is_over() {
     let scene = Scene::new().await;
     claude(&scene);
+    write(&scene.dir.path().join(".claude/.credentials.json"), &login(OVER));
     write(
-        &scene.dir.path().join(".claude/.credentials.json"),
-        &login(1_600_000_000_000),
+        &scene.dir.path().join(".local/share/opencode/auth.json"),
+        &json!({"openai": {"type": "oauth", "refresh": "r", "access": "a", "expires": OVER}}).to_string(),
     );
-    let told = scene.run("kubectl gt auth sync").await;
-    assert!(
-        told.code == 0 && told.stderr.contains("this login is over since 2020-09-13"),
-        "{}",
-        told.stderr
+    transcript!(
+        scene
+            .tell(&[
+                "kubectl gt auth sync",
+                "kubectl gt auth sync --agent opencode",
+                "kubectl gt auth sync --exclude .credentials.json --settings-only",
+            ])
+            .await
     );
-    let told = scene.run("kubectl gt auth status").await;
+    // As people make it by hand, and as it was made before.
+    let whole = k8s_openapi::ByteString(login(OVER).into_bytes());
+    scene
+        .put(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "by-hand", "namespace": NAMESPACE},
+            "data": {".credentials.json": whole},
+        }))
+        .await;
+    let told = scene.run("kubectl gt auth status --secret by-hand").await;
     assert_eq!(told.code, 1);
-    assert!(
-        told.stdout.contains("expired ") && told.stdout.contains("refresh token"),
-        "{}",
-        told.stdout
-    );
-    let told = scene.run("kubectl gt auth status -o json").await;
+    for part in [
+        "expired ",
+        "run claude once",
+        "auth sync",
+        "a refresh token is in the Secret too",
+    ] {
+        assert!(told.stdout.contains(part), "{part}: {}", told.stdout);
+    }
+    let told = scene.run("kubectl gt auth status --secret by-hand -o json").await;
     assert_eq!(told.code, 1);
     let value: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!((&value["expired"], &value["login"]), (&json!(true), &json!("oauth")));
+    assert_eq!(value["holdsRefreshToken"], json!(true));
+}
+
+/// What would get another token stays where it was made; only what pods are given counts as changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_goes_without_its_refresh_token() {
+    let scene = Scene::new().await;
+    claude(&scene);
+    write(
+        &scene.dir.path().join(".local/share/opencode/auth.json"),
+        &json!({"openai": {"type": "oauth", "refresh": "rt-ort01", "access": "a", "expires": 32_503_680_000_000_i64}})
+            .to_string(),
+    );
+    transcript!(
+        scene
+            .tell(&[
+                "kubectl gt auth sync",
+                "sed -i s/ort01-secret/ort01-next/ .claude/.credentials.json; kubectl gt auth sync",
+                "sed -i s/oat01-secret/oat01-next/ .claude/.credentials.json; kubectl gt auth sync",
+                "kubectl gt auth sync --agent opencode",
+                "kubectl gt auth sync --token-from-env",
+                "CLAUDE_CODE_OAUTH_TOKEN=sk-ant-oat01-long kubectl gt auth sync --token-from-env --agent opencode",
+                "CLAUDE_CODE_OAUTH_TOKEN=sk-ant-oat01-long kubectl gt auth sync --api-key-from-env CLAUDE_CODE_OAUTH_TOKEN",
+                "CLAUDE_CODE_OAUTH_TOKEN=sk-ant-oat01-long kubectl gt auth sync --token-from-env -o json | grep -v bytes",
+                "kubectl gt auth status | grep -v Synced",
+            ])
+            .await
+    );
+    for name in ["claude-creds", "opencode-creds"] {
+        let secret = scene.secret(name).await;
+        for (key, value) in secret["data"].as_object().unwrap() {
+            let held: k8s_openapi::ByteString = serde_json::from_value(value.clone()).unwrap();
+            assert!(!String::from_utf8_lossy(&held.0).contains("ort01"), "{name}: {key}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -378,9 +378,14 @@ impl Case<'_, '_> {
 }
 
 fn credential_reason(case: &Case<'_, '_>, problem: CredentialProblem, words: &str) -> Reason {
-    let credentials = case.settings().map(|s| s.credentials).unwrap_or_default();
+    let settings = case.settings();
+    let agent = settings.as_ref().map(|s| s.agent.kind.clone()).unwrap_or_default();
+    let credentials = settings.map(|s| s.credentials).unwrap_or_default();
     let namespace = &case.row.meta.key.namespace;
-    let sync = format!("kubectl gt auth sync -n {namespace}");
+    let sync = format!(
+        "kubectl gt auth sync -n {namespace}{}",
+        whose(&agent, credentials.claude.as_deref())
+    );
     let (what, fix) = match (&credentials.api_key, &credentials.claude) {
         (Some((secret, key, _)), _) => (
             format!("key {key} of Secret {namespace}/{secret}"),
@@ -389,8 +394,15 @@ fn credential_reason(case: &Case<'_, '_>, problem: CredentialProblem, words: &st
             ),
         ),
         (None, Some(secret)) => (
-            format!("the login (.credentials.json) in Secret {namespace}/{secret}"),
-            format!("log in and type {sync}"),
+            match agent.as_str() {
+                "opencode" | "aider" => format!("the login of {agent} in Secret {namespace}/{secret}"),
+                _ => format!("the login (.credentials.json) in Secret {namespace}/{secret}"),
+            },
+            match problem {
+                // What refreshes it is where the user is logged in, and nowhere else.
+                CredentialProblem::Expired => format!("run claude once where you are logged in, then {sync}"),
+                _ => format!("log in and type {sync}"),
+            },
         ),
         (None, None) => (
             "a credential for the model".to_owned(),
@@ -408,6 +420,19 @@ fn credential_reason(case: &Case<'_, '_>, problem: CredentialProblem, words: &st
         words => format!(" [{}]", one_line(words).chars().take(60).collect::<String>()),
     };
     Reason::new(code, format!("{what} {how}: {fix}{said}"))
+}
+
+/// What `auth sync` is to be told where it would not take this agent and this Secret by itself.
+fn whose(agent: &str, secret: Option<&str>) -> String {
+    let (flag, default) = match agent {
+        "opencode" => (" --agent opencode", "opencode-creds"),
+        "aider" => (" --agent aider", "aider-creds"),
+        _ => ("", "claude-creds"),
+    };
+    match secret.filter(|name| *name != default) {
+        Some(name) => format!("{flag} --secret {name}"),
+        None => flag.to_owned(),
+    }
 }
 
 /// `base · 2^(n-1)` seconds up to a cap; nothing for the zeroth.
