@@ -29,9 +29,9 @@ fn drop_tokens(value: &mut Value) -> bool {
     match value {
         Value::Object(map) => {
             let had = map.remove("refreshToken").is_some_and(|token| token != "");
-            map.values_mut().fold(had, |any, below| drop_tokens(below) || any)
+            map.values_mut().fold(had, |any, below| any | drop_tokens(below))
         }
-        Value::Array(items) => items.iter_mut().fold(false, |any, below| drop_tokens(below) || any),
+        Value::Array(items) => items.iter_mut().fold(false, |any, below| any | drop_tokens(below)),
         _ => false,
     }
 }
@@ -43,7 +43,7 @@ fn blank_opencode(value: &mut Value) -> bool {
     entries.fold(false, |any, entry| {
         let ends = entry.get("expires").and_then(Value::as_f64).is_some_and(|ms| ms > 0.0);
         let token = entry.get_mut("refresh").filter(|token| ends && **token != "");
-        token.map(|token| *token = "".into()).is_some() || any
+        any | token.map(|token| *token = "".into()).is_some()
     })
 }
 
