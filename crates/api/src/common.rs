@@ -211,7 +211,8 @@ pub struct RecordSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RecordLevel")]
     pub level: Option<RecordLevel>,
-    /// A repository of its own for records, so that readers of the code cannot read conversations. Unset: the rig's own repository.
+    /// A repository of its own for uncommitted files and conversations, so that readers of the code cannot read them; the same git
+    /// Secret opens it. https, ssh; on one machine a path too. Unset: the rig's own repository.
     #[serde(rename = "gitURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub git_url: Option<String>,

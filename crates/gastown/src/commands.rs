@@ -45,7 +45,8 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Failure> {
     let mut town = Town::start(Plan {
         place: place.clone(),
         unconfined: args.unconfined,
-        repositories: vec![place.bare()],
+        // The second is there for a rig whose record.gitURL names it.
+        repositories: vec![place.bare(), place.data.join("records.git")],
     })
     .await?;
     let occupied = place.occupy()?;

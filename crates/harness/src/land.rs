@@ -84,7 +84,7 @@ async fn attempt(git: &Git, orders: &LandOrders) -> Result<LandReport, Trouble> 
     let outcome = job.land().await?;
     let landed = outcome == LandOutcome::Landed;
     let detail = match landed {
-        true => job.clean().await,
+        true => job.clean(git).await,
         false => String::new(),
     };
     Ok(LandReport {
@@ -220,9 +220,9 @@ impl Job<'_> {
     }
 
     /// What a landing cleans up, in words for people. Whatever becomes of it, the landing stands.
-    async fn clean(&self) -> String {
+    async fn clean(&self, git: &Git) -> String {
         let candidates = self.sweep().await;
-        match sweep::records(&self.desk, self.orders).await {
+        match sweep::records(git, &self.desk, self.orders).await {
             Some(records) => format!("{candidates}; {records}"),
             None => candidates,
         }

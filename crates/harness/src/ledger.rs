@@ -1,4 +1,5 @@
-//! The remote as a polecat's pod sees it: five refs, read together and moved together.
+//! The remote as a polecat's pod sees it: five refs, read together and moved together. Two of them may lie in a repository of
+//! their own.
 
 use std::{path::Path, time::Duration};
 
@@ -9,6 +10,7 @@ use gastown_git::{
 
 use crate::{
     access::{self, AccessError},
+    content::{Content, ContentError, PATIENCE},
     conversation,
     record::{self, Record, RecordError},
     setup::Pod,
@@ -67,6 +69,26 @@ impl LedgerError {
     }
 }
 
+/// Brings here what a remote has of these names; what it has not goes here too.
+async fn bring(repo: &Repo, remote: &Remote, wanted: &[(&RefName, &'static str)]) -> Result<(), LedgerError> {
+    let patterns: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+    let there = repo.git().ls_remote(remote, &patterns).await?;
+    let mut specs = Vec::new();
+    for (name, seen) in wanted {
+        let seen = RefName::parse(seen)?;
+        if there.contains_key(*name) {
+            specs.push(Refspec::of(name, &seen));
+        } else {
+            // Ours alone: nothing can have moved it meanwhile.
+            let _ = repo.delete_ref(&seen, gastown_git::Expect::Any).await?;
+        }
+    }
+    if !specs.is_empty() {
+        repo.fetch(remote, &specs, FetchOptions::default()).await?;
+    }
+    Ok(())
+}
+
 /// The refs of the remote that concern a polecat.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
@@ -90,6 +112,19 @@ pub(crate) struct Heads {
     pub(crate) target: Option<Oid>,
     pub(crate) snapshot: Option<Oid>,
     pub(crate) conversation: Option<Oid>,
+    /// Why the last two are not what the record repository has.
+    pub(crate) unread: Option<String>,
+}
+
+/// Where snapshot and conversation lie.
+#[derive(Clone, Debug)]
+pub(crate) enum Kept {
+    /// In the work's repository.
+    Beside,
+    /// In the record repository.
+    Apart(Box<Content>),
+    /// In the record repository, which cannot be spoken to: why.
+    Closed(String),
 }
 
 /// A repository of our own beside the remote it follows.
@@ -98,6 +133,7 @@ pub(crate) struct Ledger {
     pub(crate) repo: Repo,
     pub(crate) remote: Remote,
     pub(crate) names: Names,
+    pub(crate) kept: Kept,
 }
 
 impl Ledger {
@@ -114,7 +150,7 @@ impl Ledger {
         let git = Git::probe()
             .await?
             .with_timeout(Duration::from_secs(o.pace.git_timeout_s.max(1)));
-        let (git, remote) = access::open(git, &o.remote)?;
+        let (plain, (git, remote)) = (git.clone(), access::open(git, &o.remote)?);
         let dir = pod.repository();
         // Only one container of the pod works in it at a time: what is locked was locked by one that was killed.
         match gastown_git::break_locks(&dir) {
@@ -123,27 +159,45 @@ impl Ledger {
             Err(error) => tracing::warn!("the locks of a git that was killed stay: {error}"),
         }
         let repo = git.init_bare(&dir).await?;
-        Ok(Self { repo, remote, names })
+        let kept = match &o.content {
+            None => Kept::Beside,
+            Some(orders) => match Content::open(plain, &dir, orders).await {
+                Ok(content) => Kept::Apart(Box::new(content)),
+                Err(error) => Kept::Closed(error.to_string()),
+            },
+        };
+        Ok(Self {
+            repo,
+            remote,
+            names,
+            kept,
+        })
     }
 
     /// Reads the remote's refs and brings here what they name.
     pub(crate) async fn refresh(&self) -> Result<Heads, LedgerError> {
-        let wanted = self.wanted();
-        let patterns: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
-        let there = self.repo.git().ls_remote(&self.remote, &patterns).await?;
-        let mut specs = Vec::new();
-        for (name, seen) in &wanted {
-            let seen = RefName::parse(seen)?;
-            if there.contains_key(*name) {
-                specs.push(Refspec::of(name, &seen));
-            } else {
-                // Ours alone: nothing can have moved it meanwhile.
-                let _ = self.repo.delete_ref(&seen, gastown_git::Expect::Any).await?;
+        let [record, work, target, snapshot, conversation] = self.wanted();
+        let content = [snapshot, conversation];
+        let unread = match &self.kept {
+            Kept::Beside => {
+                let all = [record, work, target, snapshot, conversation];
+                bring(&self.repo, &self.remote, &all).await?;
+                None
             }
-        }
-        if !specs.is_empty() {
-            self.repo.fetch(&self.remote, &specs, FetchOptions::default()).await?;
-        }
+            Kept::Apart(apart) => {
+                bring(&self.repo, &self.remote, &[record, work, target]).await?;
+                let brought = tokio::time::timeout(PATIENCE, bring(&apart.repo, &apart.remote, &content)).await;
+                match brought {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(error.to_string()),
+                    Err(_) => Some(ContentError::Silent(PATIENCE).to_string()),
+                }
+            }
+            Kept::Closed(why) => {
+                bring(&self.repo, &self.remote, &[record, work, target]).await?;
+                Some(why.clone())
+            }
+        };
         let mut here = self.repo.for_each_ref(SEEN).await?;
         let mut take = |name: &str| here.remove(name);
         Ok(Heads {
@@ -152,6 +206,7 @@ impl Ledger {
             target: take("refs/remote/target"),
             snapshot: take("refs/remote/snapshot"),
             conversation: take("refs/remote/conversation"),
+            unread,
         })
     }
 

@@ -19,6 +19,7 @@ pub mod access;
 pub mod beads;
 pub mod candidate;
 pub mod clone;
+mod content;
 pub mod conversation;
 pub mod courier;
 pub mod evidence;

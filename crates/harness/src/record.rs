@@ -51,6 +51,12 @@ pub struct Record {
     /// Commit that holds the agent's conversation, where it is kept.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub conversation: String,
+    /// In a repository of its own the snapshot moves after this record: what lies there may still be this one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub snapshot_before: String,
+    /// The same of the conversation.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub conversation_before: String,
 }
 
 /// A record that cannot be followed.

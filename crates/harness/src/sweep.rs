@@ -10,10 +10,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use gastown_git::{Depth, Expect, FetchOptions, Oid, PushOutcome, RefName, RefUpdate, Refspec, Repo};
+use gastown_git::{Depth, Expect, FetchOptions, Git, Oid, PushOutcome, RefName, RefUpdate, Refspec, Remote, Repo};
 use gastown_wire::{LandOrders, Sweep, conversation_ref, record_ref, snapshot_ref};
 
 use crate::{
+    content::{Content, ContentError},
     ledger::RECORD_LIMIT,
     queue::{Desk, Trouble, place},
     record::{self, Record},
@@ -31,9 +32,9 @@ const READ: usize = 200;
 const SWEPT: usize = 50;
 
 /// Sweeps what the orders say; a line for people, where they say anything.
-pub(crate) async fn records(desk: &Desk, orders: &LandOrders) -> Option<String> {
+pub(crate) async fn records(git: &Git, desk: &Desk, orders: &LandOrders) -> Option<String> {
     let sweep = orders.sweep.as_ref().filter(|s| !s.owner.is_empty())?;
-    let swept = tokio::time::timeout(PATIENCE, all(desk, orders, sweep)).await;
+    let swept = tokio::time::timeout(PATIENCE, all(git, desk, orders, sweep)).await;
     Some(match swept {
         Ok(Ok(count)) => format!("{count} records swept"),
         Ok(Err(trouble)) => format!("no records swept: {}", trouble.detail()),
@@ -41,12 +42,22 @@ pub(crate) async fn records(desk: &Desk, orders: &LandOrders) -> Option<String> 
     })
 }
 
-/// What one polecat left: its record first, each ref with the value it had.
-type Left = Vec<(RefName, Oid)>;
+/// Refs with the values they had.
+type Refs = Vec<(RefName, Oid)>;
 
-async fn all(desk: &Desk, orders: &LandOrders, sweep: &Sweep) -> Result<usize, Trouble> {
+/// What one polecat left.
+struct Left {
+    uid: String,
+    /// In the work's repository, the record first.
+    here: Refs,
+    /// In the record repository.
+    apart: Refs,
+}
+
+async fn all(git: &Git, desk: &Desk, orders: &LandOrders, sweep: &Sweep) -> Result<usize, Trouble> {
     let folders = [record_ref("*"), snapshot_ref("*"), conversation_ref("*")];
-    let there = desk.look(&folders.each_ref().map(String::as_str)).await?;
+    let folders = folders.each_ref().map(String::as_str);
+    let there = desk.look(&folders).await?;
     let gone = from_place(gone(&there, sweep), &orders.candidate);
     if gone.is_empty() {
         return Ok(0);
@@ -59,17 +70,35 @@ async fn all(desk: &Desk, orders: &LandOrders, sweep: &Sweep) -> Result<usize, T
     repo.fetch(&desk.remote, &specs, shallow).await?;
     let old = old(&repo, gone).await?;
     let mut left = owned(&repo, old, &sweep.owner).await?;
-    for (uid, refs) in &mut left {
-        for name in [snapshot_ref(uid), conversation_ref(uid)] {
-            refs.extend(
-                there
-                    .iter()
-                    .find(|(n, _)| n.as_str() == name)
-                    .map(|(n, o)| (n.clone(), o.clone())),
-            );
-        }
+    for one in &mut left {
+        one.here.extend(content_of(&one.uid, &there));
     }
-    delete(desk, &repo, left.into_iter().map(|(_, refs)| refs).collect()).await
+    if let Some(orders) = &sweep.content {
+        // First: once the record is gone, nobody would ever look for what belongs to it.
+        let content = Content::open(git.clone(), &dir, orders).await?;
+        let there = content.look(&folders).await?;
+        for one in &mut left {
+            one.apart = content_of(&one.uid, &there).collect();
+        }
+        left = delete(&content.repo, &content.remote, left, |one| &one.apart).await?;
+    }
+    let swept = delete(&repo, &desk.remote, left, |one| &one.here).await?;
+    Ok(swept.len())
+}
+
+/// Snapshot and conversation of a polecat, where there are.
+fn content_of(uid: &str, there: &BTreeMap<RefName, Oid>) -> impl Iterator<Item = (RefName, Oid)> {
+    let names = [snapshot_ref(uid), conversation_ref(uid)];
+    there
+        .iter()
+        .filter(move |(name, _)| names.iter().any(|n| n == name.as_str()))
+        .map(|(name, oid)| (name.clone(), oid.clone()))
+}
+
+impl From<ContentError> for Trouble {
+    fn from(error: ContentError) -> Self {
+        Self::Transient(format!("the record repository: {error}"))
+    }
 }
 
 /// Records of polecats that are not among the living.
@@ -107,14 +136,18 @@ async fn old(repo: &Repo, gone: Vec<(String, RefName)>) -> Result<Vec<(String, R
 }
 
 /// Those that say that they are the owner's.
-async fn owned(repo: &Repo, old: Vec<(String, RefName, Oid)>, owner: &str) -> Result<Vec<(String, Left)>, Trouble> {
+async fn owned(repo: &Repo, old: Vec<(String, RefName, Oid)>, owner: &str) -> Result<Vec<Left>, Trouble> {
     let mut owned = Vec::new();
     for (uid, name, oid) in old {
         let text = repo.read_file_at(&oid, Path::new(record::FILE), RECORD_LIMIT).await;
         // What cannot be read says nothing, and stays.
         let says = text.ok().flatten().and_then(|text| Record::parse(&text).ok());
         if says.is_some_and(|record| record.owner == owner) {
-            owned.push((uid, vec![(name, oid)]));
+            owned.push(Left {
+                uid,
+                here: vec![(name, oid)],
+                apart: Refs::new(),
+            });
         }
         if owned.len() == SWEPT {
             break;
@@ -123,19 +156,24 @@ async fn owned(repo: &Repo, old: Vec<(String, RefName, Oid)>, owner: &str) -> Re
     Ok(owned)
 }
 
-/// Deletes in one push. Whose refs have moved is left out of the next try.
-async fn delete(desk: &Desk, repo: &Repo, mut left: Vec<Left>) -> Result<usize, Trouble> {
+/// Deletes in one push, and says whose refs are gone. Whose have moved is left out of the next try, and stays.
+async fn delete(
+    repo: &Repo,
+    remote: &Remote,
+    mut left: Vec<Left>,
+    of: fn(&Left) -> &Refs,
+) -> Result<Vec<Left>, Trouble> {
     for _ in 0..3 {
-        let refs = left.iter().flatten().cloned();
+        let refs = left.iter().flat_map(of).cloned();
         let updates: Vec<RefUpdate> = refs
             .map(|(name, oid)| RefUpdate::delete(name, Expect::Is(oid)))
             .collect();
-        match repo.push(&desk.remote, &updates).await? {
-            PushOutcome::Done => return Ok(left.len()),
+        match repo.push(remote, &updates).await? {
+            PushOutcome::Done => return Ok(left),
             PushOutcome::Refused { dst, why } => {
-                return Err(Trouble::Transient(format!("the remote keeps {dst}: {why}")));
+                return Err(Trouble::Transient(format!("{remote} keeps {dst}: {why}")));
             }
-            PushOutcome::Stale { refs } => left.retain(|of| !of.iter().any(|(name, _)| refs.contains(name))),
+            PushOutcome::Stale { refs } => left.retain(|one| !of(one).iter().any(|(name, _)| refs.contains(name))),
         }
     }
     Err(Trouble::Transient("they move under our hands".into()))

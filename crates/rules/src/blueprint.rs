@@ -40,6 +40,8 @@ pub struct PodCommon {
     pub template: Option<api::PodTemplate>,
     /// A path on the host that the remote is (only on one machine); mounted where the remote is spoken to.
     pub local_remote: Option<String>,
+    /// The same for the repository of uncommitted files and conversations, where that is another.
+    pub local_content: Option<String>,
 }
 
 /// One attempt of one agent: containers `clone`, the agent's, `courier`.

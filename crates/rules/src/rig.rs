@@ -214,8 +214,5 @@ fn not_served(spec: &api::RigSpec) -> Vec<&'static str> {
     if spec.merge_strategy == Some(api::MergeStrategy::PullRequest) {
         fields.push("mergeStrategy pullRequest");
     }
-    if spec.record.as_ref().is_some_and(|r| r.git_url.is_some()) {
-        fields.push("record.gitURL");
-    }
     fields
 }

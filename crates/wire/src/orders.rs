@@ -327,6 +327,9 @@ pub struct PolecatOrders {
     pub pace: Pace,
     /// What is kept.
     pub record: RecordLevel,
+    /// Where uncommitted files and conversations go, if not to `remote`; its branch says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<RemoteOrders>,
 }
 
 /// How members become commits of the target branch.
@@ -422,6 +425,9 @@ pub struct Sweep {
     pub owner: String,
     /// UIDs of the polecats there are, of any rig.
     pub living: Vec<String>,
+    /// Where their uncommitted files and conversations are, if not beside the records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<RemoteOrders>,
 }
 
 /// Orders of a pod that reads the repository's issues.

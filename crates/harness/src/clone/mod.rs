@@ -168,6 +168,10 @@ async fn steps(pod: &Pod) -> Result<(CloneOutcome, String), CloneError> {
             stands.dirty
         ),
     };
+    let detail = match &taken.unread {
+        Some(unread) => format!("{detail}; {unread}"),
+        None => detail,
+    };
     let ready = CloneOutcome::Ready {
         commits: stands.commits,
         dirty: stands.dirty,
@@ -202,6 +206,8 @@ struct Held {
     snapshot: Option<Oid>,
     /// The agent's conversation so far.
     conversation: Option<Oid>,
+    /// Why there is neither, where there should be.
+    unread: Option<String>,
 }
 
 enum Taken {
@@ -274,8 +280,13 @@ async fn try_take(pod: &Pod, ledger: &Ledger) -> Result<Option<Taken>, CloneErro
         Standing::Ours | Standing::Free => {
             let held = Held {
                 start: tip.commit.clone().unwrap_or_else(|| target.clone()),
-                snapshot: told(heads.snapshot.as_ref(), &record.snapshot),
-                conversation: told(heads.conversation.as_ref(), &record.conversation),
+                snapshot: told(heads.snapshot.as_ref(), &record.snapshot, &record.snapshot_before),
+                conversation: told(
+                    heads.conversation.as_ref(),
+                    &record.conversation,
+                    &record.conversation_before,
+                ),
+                unread: unread(&heads, &record),
                 target,
             };
             if standing == Standing::Ours {
@@ -319,10 +330,23 @@ async fn tip_of(ledger: &Ledger, record: Option<&Record>, heads: &Heads) -> Resu
 }
 
 /// The record's word counts, not the ref's: what was taken back may still lie there.
-fn told(there: Option<&Oid>, recorded: &str) -> Option<Oid> {
-    there
-        .cloned()
-        .filter(|id| !recorded.is_empty() && id.as_str() == recorded)
+fn told(there: Option<&Oid>, recorded: &str, before: &str) -> Option<Oid> {
+    let is_told = |id: &Oid| !recorded.is_empty() && [recorded, before].contains(&id.as_str());
+    there.cloned().filter(is_told)
+}
+
+/// Why what the record speaks of is not put back.
+fn unread(heads: &Heads, record: &Record) -> Option<String> {
+    let why = heads.unread.as_ref()?;
+    if record.snapshot.is_empty() && record.conversation.is_empty() {
+        tracing::warn!("the record repository cannot be read: {why}");
+        return None;
+    }
+    let told = format!(
+        "uncommitted files and conversation of earlier attempts are missing, the record repository cannot be read: {why}"
+    );
+    tracing::error!("{told}");
+    Some(told)
 }
 
 fn text(id: Option<&Oid>) -> String {
@@ -346,6 +370,8 @@ async fn next_record(pod: &Pod, ledger: &Ledger, old: &Record, tip: &Tip, held: 
         head: String::new(),
         snapshot: old.snapshot.clone(),
         conversation: old.conversation.clone(),
+        snapshot_before: old.snapshot_before.clone(),
+        conversation_before: old.conversation_before.clone(),
     })
 }
 
@@ -362,5 +388,33 @@ async fn push_record(ledger: &Ledger, heads: &Heads, record: &Record, tip: &Tip)
             name: dst.to_string(),
             why,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Oid, told};
+
+    #[test]
+    fn what_lies_in_a_repository_of_its_own_may_be_what_the_record_says_or_what_it_was_before() {
+        let [a, b, c] = ["a", "b", "c"].map(|digit| digit.repeat(40));
+        for (there, recorded, before, is_told) in [
+            (&a, a.as_str(), "", true),
+            // The record moved, and the pod was lost before the other repository did.
+            (&a, &b, a.as_str(), true),
+            (&b, &b, &a, true),
+            (&c, &b, &a, false),
+            // Nothing is uncommitted any more.
+            (&a, "", "", false),
+            (&a, "", &a, false),
+        ] {
+            let there = Oid::parse(there).unwrap();
+            assert_eq!(
+                told(Some(&there), recorded, before).is_some(),
+                is_told,
+                "{there} {recorded} {before}"
+            );
+        }
+        assert_eq!(told(None, &a, &a), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Carries what the agent committed to the remote: from its repository into ours by path, from ours to the
 //! remote with leases. Never runs git inside the agent's repository.
 
+mod kept;
 mod push;
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
@@ -74,6 +75,8 @@ pub(crate) struct Carrier {
     pub(crate) unreadable: Option<String>,
     /// The remote takes nothing beside commits and records.
     keeping_refused: bool,
+    /// How the record repository does, where there is one.
+    mood: kept::Mood,
     /// The newest conversation, as a commit of ours.
     conversation: Option<Oid>,
     /// The file it was made of.
@@ -126,10 +129,12 @@ impl Carrier {
             refused: None,
             unreadable: None,
             keeping_refused: false,
+            mood: kept::Mood::default(),
             conversation: None,
             conversation_stamp: None,
         };
         carrier.mind_strangers();
+        carrier.mind_closed();
         Ok(Opened::Held(Box::new(carrier)))
     }
 
@@ -172,8 +177,16 @@ impl Carrier {
             return Ok(Carried::Fenced);
         }
         self.take_conversation().await?;
-        if self.has_more_to_keep() && self.push_kept().await? == Carried::Fenced {
-            return Ok(Carried::Fenced);
+        if self.has_more_to_keep() {
+            if self.is_to_wait() {
+                return Ok(Carried::Level);
+            }
+            if self.push_kept(kept::When::Meanwhile).await? == Carried::Fenced {
+                return Ok(Carried::Fenced);
+            }
+            if self.has_more_to_keep() {
+                return Ok(Carried::Level);
+            }
         }
         // Only now: what failed half way is tried again.
         self.stamps = Some(stamps);
@@ -203,7 +216,7 @@ impl Carrier {
         }
         if self.has_more_to_keep() {
             // The work is safe; a remote that is slow with the rest must not keep us from saying so.
-            if let Err(error) = self.push_kept().await {
+            if let Err(error) = self.push_kept(kept::When::AtLast).await {
                 tracing::warn!("uncommitted work and conversation cannot be pushed: {error}");
             }
         }

@@ -2,7 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use gastown_wire::{LandOrders, LandOutcome, LandReport, Sweep, conversation_ref, record_ref, snapshot_ref};
+use gastown_wire::{
+    LandOrders, LandOutcome, LandReport, RemoteOrders, Sweep, conversation_ref, record_ref, snapshot_ref,
+};
 
 use crate::town::{Town, hook, land_it, land_with};
 
@@ -38,6 +40,7 @@ async fn orders(town: &Town, living: &[&str]) -> LandOrders {
         sweep: Some(Sweep {
             owner: "rig-1".into(),
             living: living.iter().map(|uid| (*uid).to_owned()).collect(),
+            content: None,
         }),
         ..town.land_orders("land", &tested)
     }
@@ -141,9 +144,47 @@ async fn a_remote_that_keeps_its_refs_spoils_no_landing() {
     let report = land_it(&orders).await;
 
     landed(&report, &town, &orders, "");
-    assert!(
-        report.detail.contains("no records swept: the remote keeps"),
-        "{report:?}"
-    );
+    assert!(report.detail.contains(" keeps refs/gastown/"), "{report:?}");
     assert_eq!(refs_of(&town, "gone"), 3, "all or none");
+}
+
+/// Uncommitted files and conversations lie in a repository of their own: they go first, and with them the record.
+#[tokio::test]
+async fn what_was_kept_elsewhere_goes_from_there() {
+    for refuses in [false, true] {
+        let town = Town::new();
+        kept(&town, "gone", Some("rig-1"), 8);
+        kept(&town, "living", Some("rig-1"), 8);
+        let content = town.twin("records.git");
+        for uid in ["gone", "living"] {
+            town.at_remote(&["update-ref", "-d", &snapshot_ref(uid)]);
+            town.at_remote(&["update-ref", "-d", &conversation_ref(uid)]);
+        }
+        let mut orders = orders(&town, &["living"]).await;
+        orders.sweep.as_mut().unwrap().content = Some(RemoteOrders {
+            url: content.display().to_string(),
+            ..RemoteOrders::default()
+        });
+        if refuses {
+            town.write_program("records.git/hooks/update", "#!/bin/sh\nexit 1\n");
+        }
+        let report = land_it(&orders).await;
+
+        landed(&report, &town, &orders, "");
+        let left = town.at(
+            &content,
+            &[
+                "for-each-ref",
+                "--format=%(refname)",
+                "refs/gastown/work",
+                "refs/gastown/conversations",
+            ],
+        );
+        let of_gone = left.lines().filter(|name| name.ends_with("/gone")).count();
+        let of_living = left.lines().filter(|name| name.ends_with("/living")).count();
+        assert_eq!((of_gone, of_living), (if refuses { 2 } else { 0 }, 2), "{report:?}");
+        // While anything is left there, its record says whose it is.
+        assert_eq!(refs_of(&town, "gone"), usize::from(refuses), "{report:?}");
+        assert_eq!(refs_of(&town, "living"), 1);
+    }
 }

@@ -116,6 +116,17 @@ impl Town {
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
     }
 
+    /// Another repository with all that the remote has.
+    pub(super) fn twin(&self, name: &str) -> PathBuf {
+        self.git(&["clone", "-q", "--mirror", "--template=", "remote.git", name]);
+        self.path(name)
+    }
+
+    /// git in some folder.
+    pub(super) fn at(&self, dir: &Path, args: &[&str]) -> String {
+        Self::git_in(dir, args, "")
+    }
+
     /// git at the remote, with something to read.
     pub(super) fn feed_remote(&self, args: &[&str], stdin: &str) -> String {
         Self::git_in(&self.path("remote.git"), args, stdin)

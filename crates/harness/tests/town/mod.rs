@@ -179,6 +179,7 @@ impl Town {
                 ..Pace::default()
             },
             record: RecordLevel::Work,
+            content: None,
         };
         Pod {
             uid: format!("pod-{attempt}"),

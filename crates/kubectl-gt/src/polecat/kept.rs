@@ -40,11 +40,11 @@ pub(super) async fn print(args: &LogArgs, gone: Failure, session: &Session<'_>) 
     let name = gastown_wire::conversation_ref(&uid);
     let text = match read(&place, &name, args.raw).await {
         Ok(text) => text,
-        Err(trouble) => return Err(untold(trouble, &gone, &polecat.spec.rig, &place.from, &name)),
+        Err(trouble) => return Err(untold(trouble, &gone, &polecat.spec.rig, &place.kept, &name)),
     };
     note(format!(
         "note: the pod is gone; this is the conversation that {} keeps, over all attempts and rounds",
-        place.from
+        place.kept
     ));
     let sheet = Sheet::of_record(args, &polecat, session.output);
     sheet.copy(Cursor::new(last(&text, args.tail))).await.map(drop)
@@ -52,7 +52,7 @@ pub(super) async fn print(args: &LogArgs, gone: Failure, session: &Session<'_>) 
 
 async fn read(place: &Place, name: &str, raw: bool) -> Result<Vec<u8>, Trouble> {
     let wrong = |e: &dyn std::fmt::Display| Trouble::Unreadable(e.to_string());
-    let remote = Remote::parse(&place.from).map_err(|e| wrong(&e))?;
+    let remote = Remote::parse(&place.kept).map_err(|e| wrong(&e))?;
     let name = RefName::parse(name).map_err(|e| wrong(&e))?;
     let git = Git::probe().await?.as_user();
     if git.ls_remote(&remote, &[name.as_str()]).await?.is_empty() {

@@ -46,7 +46,7 @@ pub struct LogArgs {
     /// Byte for byte: control characters, too, and the agent's own stream where the pod keeps it.
     #[arg(long)]
     pub raw: bool,
-    /// Where to read the conversation when the pod is gone; else this checkout's remote, else the rig's repository.
+    /// Where to read the conversation when the pod is gone; else the rig's record.gitURL or gitURL, as this checkout spells it.
     #[arg(long, value_name = "URL")]
     pub remote: Option<String>,
 }

@@ -12,6 +12,8 @@ pub(super) struct Place {
     /// The person's own spelling of the URL is the one their credentials are for.
     pub(super) from: String,
     pub(super) target: String,
+    /// Where its conversation is.
+    pub(super) kept: String,
     /// What the checkout of it has already.
     objects: Option<PathBuf>,
 }
@@ -41,11 +43,15 @@ impl Place {
         };
         let here = session.access.rig_here.as_deref() == Some(polecat.spec.rig.as_str());
         let checkout = checkout.filter(|c| c.is_of(&url) || here);
-        let from = remote.cloned();
+        let spelled = |url: String| {
+            let theirs = || checkout.as_ref().and_then(|c| c.remote_of(&url));
+            remote.cloned().or_else(theirs).unwrap_or(url)
+        };
+        let records = rig.and_then(|r| r.spec.record?.git_url).filter(|url| !url.is_empty());
+        let from = spelled(url);
         Ok(Self {
-            from: from
-                .or_else(|| checkout.as_ref().and_then(|c| c.remote_of(&url)))
-                .unwrap_or(url),
+            kept: records.map_or_else(|| from.clone(), spelled),
+            from,
             target,
             objects: checkout.and_then(|c| c.objects()),
         })

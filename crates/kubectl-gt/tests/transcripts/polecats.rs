@@ -141,6 +141,42 @@ async fn logs_from_the_record() {
     transcript!(format!("{bare}{claude}{opencode}"));
 }
 
+/// Where the rig keeps conversations apart from the code, they are read there.
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_from_the_record_repository() {
+    let scene = busy().await;
+    if scene.real {
+        eprintln!("skipped: a bare API server has no kubelet that keeps logs");
+        return;
+    }
+    assert_eq!(
+        scene.run("git init -q --bare code && git init -q --bare r").await.code,
+        0
+    );
+    let at = |name: &str| scene.dir.path().join(name).display().to_string();
+    let mut apart = rig("apart");
+    apart["spec"]["gitURL"] = json!(at("code"));
+    apart["spec"]["record"] = json!({"gitURL": at("r")});
+    scene.put(apart).await;
+    scene.put(polecat("gone", "apart", "mp-14", "Done")).await;
+    let session = r#"{"type":"user","message":{"content":"Fix the flag."}}"#;
+    keep(&scene, ".claude/projects/-workspace-repo/s.jsonl", session).await;
+
+    let told = scene.run("kubectl gt polecat logs gone").await;
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    assert!(told.stdout.contains("Fix the flag."), "{}", told.stdout);
+    let place = format!("that {} keeps", at("r"));
+    assert!(told.stderr.contains(&place), "{}", told.stderr);
+
+    let rigs: kube::Api<gastown_api::Rig> = kube::Api::all(scene.client.clone());
+    let patch = Patch::Merge(json!({"spec": {"record": null}}));
+    rigs.patch("apart", &PatchParams::default(), &patch).await.unwrap();
+    let told = scene.run("kubectl gt polecat logs gone").await;
+    assert_eq!(told.code, 3, "{}", told.stdout);
+    let place = format!("{} keeps no conversation", at("code"));
+    assert!(told.stderr.contains(&place), "{}", told.stderr);
+}
+
 /// Puts a conversation of one part where courier would.
 async fn keep(scene: &Scene, name: &str, content: &str) {
     use gastown_wire::conversation::{Conversation, Head};

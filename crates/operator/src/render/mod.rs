@@ -136,6 +136,7 @@ mod tests {
             deadline: Some(3600),
             template: None,
             local_remote: None,
+            local_content: None,
         }
     }
 

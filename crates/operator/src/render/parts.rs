@@ -185,6 +185,9 @@ pub(super) fn remote_mounts(common: &PodCommon, remote: &wire::RemoteOrders) -> 
     if let Some(path) = &common.local_remote {
         mounts.push(mount("remote", path));
     }
+    if let Some(path) = &common.local_content {
+        mounts.push(mount("content", path));
+    }
     mounts
 }
 
@@ -197,15 +200,15 @@ pub(super) fn remote_volumes(common: &PodCommon) -> Vec<Volume> {
     if let Some(name) = &common.credentials.known_hosts {
         volumes.push(config_map("known-hosts", name));
     }
-    if let Some(path) = &common.local_remote {
-        volumes.push(Volume {
-            name: "remote".into(),
+    for (name, path) in [("remote", &common.local_remote), ("content", &common.local_content)] {
+        volumes.extend(path.as_ref().map(|path| Volume {
+            name: name.into(),
             host_path: Some(HostPathVolumeSource {
                 path: path.clone(),
                 type_: Some("Directory".into()),
             }),
             ..Volume::default()
-        });
+        }));
     }
     volumes
 }

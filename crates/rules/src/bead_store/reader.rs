@@ -53,6 +53,7 @@ pub(super) fn pod(world: &World, row: &BeadStoreRow, source: &Source<'_>, key: K
         deadline: Some(DEADLINE.as_secs()),
         template,
         local_remote: source.target.local_path(),
+        local_content: None,
     };
     BeadsPod { common, orders }
 }

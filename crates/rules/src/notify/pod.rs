@@ -128,6 +128,7 @@ impl Sender<'_> {
                 deadline: Some(DEADLINE),
                 template,
                 local_remote: None,
+                local_content: None,
             },
             orders: wire::NotifyOrders {
                 version: wire::VERSION,

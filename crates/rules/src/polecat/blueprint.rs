@@ -5,7 +5,7 @@ use crate::blueprint::{PodCommon, PolecatPod, TextMap};
 use crate::key::{Key, Kind};
 use crate::names;
 use crate::passwd;
-use crate::settings::Settings;
+use crate::settings::{Settings, Target};
 use gastown_api::labels;
 use gastown_wire as wire;
 use std::collections::BTreeMap;
@@ -69,6 +69,7 @@ fn common(case: &Case<'_, '_>, settings: &Settings, attempt: u32) -> PodCommon {
         deadline: Some(settings.deadline),
         template: settings.template.clone(),
         local_remote: settings.target.local_path(),
+        local_content: settings.content.as_ref().and_then(Target::local_path),
     }
 }
 
@@ -142,6 +143,7 @@ fn orders(case: &Case<'_, '_>, settings: &Settings, attempt: u32, task: wire::Te
         },
         pace: settings.pace.clone(),
         record: settings.record,
+        content: settings.content.as_ref().map(|c| c.orders(&settings.credentials)),
     }
 }
 

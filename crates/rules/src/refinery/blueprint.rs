@@ -95,6 +95,9 @@ pub(super) fn land_pod(world: &World, lane: &Lane<'_>, run: u32, what: LandOrder
         serde_json::to_string(&told).unwrap_or_default(),
     );
     common.deadline = Some(LAND_DEADLINE.as_secs());
+    // Only who sweeps goes there.
+    let content = sweep::content(world, lane).filter(|_| orders.sweep.is_some());
+    common.local_content = content.and_then(|c| c.local_path());
     common.annotations.extend([
         (BATCH.to_owned(), batch.to_string()),
         (RUN.to_owned(), run.to_string()),
@@ -161,6 +164,7 @@ fn common(world: &World, lane: &Lane<'_>, name: &str, role: &str, orders: String
         deadline: None,
         template,
         local_remote: lane.target.local_path().filter(|_| world.town.one_machine),
+        local_content: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::lane::Lane;
 use crate::key::Kind;
+use crate::settings::{self, Target};
 use crate::world::World;
 use gastown_wire::Sweep;
 use jiff::Timestamp;
@@ -18,8 +19,16 @@ pub(super) fn orders(world: &World, lane: &Lane<'_>, now: Timestamp) -> Option<S
     }
     Some(Sweep {
         owner: lane.rig.meta.uid.0.clone(),
+        content: content(world, lane).map(|c| c.orders(&lane.credentials)),
         living: world.polecats.values().map(|p| p.meta.uid.0.clone()).collect(),
     })
+}
+
+/// Where this rig's uncommitted files and conversations are, if not beside the records. A path in a cluster: nowhere, for
+/// nobody could ever put anything there.
+pub(super) fn content(world: &World, lane: &Lane<'_>) -> Option<Target> {
+    let reachable = |c: &Target| world.town.one_machine || c.local_path().is_none();
+    settings::content(lane.rig, &lane.target).filter(reachable)
 }
 
 /// Of one that cannot be read the UID is not known, and of those in namespaces that are not watched nothing is.

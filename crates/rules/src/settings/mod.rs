@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) deadline: i64,
     pub(crate) pace: wire::Pace,
     pub(crate) record: wire::RecordLevel,
+    /// Where uncommitted files and conversations go, if not to the target's repository.
+    pub(crate) content: Option<Target>,
     pub(crate) template: Option<api::PodTemplate>,
     pub(crate) task: String,
     /// Nobody said what to do but for the bead's name: the pod looks up what the bead says.
@@ -94,6 +96,15 @@ impl Target {
                 .map(|_| "/gastown/known-hosts/known_hosts".to_owned()),
         }
     }
+}
+
+/// The repository that a rig keeps uncommitted files and conversations in, where it is another than the work's.
+pub(crate) fn content(rig: &RigRow, work: &Target) -> Option<Target> {
+    let own = named(rig.spec.record.as_ref().and_then(|r| r.git_url.as_ref()))?;
+    (own != work.repository).then(|| Target {
+        repository: own,
+        branch: work.branch.clone(),
+    })
 }
 
 /// How often, and how soon, a failure is tried again.
@@ -183,6 +194,13 @@ pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>)
             ),
         ));
     }
+    let content = rig.and_then(|r| content(r, &target));
+    if content.as_ref().is_some_and(|c| c.local_path().is_some()) && !world.town.one_machine {
+        return Err(Reason::new(
+            "LocalRepository",
+            "record.gitURL of the Rig is a path, which pods of a cluster cannot reach: name an https or ssh URL",
+        ));
+    }
     let work_branch = work_branch(polecat, &target)?;
     let kind = agent_kind(polecat, rig);
     let agent = agents::agent(kind);
@@ -207,6 +225,7 @@ pub(crate) fn resolve(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>)
             ..pace(world, polecat, rig)
         },
         record: record(world, rig),
+        content,
         template: rig.and_then(|r| r.spec.pod_template.clone()),
         task,
         task_of_bead,

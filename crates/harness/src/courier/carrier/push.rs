@@ -1,7 +1,6 @@
-//! The remote's side of carrying: record and branch in one push, uncommitted work in another, each leased.
+//! The remote's side of carrying: record and branch in one push, leased.
 
 use gastown_git::{Expect, Oid, PushOutcome, RefName, RefUpdate};
-use gastown_wire::RecordLevel;
 
 use super::{Carried, Carrier, Refusal};
 use crate::{
@@ -46,6 +45,7 @@ impl Carrier {
         if self.tips.snapshot.is_none() {
             // Nothing is uncommitted any more. The ref may stay: what it holds counts only where the record says so.
             next.snapshot.clear();
+            next.snapshot_before.clear();
         }
         let (Some(tip), Some(target)) = (&self.tips.work, &self.known.target) else {
             return Ok(next);
@@ -131,7 +131,7 @@ impl Carrier {
     }
 
     /// A new link of the chain: its parents keep alive whatever the agent had.
-    async fn record_update(&self, next: &Record) -> Result<RefUpdate, LedgerError> {
+    pub(super) async fn record_update(&self, next: &Record) -> Result<RefUpdate, LedgerError> {
         let mut parents: Vec<Oid> = self.known.record.iter().cloned().collect();
         for tip in [&self.tips.work, &self.tips.head].into_iter().flatten() {
             let known = parents.contains(tip) || Some(tip) == self.known.target.as_ref();
@@ -145,7 +145,7 @@ impl Carrier {
     }
 
     /// A lease did not hold: whose turn is it?
-    async fn reread(&mut self) -> Result<Carried, LedgerError> {
+    pub(super) async fn reread(&mut self) -> Result<Carried, LedgerError> {
         let now = self.ledger.refresh().await?;
         let Some(commit) = &now.record else {
             return Ok(Carried::Fenced);
@@ -159,72 +159,6 @@ impl Carrier {
         self.known = now;
         self.mind_strangers();
         Ok(Carried::Level)
-    }
-
-    // --- what is kept beside the work: pushes of its own
-
-    pub(super) fn snapshot_is_new(&self) -> bool {
-        let now = self.tips.snapshot.as_ref().map_or("", |s| s.as_str());
-        self.pod.orders.record != RecordLevel::Commits && now != self.record.snapshot
-    }
-
-    fn conversation_is_new(&self) -> bool {
-        self.conversation
-            .as_ref()
-            .is_some_and(|c| c.as_str() != self.record.conversation)
-    }
-
-    /// Whether there is something to keep that the remote takes.
-    pub(super) fn has_more_to_keep(&self) -> bool {
-        !self.keeping_refused && (self.snapshot_is_new() || self.conversation_is_new())
-    }
-
-    /// Never holds up the work: whatever becomes of it, the work has been pushed before.
-    pub(super) async fn push_kept(&mut self) -> Result<Carried, LedgerError> {
-        let mut next = self.record.clone();
-        if self.snapshot_is_new() {
-            next.snapshot = self.tips.snapshot.as_ref().map(Oid::to_string).unwrap_or_default();
-        }
-        if let Some(conversation) = &self.conversation {
-            next.conversation = conversation.to_string();
-        }
-        let record = self.record_update(&next).await?;
-        let new = record.new.clone();
-        let mut updates = vec![record];
-        let names = &self.ledger.names;
-        let snapshot = (&names.snapshot, &self.tips.snapshot, &self.known.snapshot);
-        let conversation = (&names.conversation, &self.conversation, &self.known.conversation);
-        let (keep_snapshot, keep_conversation) = (self.snapshot_is_new(), self.conversation_is_new());
-        for ((name, wanted, there), _) in [(snapshot, keep_snapshot), (conversation, keep_conversation)]
-            .into_iter()
-            .filter(|(_, new)| *new)
-            .filter(|((_, wanted, there), _)| wanted != there)
-        {
-            let expect = there.clone().map_or(Expect::Absent, Expect::Is);
-            updates.push(match wanted {
-                Some(tip) => RefUpdate::set(name.clone(), tip.clone(), expect),
-                None => RefUpdate::delete(name.clone(), expect),
-            });
-        }
-        match self.ledger.push(&updates).await? {
-            PushOutcome::Done => {
-                self.known.record = new;
-                if keep_snapshot {
-                    self.known.snapshot = self.tips.snapshot.clone();
-                }
-                if keep_conversation {
-                    self.known.conversation = self.conversation.clone();
-                }
-                self.record = next;
-                Ok(Carried::Level)
-            }
-            PushOutcome::Stale { .. } => self.reread().await,
-            PushOutcome::Refused { why, .. } => {
-                tracing::warn!("the remote takes no uncommitted work, nor a conversation: {why}");
-                self.keeping_refused = true;
-                Ok(Carried::Level)
-            }
-        }
     }
 }
 
