@@ -266,3 +266,27 @@ fn a_test_that_the_end_of_the_town_interrupts_is_no_verdict() {
     assert!(status.rounds.is_empty() && status.round == Some(1), "{status:?}");
     assert!(status.merged_commit.is_none());
 }
+
+/// What is not committed lies in the record repository that the rig names: a folder beside the town's own repository.
+#[test]
+fn uncommitted_work_is_kept_where_the_rig_says() {
+    let checkout = Checkout::up();
+    let records = checkout.data().join("records.git");
+    let path = records.to_str().unwrap();
+    checkout.git_in(&checkout.data(), &["init", "--quiet", "--bare", "records.git"]);
+    checkout.rig(serde_json::json!({"record": {"gitURL": path}}));
+    checkout.sling("nux", "echo half > draft; until test -e go; do sleep 0.1; done");
+    let draft = |repository: &std::path::Path| {
+        let refs = checkout.git_in(
+            repository,
+            &["for-each-ref", "--format=%(refname)", "refs/gastown/work"],
+        );
+        let name = refs.lines().next()?.to_owned();
+        Some(checkout.git_in(repository, &["show", &format!("{name}:draft")]))
+    };
+    // It may be seen before it is written whole.
+    until("the draft to be kept", || {
+        draft(&records).filter(|text| text.trim() == "half")
+    });
+    assert_eq!(draft(&checkout.bare()), None, "it lies beside the code too");
+}
