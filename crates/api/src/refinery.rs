@@ -35,7 +35,7 @@ pub struct RefinerySpec {
     /// Shell text that judges a candidate. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_command: Option<String>,
-    /// Test pods at once. Default 1.
+    /// Test pods at once: above 1, shorter prefixes of a batch are tested beside the whole, so that a bad change is found sooner. Default 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub parallelism: Option<i32>,

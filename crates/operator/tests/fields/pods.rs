@@ -77,11 +77,14 @@ impl Town {
         });
     }
 
-    pub(crate) fn tested(&mut self, exit: i32) {
+    /// Its candidate is built, and its test has ended, or runs.
+    pub(crate) fn tested(&mut self, exit: Option<i32>) {
         let live = |p: &&PodRow| p.role == PodRole::Test && p.live() && p.meta.deleting.is_none();
-        let Some(key) = self.world.pods.values().find(live).map(|p| p.meta.key.clone()) else {
+        let Some(pod) = self.world.pods.values().find(live) else {
             return;
         };
+        let key = pod.meta.key.clone();
+        let members = pod.test.as_ref().map_or(1, |orders| orders.members.len());
         let report = CandidateReport {
             version: 1,
             outcome: CandidateOutcome::Built {
@@ -89,20 +92,21 @@ impl Town {
                 tree: BASE.into(),
             },
             base: BASE.into(),
-            included: vec![Included { i: 0, c: COMMIT.into() }],
+            included: (0..members).map(|i| Included { i, c: COMMIT.into() }).collect(),
             conflicts: Vec::new(),
             empty: Vec::new(),
             detail: String::new(),
         };
         self.change(&key, |pod| {
-            pod.phase = if exit == 0 {
-                PodPhase::Succeeded
-            } else {
-                PodPhase::Failed
+            pod.phase = match exit {
+                None => PodPhase::Running,
+                Some(0) => PodPhase::Succeeded,
+                Some(_) => PodPhase::Failed,
             };
+            let test = exit.map_or(ContainerState::Running { since: None }, |exit| ended(exit, ""));
             pod.containers = vec![
                 container("candidate", true, ended(0, &report.encode())),
-                container("test", false, ended(exit, "")),
+                container("test", false, test),
             ];
         });
     }

@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Quiet(i64),
     /// Seconds pass.
     Later(i64),
+    /// The candidate is built, and its tests run.
+    Built,
     /// The candidate's tests are red.
     Red,
     /// They are green.
@@ -178,6 +180,7 @@ impl Town {
             "beadStore": json(world.bead_stores.get(&of(Kind::BeadStore, WORK, "beads")).map(|r| json!(r.status))),
             "live": self.pods_of_polecats().len(),
             "kept": world.pods.values().filter(|p| p.role == PodRole::Polecat).count(),
+            "testing": world.pods.values().filter(|p| p.role == PodRole::Test && p.live()).count(),
             "nudged": world.pods.values().any(|p| p.meta.annotations.contains_key("gastown.io/witness-nudge")),
             "looks": self.log.iter().filter(|line| line.starts_with("create beads-")).count(),
         });
@@ -218,8 +221,9 @@ impl Town {
                 self.later(*seconds);
             }
             Step::Later(seconds) => self.later(*seconds),
-            Step::Red => self.tested(1),
-            Step::Green => self.tested(0),
+            Step::Built => self.tested(None),
+            Step::Red => self.tested(Some(1)),
+            Step::Green => self.tested(Some(0)),
             Step::Read(issues) => self.read(*issues),
             Step::Edit(specs) => {
                 let mut all = self.given.clone();

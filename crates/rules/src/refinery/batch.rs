@@ -103,7 +103,21 @@ impl<'w> Batch<'w> {
         batch
     }
 
-    /// Pods that say nothing any more: overtaken by a later run of the same thing.
+    /// Tests under way whose verdict will tell something.
+    pub(super) fn running(&self) -> impl Iterator<Item = &TestRun<'w>> {
+        self.tests
+            .iter()
+            .filter(|t| matches!(t.verdict, Tested::Running { .. }) && !self.is_settled(t.prefix))
+    }
+
+    /// Whether the verdicts so far say what a test of this prefix would.
+    fn is_settled(&self, prefix: usize) -> bool {
+        let Known { green, red, .. } = self.known();
+        let effective = self.effective(prefix);
+        effective <= green || red.is_some_and(|red| effective >= red)
+    }
+
+    /// Pods that say nothing any more: overtaken by a later run of the same thing, or by the verdicts on others.
     pub(super) fn overtaken(&self) -> impl Iterator<Item = &'w PodRow> {
         let newest = |prefix| {
             self.tests
@@ -114,7 +128,11 @@ impl<'w> Batch<'w> {
         let tests = self
             .tests
             .iter()
-            .filter(move |t| t.run < newest(t.prefix) && !matches!(t.verdict, Tested::Green | Tested::Red(_)))
+            .filter(move |t| match t.verdict {
+                Tested::Green | Tested::Red(_) => false,
+                Tested::Running { .. } => t.run < newest(t.prefix) || self.is_settled(t.prefix),
+                _ => t.run < newest(t.prefix),
+            })
             .map(|t| t.pod);
         let last = self.lands.last().map_or(0, |l| l.run);
         tests.chain(self.lands.iter().filter(move |l| l.run < last).map(|l| l.pod))

@@ -75,19 +75,17 @@ pub(super) struct End {
 }
 
 impl<'w> Batch<'w> {
-    /// What the batch calls for now. `eager`: somebody changed the spec since a hindrance was published.
-    pub(super) fn course(&self, odds: Odds, eager: bool, now: Timestamp) -> Course {
+    /// What the batch calls for now, testing in so many places. `eager`: somebody changed the spec since a hindrance was
+    /// published.
+    pub(super) fn course(&self, odds: Odds, places: usize, eager: bool, now: Timestamp) -> Course {
         if let Some(course) = self.landing(eager, now) {
             return course;
         }
         if let Some(end) = self.cut_short() {
             return Course::End(Box::new(end));
         }
-        if let Some(course) = self.waiting() {
-            return course;
-        }
         match plan::next(self.known(), odds) {
-            Step::Test(effective) => self.test(effective, eager, now),
+            Step::Test(effective) => self.search(effective, odds, places, eager, now),
             Step::Land { green: 0, suspect } => {
                 let mut end = self.end(0);
                 end.suspect = suspect.map(|s| self.blame(s));
@@ -159,14 +157,37 @@ impl<'w> Batch<'w> {
         None
     }
 
-    fn waiting(&self) -> Option<Course> {
-        self.tests.iter().find_map(|t| match &t.verdict {
-            Tested::Running { until, trouble } => Some(Course::Wait {
-                until: *until,
-                trouble: trouble.clone(),
-            }),
+    /// The run that is called for, and where there is room, those that may be called for after it: one at a time, for
+    /// each pod that is made asks again.
+    fn search(&self, first: usize, odds: Odds, places: usize, eager: bool, now: Timestamp) -> Course {
+        // Prefixes stand on one base, which the first candidate finds.
+        let places = if self.base.is_some() { places } else { 1 };
+        let running: Vec<usize> = self.running().map(|t| self.effective(t.prefix)).collect();
+        let mut courses = plan::ahead(self.known(), odds, places)
+            .into_iter()
+            .filter(|n| !running.contains(n))
+            .take(places.saturating_sub(running.len()))
+            .map(|n| (n, self.test(n, eager, now)))
+            .filter(|(n, course)| *n == first || matches!(course, Course::Test { .. }));
+        match courses.next() {
+            Some((_, course)) => course,
+            None => self.waiting(first),
+        }
+    }
+
+    /// Until the first of what runs is overdue. Only the run that is called for is worth a word.
+    fn waiting(&self, first: usize) -> Course {
+        let of = |t: &TestRun<'w>| match &t.verdict {
+            Tested::Running { until, trouble } => {
+                Some((*until, trouble.clone().filter(|_| self.effective(t.prefix) == first)))
+            }
             _ => None,
-        })
+        };
+        let all: Vec<(Timestamp, Option<Reason>)> = self.running().filter_map(of).collect();
+        Course::Wait {
+            until: all.iter().map(|(until, _)| *until).min().unwrap_or(Timestamp::MAX),
+            trouble: all.into_iter().find_map(|(_, trouble)| trouble),
+        }
     }
 
     fn test(&self, effective: usize, eager: bool, now: Timestamp) -> Course {

@@ -85,6 +85,12 @@ impl<'w> Lane<'w> {
         Ok(lane)
     }
 
+    /// Test pods at once.
+    pub(super) fn places(&self) -> usize {
+        let most = self.refinery.spec.parallelism.unwrap_or(1);
+        usize::try_from(most).unwrap_or(1).max(1)
+    }
+
     /// Why nothing new starts here.
     fn closed(&self, world: &World) -> Option<Reason> {
         if let Some(elder) = self.elder(world) {

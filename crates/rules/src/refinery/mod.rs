@@ -102,7 +102,7 @@ fn lead(world: &World, lane: &Lane<'_>, now: Timestamp, out: &mut Draft<'_>) {
             ..End::default()
         }))
     } else {
-        batch.course(status::odds(&row.status), eager, now)
+        batch.course(status::odds(&row.status), lane.places(), eager, now)
     };
     follow(world, lane, &batch, course, now, out);
 }

@@ -9,6 +9,9 @@ use gastown_wire::MAX_MEMBERS;
 /// Runs of one prefix that may be lost to the infrastructure before the loss counts as red.
 pub(crate) const MAX_LOST_RUNS: u32 = 3;
 
+/// A run ahead of its turn is worth a pod where it is needed with at least this probability.
+const WORTH: f64 = 0.1;
+
 /// What the next run is planned with, learned from the runs before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Odds {
@@ -35,6 +38,16 @@ impl Odds {
             .take_while(|n| as_f64(*n as u64) <= worth.max(1.0))
             .count()
             .max(1)
+    }
+
+    /// Probability that the prefix of `n` changes is red, given what is known.
+    fn red(self, known: Known, n: usize) -> f64 {
+        let good = 1.0 - self.bad;
+        let among = |upto: usize| 1.0 - good.powf(as_f64(upto.saturating_sub(known.green) as u64));
+        match known.red {
+            None => 1.0 - (1.0 - among(n)) * (1.0 - self.flake),
+            Some(red) => among(n) / among(red),
+        }
     }
 
     /// Where to cut `green..red`, whose first bad change is equally likely to lie on either side.
@@ -122,6 +135,31 @@ pub(crate) fn next(known: Known, odds: Odds) -> Step {
         },
         Some(red) => Step::Test(odds.cut(green, red)),
     }
+}
+
+/// What to test at once in so many places: the prefix that is called for, then those that are likeliest to be called for
+/// after it. Nothing where nothing is to be tested.
+pub(crate) fn ahead(known: Known, odds: Odds, places: usize) -> Vec<usize> {
+    let mut open = vec![(1.0_f64, known)];
+    let mut tests = Vec::new();
+    while tests.len() < places {
+        let likeliest = open.iter().enumerate().max_by(|(_, a), (_, b)| a.0.total_cmp(&b.0));
+        let Some(likeliest) = likeliest.map(|(i, _)| i) else {
+            break;
+        };
+        let (p, known) = open.swap_remove(likeliest);
+        let Step::Test(n) = next(known, odds) else {
+            continue;
+        };
+        tests.push(n);
+        let red = odds.red(known, n);
+        let futures = [
+            (p * red, Known { red: Some(n), ..known }),
+            (p * (1.0 - red), Known { green: n, ..known }),
+        ];
+        open.extend(futures.into_iter().filter(|(p, _)| *p >= WORTH));
+    }
+    tests
 }
 
 /// What becomes of the change that turned a batch red.
@@ -276,6 +314,63 @@ mod tests {
         for red in 2..=MAX_MEMBERS {
             let cut = ODDS.cut(0, red);
             assert!(cut >= 1 && cut < red, "a cut lies strictly inside, got {cut} of {red}");
+        }
+    }
+
+    fn known(size: usize, green: usize, red: Option<usize>) -> Known {
+        Known { size, green, red }
+    }
+
+    #[test]
+    fn with_one_place_only_what_is_called_for_is_tested() {
+        for size in 1..=MAX_MEMBERS {
+            assert_eq!(ahead(known(size, 0, None), ODDS, 1), [size]);
+        }
+        assert_eq!(ahead(known(8, 4, Some(8)), ODDS, 1), [ODDS.cut(4, 8)]);
+        assert_eq!(ahead(known(8, 8, None), ODDS, 3), [0; 0], "it lands");
+        assert_eq!(
+            ahead(known(8, 3, Some(4)), ODDS, 3),
+            [0; 0],
+            "its first bad change is found"
+        );
+    }
+
+    #[test]
+    fn more_places_test_what_would_be_called_for_next() {
+        const EVEN: Odds = Odds { bad: 0.01, flake: 0.0 };
+        assert_eq!(
+            ahead(known(8, 0, Some(8)), EVEN, 3),
+            [4, 2, 6],
+            "both halves of the search"
+        );
+        assert_eq!(
+            ahead(known(1, 0, None), ODDS, 4),
+            [1],
+            "nothing comes after a change alone"
+        );
+        assert_eq!(
+            ahead(known(8, 0, None), Odds { bad: 0.005, flake: 0.0 }, 4),
+            [8],
+            "a batch that is almost surely green needs no search"
+        );
+    }
+
+    #[test]
+    fn whatever_is_known_each_place_tests_another_prefix_that_tells_something() {
+        for size in 1..=MAX_MEMBERS {
+            for (green, red) in (0..size).flat_map(|g| [(g, None), (g, Some(size)), (g, Some((g + 3).min(size)))]) {
+                for bad in [0.005, 0.1, 0.5] {
+                    let odds = Odds { bad, flake: 0.1 };
+                    let mut tests = ahead(known(size, green, red), odds, 5);
+                    assert!(
+                        tests
+                            .iter()
+                            .all(|n| *n > green && *n <= size && red.is_none_or(|r| *n < r))
+                    );
+                    tests.sort_unstable();
+                    assert!(tests.windows(2).all(|two| two[0] != two[1]), "{tests:?}");
+                }
+            }
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) fn closed(row: &RefineryRow, why: &Reason, waiting: &[&PolecatRow], n
         };
     }
     show_waiting(&mut status, waiting);
-    say(&mut status, row, why, now, |c, g| {
+    say(&mut status, row, why, |c, g| {
         conditions::set(c, kind::READY, false, why, g, now);
         conditions::set(c, PROCESSING, false, why, g, now);
     });
@@ -141,7 +141,7 @@ pub(super) fn underway(
     {
         notices.push(warned(trouble.code, trouble.message.clone()));
     }
-    say(&mut status, row, &because, now, |c, g| {
+    say(&mut status, row, &because, |c, g| {
         conditions::set(c, kind::READY, trouble.is_none(), &because, g, now);
         conditions::set(c, PROCESSING, trouble.is_none(), &because, g, now);
         degrade(c, trouble, g, now);
@@ -244,7 +244,7 @@ fn begin(mut word: Word, row: &RefineryRow, lane: &Lane<'_>, waiting: &[&Polecat
     show_waiting(status, &rest);
     let because = Reason::new("BatchTesting", testing(status, lane));
     word.notices.push(told("BatchTesting", because.message.clone()));
-    say(status, row, &because, now, |c, g| {
+    say(status, row, &because, |c, g| {
         conditions::set(c, kind::READY, true, &because, g, now);
         conditions::set(c, PROCESSING, true, &because, g, now);
         degrade(c, None, g, now);
@@ -274,7 +274,7 @@ fn rest(status: &mut RefineryStatus, row: &RefineryRow, because: &Reason, now: T
     status.current_merge = None;
     show_waiting(status, &[]);
     let idle = Reason::new("Idle", "no batch is under way");
-    say(status, row, because, now, |c, g| {
+    say(status, row, because, |c, g| {
         conditions::set(c, kind::READY, true, &idle, g, now);
         conditions::set(c, PROCESSING, false, &idle, g, now);
         degrade(c, None, g, now);
@@ -293,33 +293,11 @@ fn degrade(conditions: &mut Vec<Condition>, trouble: Option<&Reason>, generation
     }
 }
 
-fn say(
-    status: &mut RefineryStatus,
-    row: &RefineryRow,
-    because: &Reason,
-    now: Timestamp,
-    set: impl FnOnce(&mut Vec<Condition>, i64),
-) {
+fn say(status: &mut RefineryStatus, row: &RefineryRow, because: &Reason, set: impl FnOnce(&mut Vec<Condition>, i64)) {
     let generation = row.meta.generation;
     status.message = Some(because.message.clone());
     status.observed_generation = Some(generation);
     set(&mut status.conditions, generation);
-    if row.spec.parallelism.is_some_and(|p| p > 1) {
-        let one = Reason::new(
-            "ParallelismNotServed",
-            "spec.parallelism above 1 is not served yet: one candidate is tested at a time",
-        );
-        conditions::set(
-            &mut status.conditions,
-            kind::FIELDS_HONOURED,
-            false,
-            &one,
-            generation,
-            now,
-        );
-    } else {
-        status.conditions.retain(|c| c.type_ != kind::FIELDS_HONOURED);
-    }
 }
 
 fn show_waiting(status: &mut RefineryStatus, waiting: &[&PolecatRow]) {

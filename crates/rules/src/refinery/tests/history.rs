@@ -14,6 +14,7 @@ struct Mishaps {
     lost: f64,
     moved: f64,
     restart: f64,
+    parallelism: i32,
 }
 
 fn enter(town: &mut Town, dice: &mut Dice, i: usize, earlier: &mut Vec<String>) {
@@ -40,8 +41,20 @@ fn happen(town: &mut Town, dice: &mut Dice, mishaps: &Mishaps) -> bool {
     if town.act() {
         return true;
     }
-    let live = town.live(PodRole::Test).or_else(|| town.live(PodRole::Land));
-    let Some(mut pod) = live else {
+    let tests = town.testing();
+    assert!(
+        tests.len() <= usize::try_from(mishaps.parallelism).unwrap(),
+        "no more at once than were asked for"
+    );
+    let any = tests.get(dice.below(tests.len().max(1))).cloned();
+    if let Some(pod) = any.clone().filter(|p| p.phase == PodPhase::Pending)
+        && mishaps.parallelism > 1
+        && dice.chance(0.6)
+    {
+        town.build(pod);
+        return true;
+    }
+    let Some(mut pod) = any.or_else(|| town.live(PodRole::Land)) else {
         return match town.plan().wakes.get(super::RIG) {
             Some(wake) if *wake > town.now => {
                 town.now = *wake;
@@ -66,12 +79,18 @@ fn happen(town: &mut Town, dice: &mut Dice, mishaps: &Mishaps) -> bool {
         }
         return true;
     }
-    town.kubelet()
+    town.now += SignedDuration::from_secs(5);
+    match pod.role {
+        PodRole::Land => town.run_land(pod),
+        _ => town.run_test(pod),
+    }
+    true
 }
 
 fn live_out(seed: u64, mishaps: &Mishaps) -> Town {
     let mut dice = Dice(seed);
     let mut town = Town::new();
+    town.edit_refinery(|r| r.spec.parallelism = Some(mishaps.parallelism));
     let mut earlier = Vec::new();
     let mut entered = 0;
     let mut mended = BTreeSet::new();
@@ -151,6 +170,7 @@ fn in_calm_weather_every_change_lands_in_the_end() {
                     lost: 0.0,
                     moved: 0.0,
                     restart: 0.0,
+                    parallelism: 1,
                 },
             ),
         );
@@ -168,9 +188,23 @@ fn whatever_is_lost_moved_or_restarted_every_change_lands_and_the_branch_is_neve
                     lost: 0.15,
                     moved: 0.1,
                     restart: 0.2,
+                    parallelism: 1,
                 },
             ),
         );
+    }
+}
+
+#[test]
+fn with_many_tests_at_once_too() {
+    for seed in 200..280 {
+        let mishaps = Mishaps {
+            lost: 0.1,
+            moved: 0.1,
+            restart: 0.1,
+            parallelism: 2 + i32::try_from(seed % 4).unwrap(),
+        };
+        check(seed, &live_out(seed, &mishaps));
     }
 }
 
@@ -180,6 +214,7 @@ fn the_same_seed_is_the_same_history() {
         lost: 0.1,
         moved: 0.1,
         restart: 0.1,
+        parallelism: 2,
     };
     let (a, b) = (live_out(5, &mishaps), live_out(5, &mishaps));
     assert_eq!((a.told, a.main), (b.told, b.main));

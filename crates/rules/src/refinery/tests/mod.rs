@@ -1,6 +1,7 @@
 //! A queue in a model town: a model of git, a kubelet that answers as told, an API server that always says yes.
 
 mod history;
+mod parallel;
 mod pods;
 mod queueing;
 mod sweeping;
@@ -321,6 +322,14 @@ impl Town {
     pub(super) fn live(&self, role: PodRole) -> Option<PodRow> {
         let live = |p: &&PodRow| p.role == role && p.live() && p.meta.deleting.is_none();
         self.world.pods.values().find(live).cloned()
+    }
+
+    /// Test pods that live, shortest prefix first.
+    pub(super) fn testing(&self) -> Vec<PodRow> {
+        let live = |p: &&PodRow| p.role == PodRole::Test && p.live() && p.meta.deleting.is_none();
+        let mut pods: Vec<PodRow> = self.world.pods.values().filter(live).cloned().collect();
+        pods.sort_by_key(|p| p.test.as_ref().map(|o| o.members.len()));
+        pods
     }
 
     /// Until nothing is written and no pod runs.

@@ -95,6 +95,18 @@ impl Town {
         self.end(pod, &ends);
     }
 
+    /// Its candidate is built, and its test runs.
+    pub(super) fn build(&mut self, mut pod: PodRow) {
+        let (report, _) = self.candidate(&pod);
+        let running = ContainerRow {
+            state: ContainerState::Running { since: Some(self.now) },
+            ..ended("test", 0, "", self.now)
+        };
+        pod.phase = PodPhase::Running;
+        pod.containers = vec![ended("candidate", 0, &report.encode(), self.now), running];
+        self.show(pod);
+    }
+
     pub(super) fn run_land(&mut self, pod: PodRow) {
         let report = self.landing(&pod);
         let exit = i32::from(!matches!(report.outcome, LandOutcome::Landed));
