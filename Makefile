@@ -20,26 +20,30 @@ demo: ## eight tasks slung, tested and landed on this machine (the first build t
 
 test: ## everything that is tested in Rust and sh (about 9 minutes after the demo's build, 5 when nothing is to be built)
 	$(CARGO) test --locked --workspace --no-run
-	@echo "two lists side by side, each shown when it has ended: the scenarios, and all others"
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-scenarios test-others
+	@echo "three lists side by side, each shown when it has ended: the scenarios, towns on one machine, and all others"
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync test-scenarios test-towns test-others
 	demo/test-check.sh
 
-.PHONY: test-scenarios test-others
+.PHONY: test-scenarios test-towns test-others
 # More at once than there are processors: most of them wait for processes of theirs.
-test-scenarios test-others: export RUST_TEST_THREADS ?= 4
+test-scenarios test-towns test-others: export RUST_TEST_THREADS ?= 4
+test-others: export KUBECTL ?= $(if $(wildcard target/kubectl),$(CURDIR)/target/kubectl)
 test-scenarios:
 	$(CARGO) test --locked --workspace --test scenarios
 
-test-others: export KUBECTL ?= $(if $(wildcard target/kubectl),$(CURDIR)/target/kubectl)
+test-towns:
+	$(CARGO) test --locked --workspace --test one_machine --bin gastown
+
+# No crate has examples in its documentation that could be run.
 test-others:
-	$(CARGO) test --locked --workspace --exclude gastown-scenarios
+	$(CARGO) test --locked --workspace --exclude gastown-scenarios --exclude gastown --lib --bins --tests
 
 agents: ## the real coding agents, pinned, from npm and PyPI, into target/agents
 	e2e/agents/fetch.sh
 
 test-agents: agents ## contract tests: the real agents against a scripted model, faults included (about 8 minutes)
 	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked --workspace --test agents -- --nocapture --test-threads=2
-	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked --workspace --test town real_agents -- --nocapture --test-threads=1
+	GASTOWN_AGENTS=$(CURDIR)/target/agents $(CARGO) test --locked --workspace --test one_machine real_agents -- --nocapture --test-threads=1
 
 kubectl: target/kubectl ## the real kubectl for its transcripts, where Go is; without it they are skipped, and say so
 
