@@ -26,7 +26,8 @@ test: ## everything that is tested in Rust and sh (about 9 minutes after the dem
 
 .PHONY: test-scenarios test-towns test-others
 # More at once than there are processors: most of them wait for processes of theirs.
-test-scenarios test-towns test-others: export RUST_TEST_THREADS ?= 4
+test-scenarios test-towns: export RUST_TEST_THREADS ?= 4
+test-others: export RUST_TEST_THREADS ?= 8
 test-others: export KUBECTL ?= $(if $(wildcard target/kubectl),$(CURDIR)/target/kubectl)
 test-scenarios:
 	$(CARGO) test --locked --workspace --test scenarios

@@ -1,4 +1,4 @@
-//! Sweeps the records of polecats that are gone, after a landing. Best effort: what stays is looked at another day.
+//! Sweeps the records of polecats that are gone, after a landing. Best effort: what stays is looked at another time.
 //!
 //! Gone is who is not among the living of the orders. A record is swept where it says that it is of the rig that lands, and
 //! has not moved for a week: so one of a polecat that was made after the orders were written is never touched. Snapshot and

@@ -1,4 +1,4 @@
-//! Which landing sweeps: the first of a day takes along what polecats that are gone have left in the repository.
+//! Which landing sweeps: the first of an hour takes along what polecats that are gone have left in the repository.
 
 use super::lane::Lane;
 use crate::key::Kind;
@@ -10,11 +10,11 @@ use jiff::Timestamp;
 /// Most UIDs that travel in orders: 80 kB of the 128 that a variable holds.
 const MOST_LIVING: usize = 2_000;
 
-/// What a landing sweeps, where it is the first of a day (UTC) and it is known who lives. Several clusters may share a
+/// What a landing sweeps, where it is the first of an hour and it is known who lives. Several clusters may share a
 /// repository, and what others own is not ours to judge: hence the owner.
 pub(super) fn orders(world: &World, lane: &Lane<'_>, now: Timestamp) -> Option<Sweep> {
-    let last = lane.refinery.status.last_merge_time.as_ref().map(|t| day(t.0));
-    if last == Some(day(now)) || !knows_who_lives(world) || world.polecats.len() > MOST_LIVING {
+    let last = lane.refinery.status.last_merge_time.as_ref().map(|t| hour(t.0));
+    if last == Some(hour(now)) || !knows_who_lives(world) || world.polecats.len() > MOST_LIVING {
         return None;
     }
     Some(Sweep {
@@ -36,6 +36,6 @@ fn knows_who_lives(world: &World) -> bool {
     world.town.every_namespace && !world.malformed.keys().any(|k| k.kind == Kind::Polecat)
 }
 
-fn day(at: Timestamp) -> i64 {
-    at.as_second().div_euclid(24 * 3600)
+fn hour(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(3600)
 }

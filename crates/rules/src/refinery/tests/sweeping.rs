@@ -10,12 +10,12 @@ fn told(town: &Town) -> Option<gastown_wire::Sweep> {
 }
 
 #[test]
-fn the_first_landing_of_a_day_sweeps() {
+fn the_first_landing_of_an_hour_sweeps() {
     for (last, now, sweeps) in [
         (None, "2026-03-02T12:00:00Z", true),
         (Some("2026-03-01T23:59:59Z"), "2026-03-02T00:00:00Z", true),
-        (Some("2026-03-02T00:00:00Z"), "2026-03-02T23:59:59Z", false),
-        (Some("2025-03-02T12:00:00Z"), "2026-03-02T12:00:00Z", true),
+        (Some("2026-03-02T12:00:00Z"), "2026-03-02T12:59:59Z", false),
+        (Some("2026-03-01T12:30:00Z"), "2026-03-02T12:30:00Z", true),
         // A clock that was set back.
         (Some("2026-03-03T12:00:00Z"), "2026-03-02T12:00:00Z", true),
     ] {
