@@ -111,6 +111,26 @@ fn a_login_that_is_over_or_empty_starts_nothing_whatever_could_renew_it() {
 }
 
 #[test]
+fn opencode_with_nothing_but_logins_that_are_over_is_not_started() {
+    let auth = settings_key("~/.local/share/opencode/auth.json").unwrap();
+    for (expires, is_started) in [(OVER, false), (LATER, true)] {
+        let town = Town::new();
+        let file = format!(r#"{{"openai":{{"type":"oauth","refresh":"r","access":"a","expires":{expires}}}}}"#);
+        let mut pod = pod(&town, "touch ../started", &[(&auth, &file)]);
+        pod.orders.agent.credential = None;
+        pod.orders.agent.transcript = Transcript::Opencode;
+        let outcome = pod.all().outcome;
+        assert_eq!(
+            outcome == unusable(CredentialProblem::Expired),
+            !is_started,
+            "{}",
+            pod.logs()
+        );
+        assert_eq!(pod.path("work/started").exists(), is_started);
+    }
+}
+
+#[test]
 fn a_login_that_ends_under_way_keeps_the_work_and_is_named() {
     let town = Town::new();
     let init = r#"{"type":"system","subtype":"init","session_id":"s"}"#;

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use gastown_wire::{API_KEY_KEY, CredentialProblem, LOGIN_KEYS, TOKEN_KEY, settings_path, without_refresh};
+use gastown_wire::{API_KEY_KEY, CredentialProblem, LOGIN_KEYS, TOKEN_KEY, Transcript, settings_path, without_refresh};
 
 use super::agent::Environment;
 use crate::{conversation::is_below, files, setup::Pod};
@@ -100,7 +100,12 @@ fn entries(folder: &str) -> Vec<(String, Vec<u8>)> {
 
 /// What is wrong with the credential that the agent is to use, as far as can be seen without asking the provider.
 pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(CredentialProblem, String)> {
-    let credential = pod.orders.agent.credential.as_ref()?;
+    let home = Path::new(&pod.orders.paths.home);
+    let Some(credential) = &pod.orders.agent.credential else {
+        let is_opencode = pod.orders.agent.transcript == Transcript::Opencode;
+        let logins = is_opencode.then(|| fs::read_to_string(home.join(".local/share/opencode/auth.json")).ok());
+        return judge_opencode(&logins??, SystemTime::now());
+    };
     if let Some(variable) = &credential.variable {
         return match env.get(std::ffi::OsStr::new(variable)) {
             None => Some((CredentialProblem::Missing, String::new())),
@@ -115,8 +120,7 @@ pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(Credenti
     if let Some(text) = instead.iter().find_map(|name| env.get(*name)) {
         return text.is_empty().then(|| (CredentialProblem::Empty, String::new()));
     }
-    let path = PathBuf::from(&pod.orders.paths.home).join(".claude/.credentials.json");
-    let Ok(text) = fs::read_to_string(path) else {
+    let Ok(text) = fs::read_to_string(home.join(".claude/.credentials.json")) else {
         return Some((CredentialProblem::Missing, String::new()));
     };
     judge_login(&text, SystemTime::now())
@@ -130,14 +134,25 @@ fn judge_login(text: &str, now: SystemTime) -> Option<(CredentialProblem, String
     if login["accessToken"].as_str().unwrap_or_default().is_empty() {
         return Some((CredentialProblem::Empty, "it holds no access token".into()));
     }
-    let now = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
-    let expires = login["expiresAt"].as_u64().filter(|ms| *ms > 0);
-    expires
-        .is_some_and(|ms| u128::from(ms) <= now)
-        .then(|| (CredentialProblem::Expired, String::new()))
+    is_over(&login["expiresAt"], now).then(|| (CredentialProblem::Expired, String::new()))
+}
+
+/// Reads logins as opencode keeps them. It may ask any provider that it has one for, and some need none: so they are over
+/// only when all of them are.
+#[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
+fn judge_opencode(text: &str, now: SystemTime) -> Option<(CredentialProblem, String)> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    let logins = value.as_object().filter(|logins| !logins.is_empty())?;
+    let over = logins.values().all(|login| is_over(&login["expires"], now));
+    let names = || logins.keys().cloned().collect::<Vec<_>>().join(", ");
+    over.then(|| (CredentialProblem::Expired, names()))
+}
+
+/// Whether that many milliseconds since 1970 are over; 0 and nothing are no end.
+fn is_over(milliseconds: &serde_json::Value, now: SystemTime) -> bool {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let end = milliseconds.as_u64().filter(|ms| *ms > 0);
+    end.is_some_and(|ms| u128::from(ms) <= now.as_millis())
 }
 
 #[cfg(test)]
@@ -172,6 +187,27 @@ mod tests {
             ),
         ] {
             assert_eq!(judge(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn opencodes_logins_are_over_when_all_of_them_are() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        for (text, expected) in [
+            (
+                r#"{"openai":{"type":"oauth","access":"a","refresh":"","expires":999999}}"#,
+                Some("openai"),
+            ),
+            (r#"{"a":{"expires":1},"b":{"expires":2}}"#, Some("a, b")),
+            (r#"{"a":{"expires":1},"b":{"expires":1000001}}"#, None),
+            (r#"{"a":{"expires":1},"anthropic":{"type":"api","key":"k"}}"#, None),
+            (r#"{"github-copilot":{"expires":0}}"#, None),
+            ("{}", None),
+            ("[]", None),
+            ("no json", None),
+        ] {
+            let over = expected.map(|names| (CredentialProblem::Expired, names.to_owned()));
+            assert_eq!(judge_opencode(text, now), over, "{text}");
         }
     }
 

@@ -386,6 +386,10 @@ fn credential_reason(case: &Case<'_, '_>, problem: CredentialProblem, words: &st
         "kubectl gt auth sync -n {namespace}{}",
         whose(&agent, credentials.claude.as_deref())
     );
+    let program = match agent.as_str() {
+        "opencode" => "opencode",
+        _ => "claude",
+    };
     let (what, fix) = match (&credentials.api_key, &credentials.claude) {
         (Some((secret, key, _)), _) => (
             format!("key {key} of Secret {namespace}/{secret}"),
@@ -400,7 +404,7 @@ fn credential_reason(case: &Case<'_, '_>, problem: CredentialProblem, words: &st
             },
             match problem {
                 // What refreshes it is where the user is logged in, and nowhere else.
-                CredentialProblem::Expired => format!("run claude once where you are logged in, then {sync}"),
+                CredentialProblem::Expired => format!("run {program} once where you are logged in, then {sync}"),
                 _ => format!("log in and type {sync}"),
             },
         ),

@@ -85,9 +85,14 @@ impl<'w> Lane<'w> {
         Ok(lane)
     }
 
-    /// Test pods at once.
+    /// Test pods at once. A closed queue starts nothing ahead.
     pub(super) fn places(&self) -> usize {
-        let most = self.refinery.spec.parallelism.unwrap_or(1);
+        let most = self
+            .refinery
+            .spec
+            .parallelism
+            .filter(|_| self.gate.is_none())
+            .unwrap_or(1);
         usize::try_from(most).unwrap_or(1).max(1)
     }
 

@@ -126,3 +126,14 @@ fn fewer_places_while_it_runs_start_nothing_more() {
     town.rest();
     assert_eq!(prefixes(&town), [5, 8], "what runs goes on");
 }
+
+#[test]
+fn a_paused_queue_starts_nothing_ahead_and_still_watches_what_runs() {
+    let mut town = town(8, 3);
+    town.edit_refinery(|r| r.spec.paused = Some(true));
+    let whole = town.testing().remove(0);
+    town.build(whole);
+    town.rest();
+    assert_eq!(prefixes(&town), [8]);
+    assert!(town.plan().wakes.contains_key(super::RIG), "an overdue test is noticed");
+}
