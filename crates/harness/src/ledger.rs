@@ -69,6 +69,11 @@ impl LedgerError {
     }
 }
 
+/// A commit as records name it; none is empty.
+pub(crate) fn text(id: Option<&Oid>) -> String {
+    id.map(Oid::to_string).unwrap_or_default()
+}
+
 /// Brings here what a remote has of these names; what it has not goes here too.
 async fn bring(repo: &Repo, remote: &Remote, wanted: &[(&RefName, &'static str)]) -> Result<(), LedgerError> {
     let patterns: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();

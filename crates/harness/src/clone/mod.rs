@@ -12,7 +12,7 @@ use gastown_wire::{CloneOutcome, CloneReport, RemoteTrouble, VERSION, exit};
 use crate::{
     access::{self, AccessError},
     conversation, files, last_words,
-    ledger::{Heads, Ledger, LedgerError},
+    ledger::{Heads, Ledger, LedgerError, text},
     record::{Claim, Record, Standing, WORKING, weigh},
     setup::Pod,
 };
@@ -347,10 +347,6 @@ fn unread(heads: &Heads, record: &Record) -> Option<String> {
     );
     tracing::error!("{told}");
     Some(told)
-}
-
-fn text(id: Option<&Oid>) -> String {
-    id.map(Oid::to_string).unwrap_or_default()
 }
 
 async fn next_record(pod: &Pod, ledger: &Ledger, old: &Record, tip: &Tip, held: &Held) -> Result<Record, CloneError> {

@@ -50,6 +50,8 @@ pub(super) struct Batch<'w> {
     pub(super) base: Option<String>,
     /// Indices of the members that are really in the longest candidate; before any report, all.
     pub(super) included: Vec<usize>,
+    /// What its verdicts say.
+    pub(super) known: Known,
 }
 
 impl<'w> Batch<'w> {
@@ -97,9 +99,11 @@ impl<'w> Batch<'w> {
             lands,
             base: None,
             included: (0..members.len()).collect(),
+            known: Known::default(),
         };
         batch.base = batch.find_base();
         batch.included = batch.find_included();
+        batch.known = Known::from(batch.included.len(), batch.verdicts());
         batch
     }
 
@@ -112,7 +116,7 @@ impl<'w> Batch<'w> {
 
     /// Whether the verdicts so far say what a test of this prefix would.
     fn is_settled(&self, prefix: usize) -> bool {
-        let Known { green, red, .. } = self.known();
+        let Known { green, red, .. } = self.known;
         let effective = self.effective(prefix);
         effective <= green || red.is_some_and(|red| effective >= red)
     }
@@ -236,11 +240,6 @@ impl<'w> Batch<'w> {
     /// Members up to the first that is not decided when so many have landed.
     pub(super) fn decided(&self, effective: usize) -> usize {
         self.included.get(effective).copied().unwrap_or(self.members.len())
-    }
-
-    pub(super) fn known(&self) -> Known {
-        let verdicts: Vec<(usize, bool)> = self.verdicts();
-        Known::from(self.included.len(), verdicts)
     }
 
     fn verdicts(&self) -> Vec<(usize, bool)> {

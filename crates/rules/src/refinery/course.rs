@@ -84,7 +84,7 @@ impl<'w> Batch<'w> {
         if let Some(end) = self.cut_short() {
             return Course::End(Box::new(end));
         }
-        match plan::next(self.known(), odds) {
+        match plan::next(self.known, odds) {
             Step::Test(effective) => self.search(effective, odds, places, eager, now),
             Step::Land { green: 0, suspect } => {
                 let mut end = self.end(0);
@@ -163,7 +163,7 @@ impl<'w> Batch<'w> {
         // Prefixes stand on one base, which the first candidate finds.
         let places = if self.base.is_some() { places } else { 1 };
         let running: Vec<usize> = self.running().map(|t| self.effective(t.prefix)).collect();
-        let mut courses = plan::ahead(self.known(), odds, places)
+        let mut courses = plan::ahead(self.known, odds, places)
             .into_iter()
             .filter(|n| !running.contains(n))
             .take(places.saturating_sub(running.len()))
@@ -255,7 +255,7 @@ impl<'w> Batch<'w> {
             },
         };
         if let Some(green) = green {
-            let known = self.known();
+            let known = self.known;
             end.suspect = (known.red == Some(green + 1)).then(|| self.blame(green));
         }
         end.landed = Some((orders.candidate.clone(), orders.tree.clone(), at));
@@ -305,7 +305,7 @@ impl<'w> Batch<'w> {
 
     /// The branch moved: where a red batch was being searched, the next one begins where this one would have gone on.
     fn moved(&self) -> End {
-        let known = self.known();
+        let known = self.known;
         let next = |red: usize| {
             if self.lands.is_empty() {
                 (known.green + red) / 2

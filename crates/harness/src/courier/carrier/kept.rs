@@ -10,7 +10,7 @@ use gastown_wire::RecordLevel;
 use super::{Carried, Carrier};
 use crate::{
     content::{Content, PATIENCE},
-    ledger::{Kept, LedgerError},
+    ledger::{Kept, LedgerError, text},
 };
 
 /// At the end the pod's grace is short, and the work is safe.
@@ -207,8 +207,4 @@ impl Carrier {
             }
         }
     }
-}
-
-fn text(id: Option<&Oid>) -> String {
-    id.map(Oid::to_string).unwrap_or_default()
 }
