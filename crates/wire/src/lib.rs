@@ -32,7 +32,7 @@ pub use report::{
     CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport,
     CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
-pub use settings::{API_KEY_KEY, LOGIN_KEYS, TOKEN_KEY, settings_key, settings_path};
+pub use settings::{API_KEY_KEY, LOGIN_KEYS, OPENCODE_LOGINS, TOKEN_KEY, settings_key, settings_path};
 pub use trouble::{RemoteTrouble, blames_the_remote};
 
 /// The version both sides speak. A higher one is refused with a message that says which side to update.

@@ -3,11 +3,9 @@
 //! A provider takes a refresh token once and gives another for it. Of two that hold the same one, the second is logged out;
 //! so only the file it was made in keeps it, and pods have the access token for as long as that holds.
 
-use crate::settings::LOGIN_KEYS;
+use crate::settings::{LOGIN_KEYS, OPENCODE_LOGINS};
 use serde_json::Value;
 
-/// opencode's logins.
-const OPENCODE: &str = "~/.local/share/opencode/auth.json";
 /// opencode's logins at MCP servers. Claude Code keeps those in its one file.
 const OPENCODE_MCP: &str = "~/.local/share/opencode/mcp-auth.json";
 
@@ -15,7 +13,7 @@ const OPENCODE_MCP: &str = "~/.local/share/opencode/mcp-auth.json";
 #[must_use]
 pub fn without_refresh(path: &str, content: &[u8]) -> Option<Vec<u8>> {
     let strip = match path {
-        OPENCODE => blank_opencode,
+        OPENCODE_LOGINS => blank_opencode,
         OPENCODE_MCP => drop_tokens,
         path if LOGIN_KEYS.contains(&path) => drop_tokens,
         _ => return None,

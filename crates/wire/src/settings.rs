@@ -16,6 +16,9 @@ use std::fmt::Write as _;
 /// Keys of a Claude Code login: its own name, and the one the predecessor's template used.
 pub const LOGIN_KEYS: [&str; 2] = [".credentials.json", "credentials.json"];
 
+/// opencode's logins.
+pub const OPENCODE_LOGINS: &str = "~/.local/share/opencode/auth.json";
+
 /// A key of such a Secret that holds no file but an API key, and is named for the variable it goes to: the predecessor's README
 /// makes it so.
 pub const API_KEY_KEY: &str = "ANTHROPIC_API_KEY";

@@ -6,7 +6,10 @@ use std::{
     time::SystemTime,
 };
 
-use gastown_wire::{API_KEY_KEY, CredentialProblem, LOGIN_KEYS, TOKEN_KEY, Transcript, settings_path, without_refresh};
+use gastown_wire::{
+    API_KEY_KEY, CredentialProblem, LOGIN_KEYS, OPENCODE_LOGINS, TOKEN_KEY, Transcript, settings_key, settings_path,
+    without_refresh,
+};
 
 use super::agent::Environment;
 use crate::{conversation::is_below, files, setup::Pod};
@@ -103,7 +106,8 @@ pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(Credenti
     let home = Path::new(&pod.orders.paths.home);
     let Some(credential) = &pod.orders.agent.credential else {
         let is_opencode = pod.orders.agent.transcript == Transcript::Opencode;
-        let logins = is_opencode.then(|| fs::read_to_string(home.join(".local/share/opencode/auth.json")).ok());
+        let file = settings_key(OPENCODE_LOGINS).and_then(|key| place(home, &key));
+        let logins = is_opencode.then(|| fs::read_to_string(file?).ok());
         return judge_opencode(&logins??, SystemTime::now());
     };
     if let Some(variable) = &credential.variable {

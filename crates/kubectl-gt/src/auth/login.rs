@@ -1,12 +1,9 @@
 //! What a login says of itself: until when the token holds that it shows.
 
-use gastown_wire::{LOGIN_KEYS, settings_key};
+use gastown_wire::{LOGIN_KEYS, OPENCODE_LOGINS, settings_key};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-
-/// opencode's logins, where they are.
-pub(super) const OPENCODE: &str = "~/.local/share/opencode/auth.json";
 
 /// A login that can be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +46,7 @@ impl Login {
 
     /// The login among the values of a Secret, or among files to upload by their keys.
     pub(super) fn among<'a>(value: impl Fn(&str) -> Option<&'a [u8]>) -> Option<Self> {
-        let opencode = || settings_key(OPENCODE).and_then(|key| Self::read_opencode(value(&key)?));
+        let opencode = || settings_key(OPENCODE_LOGINS).and_then(|key| Self::read_opencode(value(&key)?));
         match LOGIN_KEYS.iter().find_map(|key| value(key)) {
             Some(content) => Self::read(content),
             None => opencode(),

@@ -1,12 +1,12 @@
 //! auth status: whether the uploaded login is there and good, until when. The exit code says it.
 
-use super::login::{Login, OPENCODE};
+use super::login::Login;
 use super::secret::{self, LAST_SYNC};
 use super::{Whose, size};
 use crate::output::{Block, print_one, since, span};
 use crate::session::Session;
 use crate::{Failure, exit};
-use gastown_wire::{LOGIN_KEYS, TOKEN_KEY, settings_key, settings_path, without_refresh};
+use gastown_wire::{LOGIN_KEYS, OPENCODE_LOGINS, TOKEN_KEY, settings_key, settings_path, without_refresh};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -96,7 +96,7 @@ fn kind(values: &BTreeMap<String, Vec<u8>>, has_login: bool, readable: bool) -> 
     let has_key = values
         .iter()
         .any(|(key, value)| key.ends_with("_API_KEY") && !value.is_empty());
-    let opencode = settings_key(OPENCODE).is_some_and(|key| values.contains_key(&key));
+    let opencode = settings_key(OPENCODE_LOGINS).is_some_and(|key| values.contains_key(&key));
     let has_token = values.get(TOKEN_KEY).is_some_and(|value| !value.is_empty());
     match (has_login, readable) {
         _ if has_token => "token",
