@@ -64,6 +64,30 @@ fn a_long_model_call_is_work_and_a_dead_one_is_not() {
     );
 }
 
+/// The provider's word that it takes nothing for an hour, told by the plugin that lies in the agent's home.
+#[test]
+fn who_would_wait_for_an_hour_is_parked_with_its_work() {
+    let town = Town::new();
+    let mut pod = town.pod("echo half > half.txt; cat ~/.config/waits >&2; echo >&2; exec sleep 300");
+    let until = jiff::Timestamp::now().as_second() + 3600;
+    let told = serde_json::json!({"type": "session.status", "properties": {"sessionID": "ses_1", "status": {
+        "type": "retry", "attempt": 1, "message": "scripted 429", "next": until * 1000,
+    }}});
+    pod.orders.agent.transcript = Transcript::Opencode;
+    pod.orders.agent.files = [(".config/waits".to_owned(), told.to_string())].into();
+
+    let report = pod.all();
+
+    assert_eq!(report.outcome, CourierOutcome::Parked { until }, "{}", pod.logs());
+    assert!(
+        pod.read("run.log").contains("scripted 429"),
+        "why is told: {}",
+        pod.logs()
+    );
+    let kept = git(&town.remote, &["show", &format!("{}:half.txt", snapshot_ref(UID))]);
+    assert_eq!(kept, "half", "its work is kept");
+}
+
 #[test]
 fn the_witness_word_reaches_the_agent_beside_a_persons() {
     let town = Town::new();

@@ -235,6 +235,7 @@ fn opencode_ends_in_many_ways() {
     let unauthorised = opencode_error(401, "");
     let limited = opencode_error(429, r#""retry-after":"3600""#);
     let bare = opencode_error(429, "");
+    let said = opencode_error(429, "").replace("scripted", "Please try again in 7m12.5s.");
     let broken = opencode_error(500, "");
     let failed = |words: &str| Word::Failure(words.into());
     type Case<'a> = (&'a str, Vec<&'a str>, i32, Word);
@@ -260,6 +261,7 @@ fn opencode_ends_in_many_ways() {
         ),
         ("limited", vec![&limited], 1, Word::Limit(NOW + 3600)),
         ("limited, for no time", vec![&bare], 1, Word::Limit(NOW + 300)),
+        ("limited, in words", vec![&said], 1, Word::Limit(NOW + 433)),
         ("broken", vec![&broken], 1, failed("APIError: scripted")),
         ("an error it got over", vec![&broken, STEP, &stop], 0, Word::Success),
     ];
@@ -271,11 +273,64 @@ fn opencode_ends_in_many_ways() {
         );
     }
     let mut reader = read(Transcript::Opencode, &[STEP, &stop]).reader;
-    reader.error_line("! permission requested: external_directory (/etc/*); auto-rejecting");
+    reader.error_line(
+        "! permission requested: external_directory (/etc/*); auto-rejecting",
+        NOW,
+    );
     assert!(
         matches!(reader.word(0, NOW), Word::Failure(_)),
         "exit 0 although a tool was refused"
     );
+}
+
+/// What the plugin tells of a wait, as opencode 1.18.33 has it.
+fn opencode_waits(seconds: i64, words: &str) -> String {
+    let next = (NOW + seconds) * 1000 - 359;
+    format!(
+        r#"{{"id":"evt_222743a7d0011ivTXbUk8rKjdJ","type":"session.status","properties":{{"sessionID":"ses_1","status":{{"type":"retry","attempt":1,"message":"{words}","next":{next}}}}}}}"#
+    )
+}
+
+#[test]
+fn opencode_is_ended_where_it_would_wait_for_long() {
+    let stop = finish("stop");
+    let refused = |words: &str| Word::Credential(CredentialProblem::Refused, words.into());
+    let none = "it ended without having finished a step";
+    for (name, wait, words, ended, killed) in [
+        ("seconds", 2, "scripted 429", false, Word::Failure(none.into())),
+        ("a minute", 60, "scripted 429", false, Word::Failure(none.into())),
+        ("more", 61, "scripted 429", true, Word::Limit(NOW + 61)),
+        ("an hour", 3600, "scripted 429", true, Word::Limit(NOW + 3600)),
+        (
+            "for ever",
+            i64::from(i32::MAX),
+            "scripted 429",
+            true,
+            Word::Limit(NOW + 7 * 86_400),
+        ),
+        ("money", 3600, "insufficient_quota", true, refused("insufficient_quota")),
+    ] {
+        let mut reader = Reader::of(Transcript::Opencode);
+        let events = reader.error_line(&opencode_waits(wait, words), NOW);
+        let expected = [
+            Event::Session("ses_1".into()),
+            Event::Retries(format!("{wait} s, then it tries again: {words}")),
+            Event::Over,
+        ];
+        let count = if ended { 3 } else { 2 };
+        assert_eq!(events, expected[..count], "{name}");
+        assert_eq!(reader.word(143, NOW), killed, "{name}");
+        // The provider let it through before it was ended.
+        for line in [STEP, &stop] {
+            reader.line(line, NOW);
+        }
+        assert_eq!(reader.word(0, NOW), Word::Success, "{name}");
+    }
+    // A conversation that comes out of this one does not take its name.
+    let mut reader = read(Transcript::Opencode, &[STEP]).reader;
+    let other = opencode_waits(2, "x").replace("ses_1", "ses_2");
+    assert_eq!(reader.error_line(&other, NOW).len(), 1);
+    assert_eq!(reader.error_line(r#"{"type":"session.status"}"#, NOW), []);
 }
 
 #[test]
@@ -338,6 +393,75 @@ fn aider_exits_0_whatever_happened() {
     for (name, lines, expected) in cases {
         assert_eq!(read(Transcript::Aider, &lines).reader.word(0, NOW), expected, "{name}");
     }
+}
+
+/// What aider 0.86.2 prints of one limit: a line for each part of its words, which it breaks at 80 characters.
+fn aider_limited(words: &[&str]) -> Vec<String> {
+    let (first, more) = words.split_first().unwrap();
+    let mut lines = vec![format!(
+        "litellm.RateLimitError: RateLimitError: OpenAIException - {first} "
+    )];
+    lines.extend(more.iter().map(|part| (*part).to_owned()));
+    lines.push("The API provider has rate limited you. Try again later or check your quotas.".into());
+    lines.push("Retrying in 0.5 seconds...".into());
+    lines
+}
+
+#[test]
+fn aider_is_ended_where_it_would_wait_for_long() {
+    let bare = vec!["scripted 429"];
+    let hour = vec!["Limit 30000 a day.", "Please try again in 1h0m1s.", "Visit us."];
+    let broken = vec!["Limit 9. Please try", "again in", "1h0m1s."];
+    let short = vec!["Please try again in 20s."];
+    let quota = vec!["Nothing left. Please try again in 1h.", "(insufficient_quota)"];
+    // When each limit came, in seconds after the first.
+    type Case<'a> = (&'a str, &'a Vec<&'a str>, Vec<i64>, Option<i64>);
+    let cases: Vec<Case<'_>> = vec![
+        ("its own patience", &bare, vec![0, 2, 3, 5, 8, 13, 22, 39, 72], None),
+        ("an hour", &hour, vec![0], Some(3601)),
+        ("an hour, broken", &broken, vec![0], Some(3601)),
+        ("short", &short, vec![0, 40, 80], None),
+        ("short, but for long", &short, vec![0, 60, 119, 120], Some(120 + 300)),
+        ("for long", &bare, vec![0, 120], Some(120 + 300)),
+        ("money", &quota, vec![0, 300], None),
+    ];
+    for (name, words, times, until) in cases {
+        let mut reader = Reader::of(Transcript::Aider);
+        let mut over = Vec::new();
+        for at in &times {
+            for line in aider_limited(words) {
+                over.extend(reader.line(&line, NOW + at).into_iter().filter(|e| *e == Event::Over));
+            }
+        }
+        assert_eq!(!over.is_empty(), until.is_some(), "{name}");
+        let word = reader.word(143, NOW + 999);
+        match until {
+            Some(until) => assert_eq!(word, Word::Limit(NOW + until), "{name}"),
+            None if name == "money" => assert!(matches!(word, Word::Credential(..)), "{name}: {word:?}"),
+            None => assert!(matches!(word, Word::Limit(_)), "{name}: {word:?}"),
+        }
+    }
+}
+
+#[test]
+fn aider_may_quote_a_limit_and_may_give_up_at_one() {
+    let limited = aider_limited(&["Please try again in 1h0m1s."]);
+    let [error, added, retrying] = limited.as_slice() else {
+        panic!("{limited:?}");
+    };
+    // An answer makes an end of all before it, and may quote whatever it likes.
+    let answered = "Tokens: 100 sent, 20 received.".to_owned();
+    let mut reader = Reader::of(Transcript::Aider);
+    for line in [error, &"said in an answer".to_owned(), &answered, retrying] {
+        assert!(!reader.line(line, NOW).contains(&Event::Over), "{line}");
+    }
+    assert_eq!(reader.word(0, NOW), Word::Success);
+    // It gave up: nothing is tried after the last.
+    let mut reader = Reader::of(Transcript::Aider);
+    for line in [error, added, &String::new()] {
+        assert!(!reader.line(line, NOW).contains(&Event::Over), "{line}");
+    }
+    assert_eq!(reader.word(0, NOW), Word::Limit(NOW + 3601));
 }
 
 #[test]

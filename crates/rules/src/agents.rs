@@ -29,6 +29,8 @@ pub(crate) struct Agent {
     pub(crate) conversation: &'static [&'static str],
     /// Files it leaves in the workspace that are no work.
     pub(crate) notes: &'static [&'static str],
+    /// Files that it finds in its home: paths below it, and their texts.
+    pub(crate) files: &'static [(&'static str, &'static str)],
     /// SIGINT ends it and its tools; SIGTERM alone leaves tools behind.
     pub(crate) interrupt: bool,
     /// Flag that takes what may be spent, in dollars.
@@ -60,6 +62,7 @@ static CLAUDE_CODE: Agent = Agent {
     transcript: Transcript::Claude,
     conversation: &[".claude/projects/{cwd}/{session}.jsonl"],
     notes: &[],
+    files: &[],
     interrupt: true,
     budget_flag: Some("--max-budget-usd"),
     max_idle: Some(1800),
@@ -89,6 +92,7 @@ static OPENCODE: Agent = Agent {
         ".local/share/opencode/opencode.db-wal",
     ],
     notes: &[],
+    files: &[(".config/opencode/plugins/gastown.js", include_str!("agents/waits.js"))],
     interrupt: false,
     budget_flag: None,
     max_idle: Some(1800),
@@ -128,6 +132,7 @@ static AIDER: Agent = Agent {
     transcript: Transcript::Aider,
     conversation: &[".aider.chat.history.md"],
     notes: &[".aider*"],
+    files: &[],
     interrupt: false,
     budget_flag: None,
     max_idle: Some(1800),
@@ -145,6 +150,7 @@ static CUSTOM: Agent = Agent {
     transcript: Transcript::Text,
     conversation: &[],
     notes: &[],
+    files: &[],
     interrupt: false,
     budget_flag: None,
     max_idle: None,

@@ -2,6 +2,7 @@
 
 use crate::NotifyOrders;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The orders of one pod. Every container of the pod gets the same ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +154,9 @@ pub struct AgentOrders {
     /// Names in the workspace that are its own notes, never work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Files that it finds below its home, by path: their texts. A file of the user's own settings wins.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// Told to stop by SIGINT first: it then ends its own tools.
     pub interrupt: bool,
     /// How it proves who pays, where that is known.

@@ -49,6 +49,8 @@ enum Why {
     Budget,
     /// Nothing was seen of it for too long.
     Idle,
+    /// It would only wait.
+    Over,
 }
 
 /// An agent that is being ended.
@@ -152,6 +154,10 @@ impl Run<'_> {
                     }
                     // What it heard meanwhile it answers before it ends.
                     Event::TurnOver => agent.hear_no_more(),
+                    Event::Over if stopping.is_none() => {
+                        tracing::warn!("it would only wait for its model: the agent is ended");
+                        stopping = Some(self.stop(&agent, Why::Over));
+                    }
                     _ => {}
                 },
                 _ = packing.tick() => self.talk.pack(&desk.secrets()),
@@ -242,7 +248,7 @@ impl Run<'_> {
                 "nothing was seen of it for {} s: no output, no work, no running command",
                 self.pod.orders.pace.max_idle_s.unwrap_or_default()
             )),
-            Some(Why::Pod) | None => desk.word(exit.unwrap_or(137)),
+            Some(Why::Pod | Why::Over) | None => desk.word(exit.unwrap_or(137)),
         };
         (ended.said, ended.detail) = match word {
             Word::Success => (Said::Nothing, String::new()),

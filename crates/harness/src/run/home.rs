@@ -33,6 +33,13 @@ pub(super) struct Furnished {
 pub(super) fn furnish(pod: &Pod) -> io::Result<Furnished> {
     let home = PathBuf::from(&pod.orders.paths.home);
     fs::create_dir_all(home.join(".gastown"))?;
+    for (path, text) in &pod.orders.agent.files {
+        let place = home.join(path);
+        if let Some(folder) = place.parent().filter(|_| is_below(path)) {
+            fs::create_dir_all(folder)?;
+            files::replace(&place, text.as_bytes(), 0o600)?;
+        }
+    }
     let login = pod.orders.agent.credential.as_ref().is_some_and(|c| c.login);
     let mut furnished = Furnished::default();
     let mut has_login = false;

@@ -98,7 +98,7 @@ impl Desk {
         }
         let events = match is_error {
             false => inner.reader.line(&text, now()),
-            true => inner.reader.error_line(&text),
+            true => inner.reader.error_line(&text, now()),
         };
         let plain = inner.plain;
         drop(inner);

@@ -2,28 +2,43 @@
 
 use gastown_wire::{CredentialProblem, Tokens};
 
-use super::{Event, SOME_TIME, Spent, Word, brief, micros};
+use super::{Event, SOME_TIME, Spent, Word, brief, limit, micros};
+
+/// How a limit begins.
+const LIMIT: &str = "litellm.RateLimitError";
+/// A limit's words are not longer. Bytes.
+const LONGEST: usize = 4096;
 
 /// What was read so far.
 #[derive(Clone, Debug, Default)]
 pub struct Aider {
     spent: Spent,
     failure: Option<Failure>,
+    /// A limit's words so far: its lines are broken at 80 characters, and aider's own words end them.
+    words: Option<String>,
+    /// When the first limit came that no answer came after.
+    limited: Option<i64>,
+    /// What it waits for is too far off.
+    over: Option<Word>,
 }
 
 #[derive(Clone, Debug)]
 enum Failure {
     Credential(String),
-    Limit,
+    /// With the wait that the provider names. Seconds.
+    Limit(Option<i64>),
     Other(String),
 }
 
 impl Aider {
-    pub(super) fn line(&mut self, line: &str) -> Vec<Event> {
+    pub(super) fn line(&mut self, line: &str, now: i64) -> Vec<Event> {
         let text = line.trim();
+        if let Some(words) = self.words.take().filter(|w| w.len() < LONGEST && !is_its_own(text)) {
+            return self.limits(format!("{words} {text}"), text);
+        }
         if let Some(rest) = text.strip_prefix("Tokens: ") {
             // The model answered: what went wrong before is over.
-            self.failure = None;
+            (self.failure, self.limited) = (None, None);
             self.spent = self.spent.plus(spent(rest));
             return vec![Event::Spent(self.spent)];
         }
@@ -34,10 +49,13 @@ impl Aider {
             return vec![Event::Notes(format!("commit {rest}"))];
         }
         if text.starts_with("Retrying in ") {
-            return vec![Event::Retries(text.to_owned())];
+            return self.retries(text, now);
         }
         // What aider adds to an error says less than the error did.
         let added = text.starts_with("The API provider ") && self.failure.is_some();
+        if text.starts_with(LIMIT) {
+            return self.limits(text.to_owned(), text);
+        }
         if let Some(failure) = failure(text).filter(|_| !added) {
             let said = brief(text);
             self.failure = Some(failure);
@@ -46,10 +64,37 @@ impl Aider {
         vec![Event::Says(line.to_owned())]
     }
 
+    /// A limit, as far as its words have come; the newest line of them is shown.
+    fn limits(&mut self, words: String, line: &str) -> Vec<Event> {
+        self.failure = failure(&words);
+        self.words = Some(words);
+        vec![Event::Ends(brief(line))]
+    }
+
+    /// It tries again, after a limit perhaps. Only here that counts: an answer may quote an error, but not go on like this.
+    fn retries(&mut self, text: &str, now: i64) -> Vec<Event> {
+        let mut events = vec![Event::Retries(text.to_owned())];
+        if let Some(Failure::Limit(wait)) = self.failure {
+            let since = *self.limited.get_or_insert(now);
+            if let Some(wait) = limit::parks_for(wait, since, now) {
+                self.over = Some(Word::Limit(now + wait));
+                events.push(Event::Over);
+            }
+        }
+        events
+    }
+
     pub(super) fn word(&self, exit: i32, now: i64) -> Word {
+        match self.last_word(exit, now) {
+            Word::Success => Word::Success,
+            other => self.over.clone().unwrap_or(other),
+        }
+    }
+
+    fn last_word(&self, exit: i32, now: i64) -> Word {
         match &self.failure {
             Some(Failure::Credential(words)) => Word::Credential(CredentialProblem::Refused, words.clone()),
-            Some(Failure::Limit) => Word::Limit(now + SOME_TIME),
+            Some(Failure::Limit(wait)) => Word::Limit(now + wait.unwrap_or(SOME_TIME)),
             Some(Failure::Other(words)) => Word::Failure(words.clone()),
             None if exit == 0 && self.spent.tokens.total() > 0 => Word::Success,
             None if exit == 0 => Word::Failure("it ended without an answer of the model".to_owned()),
@@ -58,16 +103,23 @@ impl Aider {
     }
 }
 
+/// What aider adds to an error, or does next.
+fn is_its_own(text: &str) -> bool {
+    ["The API provider ", "Retrying in ", "Tokens: "]
+        .iter()
+        .any(|own| text.starts_with(own))
+}
+
 fn failure(text: &str) -> Option<Failure> {
     let words = brief(text);
     if text.contains("litellm.AuthenticationError") || text.contains("litellm.PermissionDeniedError") {
         return Some(Failure::Credential(words));
     }
-    if text.contains("litellm.RateLimitError") {
+    if text.contains(LIMIT) {
         return Some(if text.contains("insufficient_quota") {
             Failure::Credential(words)
         } else {
-            Failure::Limit
+            Failure::Limit(limit::named(text))
         });
     }
     let raised = text

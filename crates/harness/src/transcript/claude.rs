@@ -4,7 +4,7 @@ use gastown_wire::claude::{acts, results};
 use gastown_wire::{CredentialProblem, Tokens};
 use serde_json::Value;
 
-use super::{Event, Spent, Word, brief, micros, of_status};
+use super::{Event, Spent, Word, brief, limit, micros, of_status};
 
 /// What was read so far.
 #[derive(Clone, Debug, Default)]
@@ -189,7 +189,7 @@ fn credential(words: &str, status: u64, now: i64) -> Option<Word> {
     if words.contains("Invalid API key") || words.contains("Failed to authenticate") {
         return Some(Word::Credential(CredentialProblem::Refused, brief(words)));
     }
-    of_status(status, words, None, now)
+    of_status(status, words, limit::named(words), now)
 }
 
 fn sum(a: Tokens, b: Tokens) -> Tokens {

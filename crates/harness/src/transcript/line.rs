@@ -125,7 +125,7 @@ pub fn lines(event: &Event, plain: bool) -> Vec<String> {
         Event::Notes(text) => marked("note ", text),
         Event::Retries(text) => marked("waits", text),
         Event::Spent(spent) => vec![format!("spent {}", total(spent))],
-        Event::Session(_) | Event::TurnOver => Vec::new(),
+        Event::Session(_) | Event::TurnOver | Event::Over => Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod aider;
 #[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
 mod claude;
+mod limit;
 pub mod line;
 #[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
 mod opencode;
@@ -37,6 +38,8 @@ pub enum Event {
     Spent(Spent),
     /// It waits for more input, or for the end of it.
     TurnOver,
+    /// It would only wait, and longer than a pod is kept for: its word is known before its end.
+    Over,
 }
 
 impl From<Act> for Event {
@@ -121,17 +124,17 @@ impl Reader {
         match self {
             Self::Text => vec![Event::Says(line.to_owned())],
             Self::Claude(reader) => reader.line(line),
-            Self::Opencode(reader) => reader.line(line, now),
-            Self::Aider(reader) => reader.line(line),
+            Self::Opencode(reader) => reader.line(line),
+            Self::Aider(reader) => reader.line(line, now),
         }
     }
 
-    /// Reads a line of its error output.
-    pub fn error_line(&mut self, line: &str) -> Vec<Event> {
+    /// Reads a line of its error output. `now`: seconds since 1970.
+    pub fn error_line(&mut self, line: &str, now: i64) -> Vec<Event> {
         match self {
             Self::Claude(reader) => reader.error_line(line),
-            Self::Opencode(reader) => reader.error_line(line),
-            Self::Aider(reader) => reader.line(line),
+            Self::Opencode(reader) => reader.error_line(line, now),
+            Self::Aider(reader) => reader.line(line, now),
             Self::Text => vec![Event::Says(line.to_owned())],
         }
     }

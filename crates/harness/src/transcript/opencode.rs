@@ -1,9 +1,10 @@
-//! opencode's `json`: a tool is told when it ends, retries are not told at all, and there is no last line.
+//! opencode's `json`: a tool is told when it ends, and there is no last line. That it waits to try again is told on its error
+//! output, by a plugin that it finds in its home.
 
 use gastown_wire::Tokens;
 use serde_json::Value;
 
-use super::{Event, Spent, Word, brief, micros, of_status};
+use super::{Event, Spent, Word, brief, limit, micros, of_status};
 
 /// What was read so far.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Opencode {
     failure: Option<Failure>,
     /// A permission was refused: the run stops there and exits 0.
     refused: Option<String>,
+    /// What it waits for is too far off.
+    over: Option<Word>,
     stderr: String,
 }
 
@@ -30,7 +33,13 @@ impl Opencode {
         self.session.is_some()
     }
 
-    pub(super) fn error_line(&mut self, line: &str) -> Vec<Event> {
+    pub(super) fn error_line(&mut self, line: &str, now: i64) -> Vec<Event> {
+        if let Some(status) = serde_json::from_str::<Value>(line)
+            .ok()
+            .filter(|event| event["type"] == "session.status")
+        {
+            return self.waits(&status["properties"], now);
+        }
         if line.contains("permission requested") && line.contains("rejecting") {
             self.refused = Some(brief(line));
         }
@@ -40,17 +49,41 @@ impl Opencode {
         vec![Event::Notes(line.to_owned())]
     }
 
-    pub(super) fn line(&mut self, line: &str, _now: i64) -> Vec<Event> {
+    /// It was told to try again, and says when. What that first told of is the conversation: others come out of it.
+    fn waits(&mut self, properties: &Value, now: i64) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.session.is_none() {
+            events.extend(self.named(&properties["sessionID"]));
+        }
+        let status = &properties["status"];
+        let Some(next) = status["next"].as_i64() else {
+            return events;
+        };
+        let words = brief(status["message"].as_str().unwrap_or_default());
+        let wait = (next + 999) / 1000 - now;
+        events.push(Event::Retries(format!(
+            "{} s, then it tries again: {words}",
+            wait.max(0)
+        )));
+        // Each wait is told by itself, and there are five at most: none of them is waited for in vain.
+        if let Some(wait) = limit::parks_for(Some(wait), now, now) {
+            self.over = of_status(429, &words, Some(wait), now);
+            events.push(Event::Over);
+        }
+        events
+    }
+
+    fn named(&mut self, session: &Value) -> Option<Event> {
+        let session = session.as_str().filter(|name| self.session.as_deref() != Some(name))?;
+        self.session = Some(session.to_owned());
+        Some(Event::Session(session.to_owned()))
+    }
+
+    pub(super) fn line(&mut self, line: &str) -> Vec<Event> {
         let Ok(value) = serde_json::from_str::<Value>(line) else {
             return vec![Event::Notes(line.to_owned())];
         };
-        let mut events = Vec::new();
-        if let Some(session) = value["sessionID"].as_str()
-            && self.session.as_deref() != Some(session)
-        {
-            self.session = Some(session.to_owned());
-            events.push(Event::Session(session.to_owned()));
-        }
+        let mut events: Vec<Event> = self.named(&value["sessionID"]).into_iter().collect();
         let part = &value["part"];
         match value["type"].as_str().unwrap_or_default() {
             "text" => events.extend(part["text"].as_str().map(|text| Event::Says(text.to_owned()))),
@@ -73,6 +106,13 @@ impl Opencode {
     }
 
     pub(super) fn word(&self, exit: i32, now: i64) -> Word {
+        match self.last_word(exit, now) {
+            Word::Success => Word::Success,
+            other => self.over.clone().unwrap_or(other),
+        }
+    }
+
+    fn last_word(&self, exit: i32, now: i64) -> Word {
         if let Some(failure) = &self.failure {
             let known = of_status(failure.status, &failure.words, failure.retry_after, now);
             return known.unwrap_or_else(|| Word::Failure(failure.words.clone()));
@@ -109,7 +149,9 @@ fn failure(error: &Value) -> Failure {
     let header = |name: &str| data["responseHeaders"][name].as_str();
     Failure {
         status: data["statusCode"].as_u64().unwrap_or(0),
-        retry_after: header("retry-after").and_then(|s| s.parse().ok()),
+        retry_after: header("retry-after")
+            .and_then(|s| s.parse().ok())
+            .or_else(|| limit::named(words)),
         words: format!("{name}: {}", brief(words)),
     }
 }

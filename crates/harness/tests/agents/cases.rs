@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use gastown_testkit::model::{Fault, Turn};
-use gastown_wire::{CourierOutcome, CredentialProblem, RAW_MARK};
+use gastown_wire::{CourierOutcome, CourierReport, CredentialProblem, RAW_MARK};
 
 use crate::{
     bench::{Bench, KEY, TASK, WORK, Who},
@@ -15,7 +15,8 @@ each!(lands, a_task_lands_on_the_branch, Claude claude, Opencode opencode, Aider
 each!(resumes, a_lost_conversation_goes_on, Claude claude, Opencode opencode, Aider aider);
 each!(handed_back, a_hand_back_goes_on, Claude claude, Opencode opencode, Aider aider);
 each!(status_401, a_refused_key_is_named, Claude claude, Opencode opencode, Aider aider);
-each!(status_429_later, a_limit_parks_or_is_ended, Claude claude, Opencode opencode, Aider aider);
+each!(status_429_later, a_limit_parks_and_goes_on, Claude claude, Opencode opencode, Aider aider);
+each!(status_429_words, a_limit_in_words_parks_at_once, Aider aider);
 each!(status_500, an_endpoint_that_fails_is_a_failure, Claude claude, Opencode opencode, Aider aider);
 each!(hang, an_endpoint_that_hangs_is_ended, Claude claude, Opencode opencode, Aider aider);
 each!(drop_, an_endpoint_that_drops_is_a_failure, Claude claude, Opencode opencode, Aider aider);
@@ -176,26 +177,56 @@ fn a_refused_key_is_named(who: Who, case: &'static str) {
     ));
 }
 
-fn a_limit_parks_or_is_ended(who: Who, case: &'static str) {
+fn a_limit_parks_and_goes_on(who: Who, case: &'static str) {
     let Some(bench) = Bench::of(who, case, who.work()) else {
         return;
     };
     bench.model.fail(Some(Fault::later(3600)));
-    let mut pod = bench.pod(1, 1);
-    // Those that wait in silence, as long as they are told to, are ended.
-    pod.orders.pace.max_idle_s = Some(20);
+    // Of the three only one shows when the provider will take requests again.
+    let named = if who == Who::Opencode { 3600 } else { 300 };
+    let pod = bench.pod(1, 1);
+    let began = now();
     let report = bench.run(&pod);
-    match (&report.outcome, who) {
-        (CourierOutcome::Parked { .. }, _) => {}
-        (CourierOutcome::AgentFailed { .. }, Who::Opencode | Who::Aider) => {}
-        (other, _) => panic!("{other:?}\n{}", pod.logs()),
-    }
-    bench.told(&format!(
-        "{:?}; {} requests; {:?}",
-        report.outcome,
-        bench.model.asked().len(),
-        report.detail
-    ));
+    assert_parked_for(named, began, &report, &pod);
+    let asked = bench.model.asked().len();
+    bench.model.fail(None);
+    let next = bench.pod(1, 2);
+    let done = bench.run(&next);
+    assert_eq!(done.outcome, CourierOutcome::Done, "{}\n{}", pod.logs(), next.logs());
+    assert!(bench.heard(asked, TASK), "the same conversation: {}", next.logs());
+    assert!(bench.heard(asked, "You were interrupted"), "{}", next.logs());
+    bench.told(&format!("parked for {named} s after {asked} requests, then done"));
+}
+
+fn a_limit_in_words_parks_at_once(who: Who, case: &'static str) {
+    let Some(bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    bench.model.fail(Some(Fault::Says(
+        429,
+        "Limit 30000 a day. Please try again in 1h12m.".into(),
+    )));
+    let pod = bench.pod(1, 1);
+    let began = now();
+    let report = bench.run(&pod);
+    assert_parked_for(4320, began, &report, &pod);
+    // What its library tries by itself, before it says a word.
+    assert_eq!(bench.model.asked().len(), 3, "{}", pod.logs());
+    bench.told("parked for the time in the provider's words");
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// Until so long after some moment of the run, to a second more or less.
+fn assert_parked_for(seconds: i64, began: i64, report: &CourierReport, pod: &crate::town::Pod) {
+    let CourierOutcome::Parked { until } = report.outcome else {
+        panic!("{report:?}\n{}", pod.logs());
+    };
+    let asked_at = until - seconds;
+    assert!((began..=now() + 1).contains(&asked_at), "{until}: {}", pod.logs());
 }
 
 fn an_endpoint_that_fails_is_a_failure(who: Who, case: &'static str) {

@@ -128,6 +128,11 @@ pub(super) fn start(
         orders.transcript = agent.transcript;
         orders.conversation = words(agent.conversation);
         orders.notes = words(agent.notes);
+        orders.files = agent
+            .files
+            .iter()
+            .map(|(path, text)| ((*path).into(), (*text).into()))
+            .collect();
         orders.interrupt = agent.interrupt;
         orders.prompt_template = rig.and_then(|r| super::named(r.spec.prompt_template.as_ref()));
         if let (Some(flag), Some(micros)) = (agent.budget_flag, budget.and_then(|b| b.micros)) {

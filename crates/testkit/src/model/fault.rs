@@ -16,6 +16,8 @@ use std::io;
 pub enum Fault {
     /// An error with these headers (`retry-after`, `anthropic-ratelimit-unified-reset`, …).
     Status(u16, Vec<(&'static str, String)>),
+    /// An error in these words.
+    Says(u16, String),
     /// No answer, and the connection stays.
     Hang,
     /// The connection ends without an answer.
@@ -53,7 +55,8 @@ impl Fault {
 
     pub(super) async fn answer(self, said: Option<Said>) -> Response {
         match self {
-            Self::Status(code, headers) => status(code, headers, said.is_some_and(|s| s.is_anthropic())),
+            Self::Status(code, headers) => error(code, headers, &format!("scripted {code}"), said.as_ref()),
+            Self::Says(code, words) => error(code, Vec::new(), &words, said.as_ref()),
             Self::Hang => std::future::pending().await,
             Self::Drop => {
                 // A body that fails ends the connection.
@@ -71,7 +74,7 @@ impl Fault {
     }
 }
 
-fn status(code: u16, headers: Vec<(&'static str, String)>, anthropic: bool) -> Response {
+fn error(code: u16, headers: Vec<(&'static str, String)>, words: &str, said: Option<&Said>) -> Response {
     let kind = match code {
         401 => "authentication_error",
         403 => "permission_error",
@@ -79,8 +82,8 @@ fn status(code: u16, headers: Vec<(&'static str, String)>, anthropic: bool) -> R
         529 => "overloaded_error",
         _ => "api_error",
     };
-    let error = json!({"type": kind, "message": format!("scripted {code}"), "code": kind});
-    let body = match anthropic {
+    let error = json!({"type": kind, "message": words, "code": kind});
+    let body = match said.is_some_and(Said::is_anthropic) {
         true => json!({"type": "error", "error": error}),
         false => json!({"error": error}),
     };
