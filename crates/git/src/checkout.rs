@@ -1,5 +1,6 @@
 //! A work tree of one commit, in a repository of its own.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::error::GitError;
@@ -18,6 +19,10 @@ pub struct Checkout<'a> {
     pub depth: Depth,
     /// All tags too.
     pub tags: bool,
+    /// Other commits to have, each under a name.
+    pub others: &'a [(&'a Oid, RefName)],
+    /// Values of its own configuration, by their keys.
+    pub config: &'a [(&'a str, &'a str)],
 }
 
 impl Repo {
@@ -38,15 +43,46 @@ impl Repo {
             tags: want.tags,
             prune: false,
         };
-        fresh
-            .fetch_from(self, &[Refspec::commit(want.commit, &kept)], options)
-            .await?;
+        let others = want.others.iter().map(|(commit, name)| Refspec::commit(commit, name));
+        let specs: Vec<Refspec> = std::iter::once(Refspec::commit(want.commit, &kept))
+            .chain(others)
+            .collect();
+        fresh.fetch_from(self, &specs, options).await?;
         let call = fresh.call("checkout").args(["--quiet", "--force", "--no-guess"]);
         let call = match want.branch {
             Some(branch) => call.arg(branch.as_str()),
             None => call.args(["--detach", want.commit.as_str()]),
         };
         call.end_of_options().ok().await?;
+        configure(&fresh, want.config)?;
         Ok(fresh)
     }
+}
+
+/// Adds values to the configuration of a repository that nobody else knows yet: `git config` sets one at a time.
+fn configure(fresh: &Repo, values: &[(&str, &str)]) -> Result<(), GitError> {
+    let path = fresh.git_dir().join("config");
+    let text: String = values.iter().map(|(key, value)| setting(key, value)).collect();
+    let opened = std::fs::OpenOptions::new().append(true).open(&path);
+    opened
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|source| GitError::Io {
+            what: "write",
+            path,
+            source,
+        })
+}
+
+/// One value as a configuration file holds it.
+fn setting(key: &str, value: &str) -> String {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let head = match section.split_once('.') {
+        Some((section, sub)) => format!("[{section} \"{}\"]", escaped(sub)),
+        None => format!("[{section}]"),
+    };
+    format!("{head}\n\t{name} = \"{}\"\n", escaped(value))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

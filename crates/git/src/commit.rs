@@ -243,11 +243,8 @@ impl Repo {
     /// # Errors
     /// If it is not here.
     pub async fn cat_commit(&self, id: &Oid) -> Result<Commit, GitError> {
-        let missing = || GitError::Answer {
-            command: "cat-file",
-            what: format!("no answer for {id}"),
-        };
-        self.commits(std::slice::from_ref(id)).await?.pop().ok_or_else(missing)
+        let found = self.commits(std::slice::from_ref(id)).await?.pop();
+        found.ok_or_else(|| unanswered(id))
     }
 
     /// Reads many commits with one command, in the given order.
@@ -271,6 +268,14 @@ impl Repo {
             rest = after;
         }
         Ok(commits)
+    }
+}
+
+/// Git said nothing of a commit that was asked for.
+pub(crate) fn unanswered(id: &Oid) -> GitError {
+    GitError::Answer {
+        command: "cat-file",
+        what: format!("no answer for {id}"),
     }
 }
 

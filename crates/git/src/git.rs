@@ -238,7 +238,7 @@ impl Git {
             .arg(dir)
             .ok()
             .await?;
-        self.open(dir).await
+        Ok(Repo::at(self.clone(), dir))
     }
 
     /// Opens a repository that only we write: a bare one, or the top of a work tree.

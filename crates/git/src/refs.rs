@@ -73,6 +73,23 @@ impl Repo {
         Ok(call.ok().await?.text().lines().filter_map(read).collect())
     }
 
+    /// The refs whose name is `prefix` or lies under it, with the commits they name; those that name anything else are left out.
+    ///
+    /// # Errors
+    /// If git cannot tell.
+    pub async fn commits_under(&self, prefix: &str) -> Result<BTreeMap<RefName, Oid>, GitError> {
+        let call = self
+            .call("for-each-ref")
+            .arg("--format=%(objecttype) %(objectname) %(refname)")
+            .end_of_options()
+            .arg(prefix);
+        let read = |line: &str| {
+            let (oid, name) = line.strip_prefix("commit ")?.split_once(' ')?;
+            Some((RefName::parse(name).ok()?, Oid::parse(oid).ok()?))
+        };
+        Ok(call.ok().await?.text().lines().filter_map(read).collect())
+    }
+
     /// All refs whose name is `prefix` or lies under it (`refs/heads`); all refs for `refs`.
     ///
     /// # Errors

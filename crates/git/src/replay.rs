@@ -42,13 +42,17 @@ impl Repo {
     /// # Errors
     /// If a commit is not here.
     pub async fn replay(&self, onto: &Oid, base: &Oid, tip: &Oid, committer: &Identity) -> Result<Replay, GitError> {
-        let range = self.commits_between(Some(base), tip).await?;
+        let mut ids = self.ids_between(Some(base), tip).await?;
+        ids.push(onto.clone());
+        let mut range = self.commits(&ids).await?;
+        let Some(mut at) = range.pop() else {
+            return Err(crate::commit::unanswered(onto));
+        };
         if range.iter().any(|c| c.parents.len() > 1) {
             let (first, message) = summary(&range);
             let author = first.map(|c| c.author.clone());
             return self.squash(onto, tip, &message, author, committer).await;
         }
-        let mut at = self.cat_commit(onto).await?;
         let mut count = 0;
         for commit in range {
             match self.replay_one(&at, &commit, committer).await? {
@@ -160,7 +164,8 @@ impl Repo {
         committer: &Identity,
         merge: bool,
     ) -> Result<Replay, GitError> {
-        let (at, theirs) = (self.cat_commit(onto).await?, self.cat_commit(tip).await?);
+        let both = <[Commit; 2]>::try_from(self.commits(&[onto.clone(), tip.clone()]).await?);
+        let [at, theirs] = both.map_err(|_| crate::commit::unanswered(onto))?;
         let tree = match self.merge_tree(onto, tip).await? {
             MergeTree::Clean { tree } => tree,
             MergeTree::Conflict { paths, messages } => {

@@ -1,5 +1,6 @@
 //! A repository that only we write, and the questions one asks it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::agent::AgentRepo;
@@ -92,6 +93,30 @@ impl Repo {
         }
     }
 
+    /// The objects that expressions name, with one command.
+    pub(crate) async fn objects<const N: usize>(&self, expressions: [&str; N]) -> Result<[Option<Oid>; N], GitError> {
+        let asked: String = expressions.iter().map(|expression| format!("{expression}\n")).collect();
+        let call = self.call("cat-file").arg("--batch-check=%(objectname)");
+        let answer = call.stdin(asked.into_bytes()).ok().await?.text();
+        // What is not there is answered by the question, and a word.
+        let mut lines = answer.lines().map(|line| Oid::parse(line).ok());
+        Ok(expressions.map(|_| lines.next().flatten()))
+    }
+
+    /// Which of these commits this repository has.
+    ///
+    /// # Errors
+    /// If git cannot tell.
+    pub async fn commits_here(&self, commits: &[&Oid]) -> Result<BTreeSet<Oid>, GitError> {
+        let asked: String = commits.iter().map(|commit| format!("{commit}\n")).collect();
+        let call = self.call("cat-file").arg("--batch-check=%(objecttype) %(objectname)");
+        let answer = call.stdin(asked.into_bytes()).ok().await?.text();
+        Ok(answer
+            .lines()
+            .filter_map(|line| Oid::parse(line.strip_prefix("commit ")?).ok())
+            .collect())
+    }
+
     /// Whether this repository has the commit.
     ///
     /// # Errors
@@ -150,6 +175,11 @@ impl Repo {
     /// # Errors
     /// If one of them is not here.
     pub async fn commits_between(&self, base: Option<&Oid>, tip: &Oid) -> Result<Vec<Commit>, GitError> {
+        self.commits(&self.ids_between(base, tip).await?).await
+    }
+
+    /// Their ids.
+    pub(crate) async fn ids_between(&self, base: Option<&Oid>, tip: &Oid) -> Result<Vec<Oid>, GitError> {
         let call = self
             .call("rev-list")
             .args(["--reverse", "--topo-order"])
@@ -157,7 +187,7 @@ impl Repo {
             .end_of_options();
         let answer = call.ok().await?;
         let ids = answer.text().lines().map(Oid::parse).collect::<Result<Vec<_>, _>>();
-        self.commits(&ids.map_err(|e| answer.unreadable(e.to_string()))?).await
+        ids.map_err(|e| answer.unreadable(e.to_string()))
     }
 
     /// How many commits `tip` has that `base` does not.

@@ -73,16 +73,28 @@ impl AgentRepo {
     /// # Errors
     /// If git fails, as it may when files change under its hands: try again at the next interval.
     pub async fn snapshot(&self, name: &RefName, limits: Limits) -> Result<Snapshot, GitError> {
-        let entries = self.status_porcelain().await?;
+        self.snapshot_of(self.status_porcelain().await?, name, limits).await
+    }
+
+    /// The same where the status was just read.
+    ///
+    /// # Errors
+    /// As [`AgentRepo::snapshot`].
+    pub async fn snapshot_of(
+        &self,
+        entries: Vec<StatusEntry>,
+        name: &RefName,
+        limits: Limits,
+    ) -> Result<Snapshot, GitError> {
         let dirty = entries.iter().map(|e| &e.path).collect::<BTreeSet<_>>().len();
         let (paths, skipped) = self.choose(entries, limits);
-        let head = self.head().await?;
+        let kept = format!("{name}^{{commit}}");
+        let [head, base, before] = self.inner().objects(["HEAD^{commit}", "HEAD^{tree}", &kept]).await?;
         let tree = if paths.is_empty() {
             None
         } else {
-            self.tree_with(head.as_ref(), &paths).await?
+            self.tree_with(base.as_ref(), &paths).await?
         };
-        let before = self.inner().rev_parse(name.as_str()).await?;
         let commit = match tree {
             Some(tree) => Some(self.keep(name, &tree, head, before).await?),
             None => {
@@ -141,15 +153,11 @@ impl AgentRepo {
         }
     }
 
-    /// The tree of `HEAD` with these paths as they are in the work tree; `None` if that is `HEAD`'s own.
-    async fn tree_with(&self, head: Option<&Oid>, paths: &[PathBuf]) -> Result<Option<Oid>, GitError> {
+    /// The tree of `HEAD`, `base`, with these paths as they are in the work tree; `None` if that is the same.
+    async fn tree_with(&self, base: Option<&Oid>, paths: &[PathBuf]) -> Result<Option<Oid>, GitError> {
         let index = ScratchIndex::new(self.inner());
-        let base = match head {
-            Some(head) => Some(self.inner().tree_of(head).await?),
-            None => None,
-        };
         let read = index.call(self.inner(), "read-tree");
-        match &base {
+        match base {
             Some(tree) => read.arg(tree.as_str()).ok().await?,
             None => read.arg("--empty").ok().await?,
         };
@@ -173,7 +181,7 @@ impl AgentRepo {
             }
         }
         let tree = index.call(self.inner(), "write-tree").oid().await?;
-        Ok((Some(&tree) != base.as_ref()).then_some(tree))
+        Ok((Some(&tree) != base).then_some(tree))
     }
 
     /// Puts the tree at the ref, unless it is there already.

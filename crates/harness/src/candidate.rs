@@ -122,6 +122,8 @@ async fn attempt(git: &Git, orders: &TestOrders) -> Result<CandidateReport, Trou
         branch: None,
         depth: Depth::Shallow(1),
         tags: false,
+        others: &[],
+        config: &[],
     };
     job.desk.repo.checkout_into(&workspace, &checkout).await?;
     report.outcome = CandidateOutcome::Built {
@@ -179,21 +181,20 @@ impl Job<'_> {
             tracing::warn!("fetching all members at once failed, now one by one: {error}");
             self.desk.fetch(&[target]).await?;
         }
+        let wanted: Vec<&Oid> = self.pinned.iter().map(|pinned| &pinned.commit).collect();
+        let here = self.desk.repo.commits_here(&wanted).await?;
         for (i, pinned) in self.pinned.iter().enumerate() {
-            if !self.find(pinned, refs, &kept(i)?).await? {
+            if !here.contains(&pinned.commit) && !self.find(pinned, refs, &kept(i)?).await? {
                 return Ok(Some(i));
             }
         }
         Ok(None)
     }
 
-    /// Looks for a pinned commit where it may be: fetched already, on its branch, in its polecat's record (a branch that
+    /// Looks for a pinned commit that is not here where it may be: on its branch, in its polecat's record (a branch that
     /// was rewritten or deleted), or anywhere, where the remote gives commits by their id.
     async fn find(&self, pinned: &Pinned, refs: &BTreeMap<RefName, Oid>, kept: &RefName) -> Result<bool, Trouble> {
         let has = || self.desk.repo.has_commit(&pinned.commit);
-        if has().await? {
-            return Ok(true);
-        }
         let names = [Some(&pinned.branch), pinned.record.as_ref()];
         let mut sources: Vec<_> = names
             .into_iter()

@@ -13,6 +13,9 @@ use crate::{
     sweep,
 };
 
+/// Where our view of the remote's refs is kept.
+const FETCHED: &str = "refs/gastown/fetched";
+
 /// Lands what the orders say, leaves the report, and returns the exit code: 0 only where the branch contains the commit.
 pub async fn run(orders: LandOrders) -> i32 {
     let report = match Git::probe().await {
@@ -71,7 +74,7 @@ struct View {
 async fn attempt(git: &Git, orders: &LandOrders) -> Result<LandReport, Trouble> {
     let (base, candidate, tree) = (oid(&orders.base)?, oid(&orders.candidate)?, oid(&orders.tree)?);
     let candidate_ref = candidate_ref(&orders.rig, &orders.candidate_ref)?;
-    let kept = |name: &str| RefName::parse(&format!("refs/gastown/fetched/{name}")).map_err(Trouble::orders);
+    let kept = |name: &str| RefName::parse(&format!("{FETCHED}/{name}")).map_err(Trouble::orders);
     let job = Job {
         desk: Desk::open(git, &orders.remote, &orders.paths, &orders.pace).await?,
         orders,
@@ -159,12 +162,13 @@ impl Job<'_> {
             });
         }
         // What was fetched counts, not what was listed: it may have moved in between, and this we have.
-        let tip = self.desk.repo.rev_parse(target.as_str()).await?;
-        let held = match refs.contains_key(&self.candidate_ref) {
-            true => self.desk.repo.rev_parse(candidate.as_str()).await?,
-            false => None,
-        };
-        let tip = tip.ok_or_else(|| Trouble::Transient("the target branch was not fetched".into()))?;
+        let mut here = self.desk.repo.commits_under(FETCHED).await?;
+        let held = here
+            .remove(candidate)
+            .filter(|_| refs.contains_key(&self.candidate_ref));
+        let tip = here
+            .remove(target)
+            .ok_or_else(|| Trouble::Transient("the target branch was not fetched".into()))?;
         Ok(View { tip, held })
     }
 
@@ -200,7 +204,8 @@ impl Job<'_> {
     /// Whether it landed already or the branch is elsewhere.
     async fn look_again(&self, view: &View) -> Result<Option<LandOutcome>, Trouble> {
         let repo = &self.desk.repo;
-        if repo.has_commit(&self.candidate).await? && repo.is_ancestor(&self.candidate, &view.tip).await? {
+        let here = view.held.as_ref() == Some(&self.candidate) || repo.has_commit(&self.candidate).await?;
+        if here && repo.is_ancestor(&self.candidate, &view.tip).await? {
             return Ok(Some(self.other_tree().await?.unwrap_or(LandOutcome::Landed)));
         }
         Ok((view.tip != self.base).then(|| LandOutcome::Stale {

@@ -1,11 +1,16 @@
 //! The remote as a polecat's pod sees it: five refs, read together and moved together. Two of them may lie in a repository of
 //! their own.
 
-use std::{path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use gastown_git::{
-    Fault, FetchOptions, Git, GitError, Identity, NameError, NewCommit, Oid, PushOutcome, RefName, RefUpdate, Refspec,
-    Remote, Repo, TreeEntry,
+    Cas, Expect, Fault, FetchOptions, Git, GitError, Identity, NameError, NewCommit, Oid, PushOutcome, RefName,
+    RefUpdate, Refspec, Remote, Repo, TreeEntry,
 };
 
 use crate::{
@@ -74,24 +79,25 @@ pub(crate) fn text(id: Option<&Oid>) -> String {
     id.map(Oid::to_string).unwrap_or_default()
 }
 
-/// Brings here what a remote has of these names; what it has not goes here too.
-async fn bring(repo: &Repo, remote: &Remote, wanted: &[(&RefName, &'static str)]) -> Result<(), LedgerError> {
+/// Brings here what a remote has of these names, and says what it has not.
+async fn bring(
+    repo: &Repo,
+    remote: &Remote,
+    wanted: &[(&RefName, &'static str)],
+) -> Result<Vec<&'static str>, LedgerError> {
     let patterns: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
     let there = repo.git().ls_remote(remote, &patterns).await?;
-    let mut specs = Vec::new();
+    let (mut specs, mut absent) = (Vec::new(), Vec::new());
     for (name, seen) in wanted {
-        let seen = RefName::parse(seen)?;
-        if there.contains_key(*name) {
-            specs.push(Refspec::of(name, &seen));
-        } else {
-            // Ours alone: nothing can have moved it meanwhile.
-            let _ = repo.delete_ref(&seen, gastown_git::Expect::Any).await?;
+        match there.contains_key(*name) {
+            true => specs.push(Refspec::of(name, &RefName::parse(seen)?)),
+            false => absent.push(*seen),
         }
     }
     if !specs.is_empty() {
         repo.fetch(remote, &specs, FetchOptions::default()).await?;
     }
-    Ok(())
+    Ok(absent)
 }
 
 /// The refs of the remote that concern a polecat.
@@ -132,13 +138,24 @@ pub(crate) enum Kept {
     Closed(String),
 }
 
-/// A repository of our own beside the remote it follows.
+/// Where a tip left its target branch: history does not change, so what was found once holds.
 #[derive(Clone, Debug)]
+struct Since {
+    target: Oid,
+    tip: Oid,
+    base: Option<Oid>,
+    commits: u32,
+}
+
+/// A repository of our own beside the remote it follows.
+#[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) repo: Repo,
     pub(crate) remote: Remote,
     pub(crate) names: Names,
     pub(crate) kept: Kept,
+    /// The last answer of [`Ledger::since`], which is asked for the same pair again and again.
+    since: Mutex<Option<Since>>,
 }
 
 impl Ledger {
@@ -176,6 +193,7 @@ impl Ledger {
             remote,
             names,
             kept,
+            since: Mutex::default(),
         })
     }
 
@@ -183,27 +201,26 @@ impl Ledger {
     pub(crate) async fn refresh(&self) -> Result<Heads, LedgerError> {
         let [record, work, target, snapshot, conversation] = self.wanted();
         let content = [snapshot, conversation];
+        let mut absent = match &self.kept {
+            Kept::Beside => bring(&self.repo, &self.remote, &self.wanted()).await?,
+            Kept::Apart(_) | Kept::Closed(_) => bring(&self.repo, &self.remote, &[record, work, target]).await?,
+        };
         let unread = match &self.kept {
-            Kept::Beside => {
-                let all = [record, work, target, snapshot, conversation];
-                bring(&self.repo, &self.remote, &all).await?;
-                None
-            }
+            Kept::Beside => None,
             Kept::Apart(apart) => {
-                bring(&self.repo, &self.remote, &[record, work, target]).await?;
-                let brought = tokio::time::timeout(PATIENCE, bring(&apart.repo, &apart.remote, &content)).await;
-                match brought {
-                    Ok(Ok(())) => None,
+                match tokio::time::timeout(PATIENCE, bring(&apart.repo, &apart.remote, &content)).await {
+                    Ok(Ok(none)) => {
+                        absent.extend(none);
+                        None
+                    }
                     Ok(Err(error)) => Some(error.to_string()),
                     Err(_) => Some(ContentError::Silent(PATIENCE).to_string()),
                 }
             }
-            Kept::Closed(why) => {
-                bring(&self.repo, &self.remote, &[record, work, target]).await?;
-                Some(why.clone())
-            }
+            Kept::Closed(why) => Some(why.clone()),
         };
         let mut here = self.repo.for_each_ref(SEEN).await?;
+        self.forget(&mut here, &absent).await?;
         let mut take = |name: &str| here.remove(name);
         Ok(Heads {
             record: take("refs/remote/record"),
@@ -213,6 +230,17 @@ impl Ledger {
             conversation: take("refs/remote/conversation"),
             unread,
         })
+    }
+
+    /// What the remote has no more goes here too.
+    async fn forget(&self, here: &mut BTreeMap<RefName, Oid>, absent: &[&str]) -> Result<(), GitError> {
+        let gone = absent.iter().filter_map(|name| here.remove_entry(*name));
+        // Ours alone: nothing can have moved them meanwhile.
+        let gone: Vec<RefUpdate> = gone.map(|(name, _)| RefUpdate::delete(name, Expect::Any)).collect();
+        if !gone.is_empty() {
+            let _: Cas = self.repo.update_refs(&gone).await?;
+        }
+        Ok(())
     }
 
     fn wanted(&self) -> [(&RefName, &'static str); 5] {
@@ -309,8 +337,23 @@ impl Ledger {
 
     /// Where a tip left the target branch, and how many commits it has since. No base: unrelated histories.
     pub(crate) async fn since(&self, target: &Oid, tip: &Oid) -> Result<(Option<Oid>, u32), GitError> {
+        if target == tip {
+            return Ok((Some(tip.clone()), 0));
+        }
+        let kept = self.since.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(kept) = kept.filter(|kept| (&kept.target, &kept.tip) == (target, tip)) {
+            return Ok((kept.base, kept.commits));
+        }
         let base = self.repo.merge_base(target, tip).await?;
-        let count = self.repo.count_commits(Some(target), tip).await?;
-        Ok((base, u32::try_from(count).unwrap_or(u32::MAX)))
+        let commits = self.repo.count_commits(Some(target), tip).await?;
+        let since = Since {
+            target: target.clone(),
+            tip: tip.clone(),
+            base: base.clone(),
+            commits: u32::try_from(commits).unwrap_or(u32::MAX),
+        };
+        let commits = since.commits;
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(since);
+        Ok((base, commits))
     }
 }

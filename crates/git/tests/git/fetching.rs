@@ -28,6 +28,8 @@ async fn shallow_then_full_and_a_checkout_that_stands_alone() {
         branch: Some(&branch),
         depth: Depth::Keep,
         tags: false,
+        others: &[],
+        config: &[],
     };
     let work = repo.checkout_into(&dir, &want).await.unwrap();
     assert_eq!(work.current_branch().await.unwrap(), Some(branch));
@@ -73,9 +75,15 @@ async fn shallow_then_full_and_a_checkout_that_stands_alone() {
         branch: None,
         depth: Depth::Shallow(1),
         tags: true,
+        others: &[(&b, name("refs/remotes/origin/main"))],
+        config: &[("remote.origin.url", "/a \"b\" \\ #c;d"), ("a.B.c \"d\".e", "f\ng")],
     };
     repo.checkout_into(&detached, &want).await.unwrap();
     assert_eq!(git(&detached, &["describe", "--tags"]), "v1");
+    assert_eq!(git(&detached, &["rev-parse", "origin/main"]), b.to_string());
+    for (key, value) in want.config {
+        assert_eq!(git(&detached, &["config", "--get", key]), *value);
+    }
 }
 
 #[tokio::test]

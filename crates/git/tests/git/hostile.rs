@@ -28,6 +28,8 @@ async fn in_a_poisoned_environment() {
         branch: None,
         depth: gastown_git::Depth::Keep,
         tags: false,
+        others: &[],
+        config: &[],
     };
     let work = ours.checkout_into(&scene.path("w"), &want).await.unwrap();
     std::fs::write(scene.path("w/untracked"), "x").unwrap();
@@ -140,6 +142,8 @@ async fn a_fetch_from_a_hostile_repository_runs_nothing_of_it() {
         branch: None,
         depth: gastown_git::Depth::Keep,
         tags: false,
+        others: &[],
+        config: &[],
     };
     ours.checkout_into(&scene.path("w"), &want).await.unwrap();
     assert!(!ran.exists(), "ran: {:?}", std::fs::read_to_string(&ran));

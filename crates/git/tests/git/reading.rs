@@ -1,5 +1,6 @@
 //! Questions to a repository.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use gastown_git::{BranchName, GitError, Oid};
@@ -25,6 +26,9 @@ async fn history_and_content() {
     let missing = Oid::parse(&"1".repeat(40)).unwrap();
     assert!(repo.has_commit(&a).await.unwrap());
     assert!(!repo.has_commit(&missing).await.unwrap());
+    let tree_of_a = repo.tree_of(&a).await.unwrap();
+    let here = repo.commits_here(&[&a, &missing, &tree_of_a, &c]).await.unwrap();
+    assert_eq!(here, BTreeSet::from([a.clone(), c.clone()]));
     assert!(repo.is_ancestor(&a, &b).await.unwrap());
     assert!(!repo.is_ancestor(&b, &a).await.unwrap());
     assert!(repo.is_ancestor(&missing, &a).await.is_err());

@@ -32,6 +32,8 @@ async fn elsewhere(scene: &Scene, agent: &AgentRepo, head: &Oid, snapshot: &Oid)
         branch: None,
         depth: Depth::Keep,
         tags: false,
+        others: &[],
+        config: &[],
     };
     let fresh = ours.checkout_into(&scene.path("fresh"), &want).await.unwrap();
     fresh

@@ -38,13 +38,13 @@ impl<'a> Joiner<'a> {
 
     /// Brings `commit` onto `onto`.
     pub(super) async fn join(&self, onto: &Oid, member: &Member, commit: &Oid) -> Result<Fate, GitError> {
-        if self.repo.is_ancestor(commit, onto).await? {
-            return Ok(Fate::Empty);
-        }
         let Some(fork) = self.repo.merge_base(onto, commit).await? else {
             // No common history: there is no telling what its change is.
             return Ok(Fate::Conflict(Vec::new()));
         };
+        if fork == *commit {
+            return Ok(Fate::Empty);
+        }
         match self.style {
             MergeStyle::Rebase => self.rebase(onto, member, commit, &fork).await,
             MergeStyle::Squash => self.squash(onto, member, commit, &fork).await,
@@ -117,6 +117,9 @@ impl<'a> Joiner<'a> {
     /// change that the member made and took back, replaying takes it back from the base, too. Paths that differ because
     /// the base moved files are fine where git's merge of the whole agrees.
     async fn only_its_own(&self, onto: &Oid, tip: &Oid, commit: &Oid, fork: &Oid) -> Result<bool, GitError> {
+        if (fork, commit) == (onto, tip) {
+            return Ok(true);
+        }
         let own: BTreeSet<PathBuf> = self.repo.diff_names(fork, commit).await?.into_iter().collect();
         if self
             .repo

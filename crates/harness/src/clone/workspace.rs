@@ -88,26 +88,22 @@ fn standing(pod: &Pod, mark: &Path) -> Option<Stands> {
 async fn check_out(pod: &Pod, ledger: &Ledger, held: &Held, dir: &Path) -> Result<u32, CloneError> {
     let o = &pod.orders;
     let branch = BranchName::parse(&o.work_branch).map_err(crate::ledger::LedgerError::from)?;
+    let origin = format!("refs/remotes/origin/{}", o.remote.branch);
+    let origin = RefName::parse(&origin).map_err(crate::ledger::LedgerError::from)?;
     let want = Checkout {
         commit: &held.start,
         branch: Some(&branch),
         depth: Depth::Keep,
         tags: false,
+        others: &[(&held.target, origin)],
+        config: &[
+            ("remote.origin.url", ORIGIN),
+            ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
+            ("user.name", "Gas Town Polecat"),
+            ("user.email", "polecat@gastown.io"),
+        ],
     };
     let repo = ledger.repo.checkout_into(dir, &want).await?;
-    let origin = format!("refs/remotes/origin/{}", o.remote.branch);
-    let origin = RefName::parse(&origin).map_err(crate::ledger::LedgerError::from)?;
-    let target = Refspec::commit(&held.target, &origin);
-    repo.fetch_from(&ledger.repo, &[target], FetchOptions::default())
-        .await?;
-    for (key, value) in [
-        ("remote.origin.url", ORIGIN),
-        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
-        ("user.name", "Gas Town Polecat"),
-        ("user.email", "polecat@gastown.io"),
-    ] {
-        repo.set_config(key, value).await?;
-    }
     match &held.snapshot {
         Some(snapshot) => restore(ledger, &repo, snapshot, &held.start).await,
         None => Ok(0),

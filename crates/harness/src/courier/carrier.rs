@@ -238,7 +238,6 @@ impl Carrier {
         let Some(target) = &self.known.target else {
             return Ok(proof);
         };
-        let repo = &self.ledger.repo;
         if let Some(tip) = self.tips.work.as_ref().filter(|_| self.has_work()) {
             let (base, commits) = self.ledger.since(target, tip).await?;
             proof.tip = tip.to_string();
@@ -246,14 +245,17 @@ impl Carrier {
             proof.unrelated = base.is_none();
         }
         if let Some(head) = &self.tips.head {
-            let on_target = repo.is_ancestor(head, target).await?;
             let on_work = match &self.tips.work {
-                Some(tip) => repo.is_ancestor(head, tip).await?,
+                Some(tip) => self.is_on(head, tip).await?,
                 None => false,
             };
-            proof.elsewhere = !on_target && !on_work;
+            proof.elsewhere = !on_work && !self.is_on(head, target).await?;
         }
         Ok(proof)
+    }
+
+    async fn is_on(&self, head: &Oid, tip: &Oid) -> Result<bool, GitError> {
+        Ok(head == tip || self.ledger.repo.is_ancestor(head, tip).await?)
     }
 
     /// Whether the remote's branch is where we left it, asked again.
@@ -277,13 +279,13 @@ impl Carrier {
                 tracing::warn!("uncommitted work cannot be read: {error}");
             }
         }
-        let mut seen = self.ledger.repo.for_each_ref(SEEN).await?;
+        // A ref of the agent may name anything; only commits are carried.
+        let mut seen = self.ledger.repo.commits_under(SEEN).await?;
         let mut take = |name: &str| seen.remove(name);
-        let (work, head, snapshot) = (take(SEEN_WORK), take(SEEN_HEAD), take(SEEN_SNAPSHOT));
         self.tips = Tips {
-            work: self.commit(work).await?,
-            head: self.commit(head).await?,
-            snapshot: self.commit(snapshot).await?,
+            work: take(SEEN_WORK),
+            head: take(SEEN_HEAD),
+            snapshot: take(SEEN_SNAPSHOT),
         };
         Ok(())
     }
@@ -338,14 +340,6 @@ impl Carrier {
             }
         }
         Ok(())
-    }
-
-    /// A ref of the agent may name anything; only commits are carried.
-    async fn commit(&self, id: Option<Oid>) -> Result<Option<Oid>, GitError> {
-        match id {
-            Some(id) if self.ledger.repo.has_commit(&id).await? => Ok(Some(id)),
-            _ => Ok(None),
-        }
     }
 
     /// When the files that hold the agent's refs were written. A missing one is as good as any other value;

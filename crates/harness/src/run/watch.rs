@@ -122,7 +122,7 @@ impl Watch {
         if self.seen_files == Some(files) {
             return Ok(false);
         }
-        repo.snapshot(&RefName::parse(crate::SNAPSHOT)?, Limits::default())
+        repo.snapshot_of(entries, &RefName::parse(crate::SNAPSHOT)?, Limits::default())
             .await?;
         // Only after it is kept: a snapshot that failed is tried again at the next look.
         self.seen_files = Some(files);
