@@ -2,87 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_types, reason = "tests run processes")]
 
+mod forge;
+mod secrets;
+#[path = "../town/mod.rs"]
 mod town;
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
-use gastown_testkit::remotes::{Access, Authority, HttpGit, Mood, Repositories, Repository, SshGit, SshKey};
+use forge::*;
+use gastown_testkit::remotes::{Access, Authority, HttpGit, Mood, SshGit, SshKey};
 use gastown_wire::*;
 use town::*;
-
-const TOKEN: &str = "ghp_FuryRoadValhallaWitnessMe4711";
-
-/// Servers of one repository, and pods that are given Secrets.
-struct Forge {
-    repositories: Repositories,
-    parts: Repository,
-    town: Town,
-}
-
-impl Forge {
-    fn new() -> Self {
-        let repositories = Repositories::new();
-        let parts = repositories.create("parts.git");
-        Self {
-            repositories,
-            parts,
-            town: Town::new(),
-        }
-    }
-
-    /// A pod of the repository at an address, with a Secret of these keys; no Secret where there are none.
-    fn pod(&self, url: &str, secret: &[(&str, &str)], script: &str) -> Pod {
-        let mut pod = self.town.pod(script);
-        pod.orders.remote.url = url.to_owned();
-        // Silence must end in a test's time.
-        pod.orders.pace.git_timeout_s = 20;
-        if !secret.is_empty() {
-            pod.orders.remote.secret_dir = Some(folder(&pod, "secret", secret));
-        }
-        pod
-    }
-
-    fn ssh_pod(&self, server: &SshGit, key: &SshKey, script: &str) -> Pod {
-        let mut pod = self.pod(&server.url("parts.git"), &[("ssh-privatekey", &key.private)], script);
-        let known = folder(&pod, "hosts", &[("known_hosts", &server.known_hosts())]);
-        pod.orders.remote.known_hosts = Some(format!("{known}/known_hosts"));
-        pod
-    }
-}
-
-/// A folder as a kubelet mounts it: its files are links into another.
-fn folder(pod: &Pod, name: &str, files: &[(&str, &str)]) -> String {
-    let data = pod.path(name).join("..data");
-    fs::create_dir_all(&data).unwrap();
-    for (file, text) in files {
-        fs::write(data.join(file), text).unwrap();
-        std::os::unix::fs::symlink(format!("..data/{file}"), pod.path(name).join(file)).unwrap();
-    }
-    pod.path(name).display().to_string()
-}
-
-fn trouble(pod: &Pod) -> (RemoteTrouble, String) {
-    let (code, report) = pod.clone_step();
-    assert_eq!(code, exit::CONFIG, "{report:?}\n{}", pod.logs());
-    match report.outcome {
-        CloneOutcome::Config { reason } => (RemoteTrouble::parse(&reason).unwrap(), report.detail),
-        other => panic!("{other:?} {}", report.detail),
-    }
-}
-
-fn done(pod: &Pod, parts: &Repository) {
-    let report = pod.all();
-    assert_eq!(report.outcome, CourierOutcome::Done, "{report:?}\n{}", pod.logs());
-    assert_eq!(parts.tip(&format!("refs/heads/{WORK}")), Some(report.commit));
-}
-
-fn http(forge: &Forge) -> HttpGit {
-    HttpGit::of(&forge.repositories)
-        .public()
-        .token(TOKEN, Access::Write)
-        .token("look-only", Access::Read)
-        .start()
-}
 
 #[test]
 fn ssh_carries_work_with_any_key_name_and_sloppy_files() {
@@ -247,25 +177,6 @@ fn http_troubles_have_names() {
 }
 
 #[test]
-fn a_credential_never_follows_to_another_host() {
-    let forge = Forge::new();
-    let server = http(&forge);
-    let thief = HttpGit::of(&forge.repositories)
-        .public()
-        .token(TOKEN, Access::Write)
-        .start();
-    server.feel(Mood::Redirect(
-        thief.url_at("localhost", "").trim_end_matches('/').to_owned(),
-    ));
-    let pod = forge.pod(&server.url("parts.git"), &[("token", TOKEN)], GOOD);
-    assert_eq!(trouble(&pod).0, RemoteTrouble::RepositoryMoved);
-    assert!(!thief.requests().is_empty());
-    for request in thief.requests() {
-        assert!(request.ends_with(" -"), "{request}");
-    }
-}
-
-#[test]
 fn repositories_that_cannot_be_worked_with_say_why() {
     let forge = Forge::new();
     let server = http(&forge);
@@ -374,83 +285,6 @@ fn a_server_that_never_answers_ends_within_the_deadline() {
             assert!(report.detail.contains("took longer than 2s"), "{}", report.detail);
         }
     }
-}
-
-/// Invariant 9, by looking everywhere while a push hangs, and at all that is left afterwards.
-#[test]
-fn the_secret_is_nowhere_but_in_private_files() {
-    let forge = Forge::new();
-    let server = http(&forge);
-    let ssh = SshGit::of(&forge.repositories);
-    let key = SshKey::new();
-    let mut pods = vec![(
-        forge.pod(&server.url("parts.git"), &[("token", TOKEN)], GOOD),
-        TOKEN.to_owned(),
-    )];
-    if let Some(ssh) = &ssh {
-        ssh.authorize(&key, Access::Write);
-        let secret = key.private.lines().nth(2).unwrap().to_owned();
-        pods.push((forge.ssh_pod(ssh, &key, GOOD), secret));
-    }
-    for (mut pod, secret) in pods {
-        pod.orders.work_branch = format!("polecat/{}", pod.uid.len() + pod.orders.remote.url.len());
-        pod.orders.subject.uid = format!("uid-{}", pod.orders.remote.url.len());
-        let mut up = pod.cloned().up();
-        let mut seen = 0;
-        let mut told = Vec::new();
-        while up.courier.try_wait().unwrap().is_none() {
-            for pid in [up.courier.id(), up.run.id()] {
-                seen += look(pid, &secret, &mut told);
-            }
-        }
-        assert!(seen > 0, "no process of git was seen");
-        assert!(told.is_empty(), "{told:?}");
-        let report = up.report();
-        assert_eq!(report.outcome, CourierOutcome::Done, "{}", pod.logs());
-        let left = holders(&pod.path(""), &secret);
-        let (given, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|f| f.starts_with(pod.path("secret")));
-        assert_eq!(
-            (given.len(), others),
-            (1, Vec::<PathBuf>::new()),
-            "the mounted Secret alone holds it"
-        );
-    }
-    let record = forge.parts.git(&["log", "--all", "-p"]);
-    assert!(!record.contains(TOKEN) && !record.contains("PRIVATE KEY"));
-}
-
-/// Looks at the arguments and environment of every process below one; how many there were.
-fn look(pid: u32, secret: &str, told: &mut Vec<String>) -> usize {
-    let mut seen = 0;
-    for child in children(pid) {
-        for file in ["cmdline", "environ"] {
-            // A process that has just ended has neither.
-            let text = fs::read(format!("/proc/{child}/{file}")).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text).into_owned();
-            seen += usize::from(text.contains("GIT_CONFIG_COUNT"));
-            if text.contains(secret) {
-                told.push(format!("{file}: {text}"));
-            }
-        }
-        seen += look(child, secret, told);
-    }
-    seen
-}
-
-fn holders(dir: &std::path::Path, secret: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap().flatten() {
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            found.extend(holders(&entry.path(), secret));
-        } else if kind.is_file() {
-            let bytes = fs::read(entry.path()).unwrap();
-            if String::from_utf8_lossy(&bytes).contains(secret) {
-                found.push(entry.path());
-            }
-        }
-    }
-    found
 }
 
 /// As OpenShift does it: some user of a large range, group 0, a read-only root. ssh works for nobody without a name.

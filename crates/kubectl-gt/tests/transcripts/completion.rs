@@ -1,6 +1,6 @@
 //! Completions: as kubectl asks, and as a shell's script does.
 
-use crate::scene::busy;
+use crate::objects::busy;
 use crate::transcript;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! convoy.
 
-use crate::scene::{busy, convoy};
+use crate::objects::{busy, convoy};
 use crate::transcript;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! retry, tell, diff, top, doctor.
 
-use crate::scene::{NAMESPACE, Scene, busy, landed, pod, polecat, rig, with_condition};
+use crate::objects::{busy, landed, pod, polecat, rig, with_condition};
+use crate::scene::{NAMESPACE, Scene};
 use crate::transcript;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt};
@@ -140,7 +141,7 @@ async fn doctor() {
             .put(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}, "data": data}))
             .await;
     }
-    scene.put(crate::scene::refinery("my-project")).await;
+    scene.put(crate::objects::refinery("my-project")).await;
     scene
         .edit_rig("my-project", json!({"spec": {"testCommand": "make test"}}))
         .await;
@@ -158,7 +159,7 @@ async fn doctor() {
 async fn doctor_on_remotes_and_branches() {
     let scene = Scene::new().await;
     scene.put(rig("my-project")).await;
-    let mut queue = crate::scene::refinery("my-project");
+    let mut queue = crate::objects::refinery("my-project");
     queue["status"]["conditions"] = json!([{
         "type": "Degraded", "status": "True", "reason": "PushRejected", "message": "main is protected: GH006",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -177,7 +178,7 @@ async fn doctor_on_remotes_and_branches() {
     let mut other = rig("my-other");
     other["spec"]["gitURL"] = json!("git@github.com:org/my-other.git");
     scene.put(other).await;
-    let mut waits = crate::scene::refinery("my-other");
+    let mut waits = crate::objects::refinery("my-other");
     waits["status"]["conditions"] = json!([{
         "type": "Progressing", "status": "False", "reason": "RemoteUnreachable", "message": "no answer",
         "lastTransitionTime": "2026-01-01T00:00:00Z",

@@ -1,6 +1,7 @@
 //! How fast it is: figures, no verdicts. `cargo test --release -p kubectl-gt --test transcripts -- --ignored --nocapture figures`
 
-use crate::scene::{Scene, polecat, rig};
+use crate::objects::{polecat, rig};
+use crate::scene::Scene;
 use gastown_api::Polecat;
 use kube::Api;
 use kube::api::PostParams;

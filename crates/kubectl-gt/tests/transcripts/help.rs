@@ -1,6 +1,7 @@
 //! What `--help` prints, and that every example in it works.
 
-use crate::scene::{Scene, busy};
+use crate::objects::busy;
+use crate::scene::Scene;
 use crate::transcript;
 
 /// Every command, from what help itself lists.

@@ -21,6 +21,7 @@ mod day_two;
 mod figures;
 mod help;
 mod manners;
+mod objects;
 mod polecats;
 mod rigs;
 mod scene;

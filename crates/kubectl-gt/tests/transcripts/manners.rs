@@ -1,6 +1,7 @@
 //! What holds for every command: exit codes, namespaces, who is not there, who stopped reading.
 
-use crate::scene::{Scene, busy};
+use crate::objects::busy;
+use crate::scene::Scene;
 use crate::transcript;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! polecat.
 
-use crate::scene::{Scene, busy, polecat, rig, with_condition};
+use crate::objects::{busy, polecat, rig, with_condition};
+use crate::scene::Scene;
 use crate::transcript;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};

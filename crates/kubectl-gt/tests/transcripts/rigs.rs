@@ -1,6 +1,7 @@
 //! rig, refinery, witness, beadstore.
 
-use crate::scene::{Scene, busy};
+use crate::objects::busy;
+use crate::scene::Scene;
 use crate::transcript;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! sling.
 
-use crate::scene::{Scene, busy, landed, polecat, rig, with_condition};
+use crate::objects::{busy, landed, polecat, rig, with_condition};
+use crate::scene::Scene;
 use crate::transcript;
 use gastown_api::Polecat;
 use kube::Api;
