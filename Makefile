@@ -19,25 +19,9 @@ demo: ## eight tasks slung, tested and landed on this machine (the first build t
 	@demo/run.sh $(BIN)/gastown
 
 test: ## everything that is tested in Rust and sh (about 9 minutes after the demo's build, 5 when nothing is to be built)
-	$(CARGO) test --locked --workspace --no-run
-	@echo "three lists side by side, each shown when it has ended: the scenarios, towns on one machine, and all others"
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync test-scenarios test-towns test-others
-	demo/test-check.sh
+	@e2e/test.sh
 
-.PHONY: test-scenarios test-towns test-others
-# More at once than there are processors: most of them wait for processes of theirs.
-test-scenarios test-towns: export RUST_TEST_THREADS ?= 4
-test-others: export RUST_TEST_THREADS ?= 8
-test-others: export KUBECTL ?= $(if $(wildcard target/kubectl),$(CURDIR)/target/kubectl)
-test-scenarios:
-	$(CARGO) test --locked --workspace --test scenarios
-
-test-towns:
-	$(CARGO) test --locked --workspace --test one_machine --bin gastown
-
-# No crate has examples in its documentation that could be run.
-test-others:
-	$(CARGO) test --locked --workspace --exclude gastown-scenarios --exclude gastown --lib --bins --tests
+test: export KUBECTL ?= $(if $(wildcard target/kubectl),$(CURDIR)/target/kubectl)
 
 agents: ## the real coding agents, pinned, from npm and PyPI, into target/agents
 	e2e/agents/fetch.sh
