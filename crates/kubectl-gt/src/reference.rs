@@ -38,7 +38,7 @@ Any other value is a usage error. `json` and `yaml` of a list is an array, also 
 | `top` | array of `namespace`, `polecat`, `rig`, `bead`, `phase`, `active`, `agent`, `model`, `round`, `attempt`, `since`, `inputTokens`, `outputTokens`, `costUSD`, `message`; what is not known is null |
 | `doctor` | array of `name`, `verdict` (`ok`, `warn`, `fail`), `message`, `fix` (where there is one); `name`: those that fail |
 | `auth sync` | `secret`, `namespace`, `action` (`created`, `updated`, `unchanged`), `dryRun`, `bytes`, `expiresAt`, `files[]` (`path`, `key`, `bytes`), `skipped[]` (`path`, `why`) |
-| `auth status` | `secret`, `namespace`, `login` (`oauth`, `token`, `apiKey`, `opencode`, `settings`, `unreadable`), `expiresAt`, `expired`, `holdsRefreshToken`, `lastSync`, `ageSeconds`, `files[]` (`path`, `bytes`) |
+| `auth status` | `secret`, `namespace`, `login` (`oauth`, `token`, `apiKey`, `opencode`, `settings`, `unreadable`), `expiresAt`, `expired`, `odd` (what in it is not as its agent writes it), `holdsRefreshToken`, `lastSync`, `ageSeconds`, `files[]` (`path`, `bytes`) |
 | `version` | `client` (`name`, `version`, `api`), `operator` (`image`) or null |
 
 ";

@@ -22,7 +22,7 @@ mod settings;
 mod trouble;
 
 pub use beads::{BeadsOutcome, BeadsRead, BeadsReport};
-pub use login::without_refresh;
+pub use login::{Login, claude_login, opencode_logins, without_refresh};
 pub use notify::{Channel, NotifyOrders, NotifyOutcome, NotifyReport};
 pub use orders::{
     AgentOrders, Allowance, BeadsOrders, Credential, Evidence, EvidenceKind, Input, LandOrders, Member, MergeStyle,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use gastown_wire::{
-    API_KEY_KEY, CredentialProblem, LOGIN_KEYS, OPENCODE_LOGINS, TOKEN_KEY, Transcript, settings_key, settings_path,
-    without_refresh,
+    API_KEY_KEY, CredentialProblem, LOGIN_KEYS, Login, OPENCODE_LOGINS, TOKEN_KEY, Transcript, claude_login,
+    opencode_logins, settings_key, settings_path, without_refresh,
 };
 
 use super::agent::Environment;
@@ -114,8 +114,13 @@ pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(Credenti
     let Some(credential) = &pod.orders.agent.credential else {
         let is_opencode = pod.orders.agent.transcript == Transcript::Opencode;
         let file = settings_key(OPENCODE_LOGINS).and_then(|key| place(home, &key));
-        let logins = is_opencode.then(|| fs::read_to_string(file?).ok());
-        return judge_opencode(&logins??, SystemTime::now());
+        let content = is_opencode.then(|| fs::read(file?).ok());
+        return match opencode_logins(&content??) {
+            Ok(login) if login.is_over(now()) => Some((CredentialProblem::Expired, login.providers.join(", "))),
+            // It asks whom it has a login for, or one that needs none: who that is cannot be told from here.
+            Ok(Login { odd, .. }) => warn_of(OPENCODE_LOGINS, odd),
+            Err(why) => warn_of(OPENCODE_LOGINS, Some(why)),
+        };
     };
     if let Some(variable) = &credential.variable {
         return match env.get(std::ffi::OsStr::new(variable)) {
@@ -131,96 +136,33 @@ pub(super) fn lacks_credential(pod: &Pod, env: &Environment) -> Option<(Credenti
     if let Some(text) = instead.iter().find_map(|name| env.get(*name)) {
         return text.is_empty().then(|| (CredentialProblem::Empty, String::new()));
     }
-    let Ok(text) = fs::read_to_string(home.join(".claude/.credentials.json")) else {
+    let Ok(content) = fs::read(home.join(".claude/.credentials.json")) else {
         return Some((CredentialProblem::Missing, String::new()));
     };
-    judge_login(&text, SystemTime::now())
-}
-
-/// Reads a login as Claude Code keeps it. A refresh token alone is of no use: no pod has one.
-#[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
-fn judge_login(text: &str, now: SystemTime) -> Option<(CredentialProblem, String)> {
-    let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-    let login = &value["claudeAiOauth"];
-    if login["accessToken"].as_str().unwrap_or_default().is_empty() {
-        return Some((CredentialProblem::Empty, "it holds no access token".into()));
+    match claude_login(&content) {
+        Ok(login) if login.is_over(now()) => Some((CredentialProblem::Expired, String::new())),
+        Ok(Login { odd, .. }) => warn_of("the login", odd),
+        Err(why) => Some((CredentialProblem::Empty, why)),
     }
-    is_over(&login["expiresAt"], now).then(|| (CredentialProblem::Expired, String::new()))
 }
 
-/// Reads logins as opencode keeps them. It may ask any provider that it has one for, and some need none: so they are over
-/// only when all of them are.
-#[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
-fn judge_opencode(text: &str, now: SystemTime) -> Option<(CredentialProblem, String)> {
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let logins = value.as_object().filter(|logins| !logins.is_empty())?;
-    let over = logins.values().all(|login| is_over(&login["expires"], now));
-    let names = || logins.keys().cloned().collect::<Vec<_>>().join(", ");
-    over.then(|| (CredentialProblem::Expired, names()))
+/// What is odd is said; whether it is good enough says the provider.
+fn warn_of(file: &str, odd: Option<String>) -> Option<(CredentialProblem, String)> {
+    if let Some(odd) = odd {
+        tracing::warn!("{file}: {odd}");
+    }
+    None
 }
 
-/// Whether that many milliseconds since 1970 are over; 0 and nothing are no end.
-fn is_over(milliseconds: &serde_json::Value, now: SystemTime) -> bool {
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let end = milliseconds.as_u64().filter(|ms| *ms > 0);
-    end.is_some_and(|ms| u128::from(ms) <= now.as_millis())
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_login_is_judged_by_what_is_in_it() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        let judge = |text: &str| judge_login(text, now).map(|(problem, _)| problem);
-        for (text, expected) in [
-            ("", Some(CredentialProblem::Empty)),
-            ("{}", Some(CredentialProblem::Empty)),
-            (
-                r#"{"claudeAiOauth":{"accessToken":""}}"#,
-                Some(CredentialProblem::Empty),
-            ),
-            (r#"{"claudeAiOauth":{"accessToken":"a"}}"#, None),
-            (r#"{"claudeAiOauth":{"accessToken":"a","expiresAt":2000000}}"#, None),
-            (
-                r#"{"claudeAiOauth":{"accessToken":"a","expiresAt":999999}}"#,
-                Some(CredentialProblem::Expired),
-            ),
-            (
-                r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1}}"#,
-                Some(CredentialProblem::Expired),
-            ),
-            (
-                r#"{"claudeAiOauth":{"accessToken":"","refreshToken":"r","expiresAt":2000000}}"#,
-                Some(CredentialProblem::Empty),
-            ),
-        ] {
-            assert_eq!(judge(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn opencodes_logins_are_over_when_all_of_them_are() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        for (text, expected) in [
-            (
-                r#"{"openai":{"type":"oauth","access":"a","refresh":"","expires":999999}}"#,
-                Some("openai"),
-            ),
-            (r#"{"a":{"expires":1},"b":{"expires":2}}"#, Some("a, b")),
-            (r#"{"a":{"expires":1},"b":{"expires":1000001}}"#, None),
-            (r#"{"a":{"expires":1},"anthropic":{"type":"api","key":"k"}}"#, None),
-            (r#"{"github-copilot":{"expires":0}}"#, None),
-            ("{}", None),
-            ("[]", None),
-            ("no json", None),
-        ] {
-            let over = expected.map(|names| (CredentialProblem::Expired, names.to_owned()));
-            assert_eq!(judge_opencode(text, now), over, "{text}");
-        }
-    }
 
     #[test]
     fn keys_become_files_in_the_home_and_nowhere_else() {

@@ -1,12 +1,12 @@
 //! auth status: whether the uploaded login is there and good, until when. The exit code says it.
 
-use super::login::Login;
+use super::login;
 use super::secret::{self, LAST_SYNC};
 use super::{Whose, size};
 use crate::output::{Block, print_one, since, span};
 use crate::session::Session;
 use crate::{Failure, exit};
-use gastown_wire::{LOGIN_KEYS, OPENCODE_LOGINS, TOKEN_KEY, settings_key, settings_path, without_refresh};
+use gastown_wire::{LOGIN_KEYS, TOKEN_KEY, settings_path, without_refresh};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -25,6 +25,9 @@ struct Report {
     login: &'static str,
     expires_at: Option<Timestamp>,
     expired: bool,
+    /// What in it is not as its agent writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    odd: Option<String>,
     /// Whether a refresh token lies in it, which no agent is given.
     holds_refresh_token: bool,
     last_sync: Option<String>,
@@ -50,10 +53,14 @@ pub(super) async fn run(name: &str, whose: Whose, session: &Session<'_>) -> Resu
     let now = Timestamp::now();
     let values = secret::values(&secret);
     let has_login = LOGIN_KEYS.iter().any(|key| values.contains_key(*key));
-    let found = Login::among(|key| values.get(key).map(Vec::as_slice));
-    let login = kind(&values, has_login, found.is_some());
+    let found = login::among(|key| values.get(key).map(Vec::as_slice));
+    let login = kind(&values, has_login, found.as_ref().map(Result::is_ok));
     // What stands in its place wins over it.
-    let read = found.filter(|_| matches!(login, "oauth" | "opencode"));
+    let (read, odd) = match found.filter(|_| matches!(login, "oauth" | "opencode" | "unreadable")) {
+        Some(Ok(read)) => (Some(read.clone()), read.odd),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
     let path = |key: &String| settings_path(key).unwrap_or_else(|| key.clone());
     let last_sync = secret.annotations().get(LAST_SYNC).cloned();
     let synced: Option<Timestamp> = last_sync.as_ref().and_then(|t| t.parse().ok());
@@ -61,8 +68,9 @@ pub(super) async fn run(name: &str, whose: Whose, session: &Session<'_>) -> Resu
         secret: name.to_owned(),
         namespace: session.namespace().to_owned(),
         login,
-        expires_at: read.as_ref().and_then(|l| l.expires),
-        expired: read.as_ref().is_some_and(|l| l.is_over(now)),
+        expires_at: read.as_ref().and_then(login::expires),
+        expired: read.as_ref().is_some_and(|l| login::is_over(l, now)),
+        odd,
         holds_refresh_token: values
             .iter()
             .any(|(key, value)| without_refresh(&path(key), value).is_some()),
@@ -92,19 +100,20 @@ pub(super) async fn run(name: &str, whose: Whose, session: &Session<'_>) -> Resu
     }
 }
 
-fn kind(values: &BTreeMap<String, Vec<u8>>, has_login: bool, readable: bool) -> &'static str {
+/// `readable`: whether the login is, where there is one.
+fn kind(values: &BTreeMap<String, Vec<u8>>, has_login: bool, readable: Option<bool>) -> &'static str {
     let has_key = values
         .iter()
         .any(|(key, value)| key.ends_with("_API_KEY") && !value.is_empty());
-    let opencode = settings_key(OPENCODE_LOGINS).is_some_and(|key| values.contains_key(&key));
     let has_token = values.get(TOKEN_KEY).is_some_and(|value| !value.is_empty());
     match (has_login, readable) {
         _ if has_token => "token",
-        (true, true) => "oauth",
-        (true, false) => "unreadable",
+        (true, Some(true)) => "oauth",
+        (true, _) => "unreadable",
         (false, _) if has_key => "apiKey",
-        (false, _) if opencode => "opencode",
-        (false, _) => "settings",
+        (false, Some(true)) => "opencode",
+        (false, Some(false)) => "unreadable",
+        (false, None) => "settings",
     }
 }
 
@@ -123,8 +132,9 @@ fn block(report: &Report, now: Timestamp, program: &str) -> Block {
             since(at, now)
         ),
         ("oauth" | "opencode", Some(at)) => format!("good for {}", span(at.duration_since(now).as_secs())),
+        ("oauth" | "opencode", None) if let Some(odd) = &report.odd => format!("says no end that can be read: {odd}"),
         ("oauth", None) => "says no end".to_owned(),
-        ("unreadable", _) => format!("is not as Claude Code writes it: {again}"),
+        ("unreadable", _) => format!("cannot be read: {}; {again}", report.odd.as_deref().unwrap_or_default()),
         ("token", _) => "a long-lived token, which says no end".to_owned(),
         ("apiKey", _) => "an API key, which says no end".to_owned(),
         ("opencode", _) => "opencode's own, which says no end".to_owned(),

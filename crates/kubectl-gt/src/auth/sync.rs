@@ -1,13 +1,13 @@
 //! auth sync.
 
 use super::collect::{Found, Places, Skipped, Taken, collect};
-use super::login::Login;
+use super::login;
 use super::secret::{self, LAST_SYNC};
 use super::{SyncArgs, Whose, home, size};
 use crate::output::{note, print_one};
 use crate::session::Session;
 use crate::{DryRun, Failure, exit};
-use gastown_wire::{LOGIN_KEYS, TOKEN_KEY};
+use gastown_wire::{LOGIN_KEYS, Login, TOKEN_KEY};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -59,7 +59,7 @@ pub(super) async fn run(args: SyncArgs, session: &Session<'_>) -> Result<(), Fai
         action,
         dry_run: !args.rehearsal.dry_run.is_real(),
         bytes: found.bytes(),
-        expires_at: login_in(&found).and_then(|l| l.expires),
+        expires_at: login_in(&found).and_then(Result::ok).and_then(|l| login::expires(&l)),
         files: &found.taken,
         skipped: &found.skipped,
     };
@@ -118,9 +118,9 @@ fn lasting(whose: Whose, program: &str) -> String {
     }
 }
 
-fn login_in(found: &Found) -> Option<Login> {
+fn login_in(found: &Found) -> Option<Result<Login, String>> {
     let value = |key: &str| found.taken.iter().find(|t| t.key == key).map(|t| t.content.as_slice());
-    Login::among(value)
+    login::among(value)
 }
 
 /// The agent's files; a login has to be among them.
@@ -157,25 +157,31 @@ fn files(args: &SyncArgs, program: &str) -> Result<Found, Failure> {
         .hint("is it set up for this user? an API key needs no files: --api-key-from-env"));
     }
     if args.agent == Whose::ClaudeCode && !args.settings_only {
-        login(&found, &claude, program)?;
+        has_login(&found, &claude, program)?;
     }
-    if let Some(over) = login_in(&found).filter(|l| l.is_over(Timestamp::now())) {
-        let agent = if args.agent == Whose::Opencode {
-            "opencode"
-        } else {
-            "claude"
-        };
-        return Err(Failure::new(
-            exit::FAILED,
-            format!(
-                "the login here is over since {}; nothing was uploaded",
-                over.expires.map(|t| t.to_string()).unwrap_or_default()
-            ),
-        )
-        .hint(format!(
-            "run {agent} once, which refreshes it, then this again; to last longer: {}",
-            lasting(args.agent, program)
-        )));
+    let agent = if args.agent == Whose::Opencode {
+        "opencode"
+    } else {
+        "claude"
+    };
+    match login_in(&found) {
+        Some(Ok(over)) if login::is_over(&over, Timestamp::now()) => {
+            return Err(Failure::new(
+                exit::FAILED,
+                format!(
+                    "the login here is over since {}; nothing was uploaded",
+                    login::expires(&over).map(|t| t.to_string()).unwrap_or_default()
+                ),
+            )
+            .hint(format!(
+                "run {agent} once, which refreshes it, then this again; to last longer: {}",
+                lasting(args.agent, program)
+            )));
+        }
+        Some(Ok(Login { odd: Some(why), .. }) | Err(why)) => {
+            note(format!("note: the login is not as {agent} writes it: {why}"));
+        }
+        _ => {}
     }
     Ok(found)
 }
@@ -195,7 +201,7 @@ fn with_token(mut found: Found, whose: Whose) -> Result<Found, Failure> {
 }
 
 /// The login must be there.
-fn login(found: &Found, claude: &Path, program: &str) -> Result<(), Failure> {
+fn has_login(found: &Found, claude: &Path, program: &str) -> Result<(), Failure> {
     if let Some(unread) = found.skipped.iter().find(|s| s.path == ".credentials.json") {
         return Err(Failure::new(
             exit::FAILED,
@@ -206,7 +212,7 @@ fn login(found: &Found, claude: &Path, program: &str) -> Result<(), Failure> {
             ),
         ));
     }
-    let Some(file) = found.taken.iter().find(|t| t.path == ".credentials.json") else {
+    if !found.taken.iter().any(|t| t.path == ".credentials.json") {
         return Err(Failure::new(
             exit::NOT_FOUND,
             format!(
@@ -219,9 +225,6 @@ fn login(found: &Found, claude: &Path, program: &str) -> Result<(), Failure> {
              or use an API key: {program} auth sync --api-key-from-env; or settings alone: --settings-only",
             claude.display()
         )));
-    };
-    if Login::read(&file.content).is_none() {
-        note("note: .credentials.json is not as Claude Code writes it: is it complete?");
     }
     Ok(())
 }
