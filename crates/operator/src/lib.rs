@@ -14,6 +14,7 @@ mod lease;
 mod metrics;
 mod observe;
 mod render;
+mod room;
 mod town;
 
 pub use calls::{CALLS, Call, Reach, is_called};

@@ -6,6 +6,7 @@ use crate::lease::{self, LeaseSettings};
 use crate::metrics::Metrics;
 use crate::observe::{self, News, Scope};
 use crate::render::PodUser;
+use crate::room::Begun;
 use gastown_rules::{Action, Answer, Fact, Kind, RigKey, Town, World, decide};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,6 +173,8 @@ pub async fn run(
         metrics,
         health,
         writes: JoinSet::new(),
+        begun: Begun::default(),
+        held: BTreeSet::new(),
         breath: Instant::now(),
     };
     turning.turn(news, answers, leader, shutdown).await;
@@ -196,6 +199,9 @@ struct Turning {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     writes: JoinSet<()>,
+    begun: Begun,
+    /// Rigs of whose plan something was not begun: decided again when there is.
+    held: BTreeSet<RigKey>,
     /// No decision before this.
     breath: Instant,
 }
@@ -293,6 +299,9 @@ impl Turning {
 
     fn hear(&mut self, applied: Applied) {
         let Applied { action, outcome } = applied;
+        if self.begun.ended(&action) {
+            self.dirty.append(&mut self.held);
+        }
         let at = (self.clock)();
         self.learn(Fact::Answered(Answer { action, outcome, at }));
     }
@@ -321,8 +330,12 @@ impl Turning {
             self.wakes.remove(rig);
         }
         self.wakes.extend(plan.wakes);
-        for action in plan.actions {
+        let (actions, all) = self.begun.take(plan.actions);
+        for action in actions {
             self.start(action);
+        }
+        if !all {
+            self.held.extend(dirty);
         }
     }
 
