@@ -57,10 +57,10 @@ pub struct PolecatSpec {
     pub agent: Option<AgentKind>,
     /// How the agent is set up. Unset parts are the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_config: Option<AgentConfig>,
+    pub agent_config: Option<Box<AgentConfig>>,
     /// Repository, credentials and pod settings. Unset parts are the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kubernetes: Option<KubernetesSpec>,
+    pub kubernetes: Option<Box<KubernetesSpec>>,
     /// Resources of the agent's container; `kubernetes.resources` wins. Unset: the Rig's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,

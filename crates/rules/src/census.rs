@@ -51,7 +51,7 @@ impl<'w> Census<'w> {
                 }
             }
         }
-        let mut known: BTreeSet<&Uid> = BTreeSet::new();
+        let mut known: HashSet<&Uid> = HashSet::with_capacity(world.polecats.len());
         for row in world.polecats.values() {
             known.insert(&row.meta.uid);
             if rigs.contains(&row.spec.rig) {
@@ -101,7 +101,7 @@ impl<'w> Census<'w> {
             .polecats
             .range(Key::new(Kind::Polecat, namespace, "")..)
             .take_while(move |(key, _)| key.namespace == namespace)
-            .map(|(_, row)| row)
+            .map(|(_, row)| &**row)
     }
 
     /// The polecats of all rigs looked at.

@@ -26,7 +26,7 @@ pub fn decide(world: &World, dirty: &BTreeSet<RigKey>, now: Timestamp) -> Plan {
         if let Some(at) = census.leaving(rig) {
             draft.wake_at(rig, at);
         }
-        release(world, rig, &mut draft);
+        release(&census, rig, &mut draft);
         for row in census.polecats(rig) {
             polecat::decide(&census, row, &admission, &mut draft);
         }
@@ -48,10 +48,11 @@ pub fn decide(world: &World, dirty: &BTreeSet<RigKey>, now: Timestamp) -> Plan {
 }
 
 /// Strips the finalizers the predecessor left: nothing of ours may hang when the operator is gone.
-fn release(world: &World, rig: &RigKey, out: &mut Draft<'_>) {
-    let rigs = world.rigs.get(rig).map(|r| &r.meta);
-    let polecats = world.polecats.values().filter(|p| p.spec.rig == *rig).map(|p| &p.meta);
-    let stores = world
+fn release(census: &Census<'_>, rig: &RigKey, out: &mut Draft<'_>) {
+    let rigs = census.rig(rig).map(|r| &r.meta);
+    let polecats = census.polecats(rig).iter().map(|p| &p.meta);
+    let stores = census
+        .world
         .bead_stores
         .values()
         .filter(|b| b.spec.rig_ref == *rig)

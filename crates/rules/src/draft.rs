@@ -60,6 +60,11 @@ impl<'w> Draft<'w> {
         }
     }
 
+    /// Whether nothing can be written to an object before a fact comes that makes its rig dirty again.
+    pub(crate) fn awaits(&self, key: &Key) -> bool {
+        self.world.blocked(key, self.now) == Some(Blocked::ForFacts)
+    }
+
     /// Looks at a rig again at an instant, or earlier where something else asks for it.
     pub(crate) fn wake_at(&mut self, rig: &RigKey, at: Timestamp) {
         let wake = self.wakes.entry(rig.clone()).or_insert(at);
@@ -197,7 +202,8 @@ impl<'w> Draft<'w> {
     /// The plan: records first, then what frees, then what starts.
     pub(crate) fn finish(self) -> Plan {
         let mut actions: Vec<Action> = self.actions.into_values().collect();
-        actions.sort_by_key(rank);
+        // Among equals whoever was left alone longest, where not all can be written at once.
+        actions.sort_by_key(|action| (rank(action), action.decided_on()));
         Plan {
             actions,
             wakes: self.wakes,
@@ -205,7 +211,7 @@ impl<'w> Draft<'w> {
     }
 }
 
-/// Safest first: a record lost costs more than a pod started late. The sort is stable, so equal ranks keep key order.
+/// Safest first: a record lost costs more than a pod started late. The sort is stable, so equals keep key order.
 fn rank(action: &Action) -> u8 {
     match action {
         Action::Publish { .. } => 0,

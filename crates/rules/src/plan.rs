@@ -111,6 +111,14 @@ impl Action {
         }
     }
 
+    /// The revision it was decided on, where it names one.
+    pub(crate) fn decided_on(&self) -> Option<Rev> {
+        match self {
+            Self::Publish { rev, .. } | Self::Annotate { rev, .. } | Self::Release { rev, .. } => Some(*rev),
+            Self::Create { .. } | Self::Delete { .. } => None,
+        }
+    }
+
     /// Whether something goes on only after it: a place that is taken or freed, a pod, a test run, a change that lands.
     /// What is left only tells people, and waits while the API server has more to do than it can.
     #[must_use]

@@ -126,7 +126,7 @@ pub struct ContainerRow {
     /// Now.
     pub state: ContainerState,
     /// How the run before ended.
-    pub last: Option<Ended>,
+    pub last: Option<Box<Ended>>,
     /// How often it was restarted.
     pub restarts: u32,
     /// Readiness.

@@ -78,7 +78,7 @@ fn says(scene: &mut Scene, pod: &NotifyPod, outcome: NotifyOutcome) {
     row.meta.rev = scene.rev();
     row.phase = PodPhase::Succeeded;
     said(&mut row, "notify", 0, &report.encode());
-    scene.world.learn(Fact::Seen(Seen::Pod(Box::new(row))));
+    scene.world.learn(Fact::Seen(Seen::Pod(row)));
     scene.later(2);
     scene.settle();
 }
@@ -314,7 +314,7 @@ fn a_pod_that_never_runs_or_says_nothing_is_a_try_in_vain() {
     row.meta.rev = scene.rev();
     row.phase = PodPhase::Failed;
     row.reason = "Evicted".into();
-    scene.world.learn(Fact::Seen(Seen::Pod(Box::new(row))));
+    scene.world.learn(Fact::Seen(Seen::Pod(row)));
     scene.later(2);
     scene.settle();
     assert_eq!(notified(&scene).1, "PodFailed");

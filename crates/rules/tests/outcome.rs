@@ -161,7 +161,7 @@ fn how_the_end_of_clone_is_read() {
                     let ContainerState::Ended(ended) = c.state.clone() else {
                         panic!()
                     };
-                    c.last = Some(ended);
+                    c.last = Some(Box::new(ended));
                     c.state = ContainerState::Running { since: None };
                 }
             });

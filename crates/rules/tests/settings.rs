@@ -203,14 +203,14 @@ fn the_polecat_over_the_rig_over_the_default() {
     assert_eq!(pod.common.credentials.git.as_deref(), Some("rig-git"));
     let pod = made(Town::default(), rig, |p| {
         p.spec.bead_id = None;
-        p.spec.kubernetes = Some(KubernetesSpec {
+        p.spec.kubernetes = Some(Box::new(KubernetesSpec {
             git_repository: Some("git@example.org:own.git".into()),
             git_branch: Some("dev".into()),
             git_secret_ref: Some(SecretReference { name: "own".into() }),
             image: Some("own:1".into()),
             active_deadline_seconds: Some(5),
             ..Default::default()
-        });
+        }));
     });
     assert_eq!((pod.image.as_str(), pod.common.deadline), ("own:1", Some(5)));
     assert_eq!(
@@ -248,19 +248,19 @@ fn the_rigs_setup_is_for_the_rigs_agent() {
         Town::default(),
         |_| (),
         |p| {
-            p.spec.agent_config = Some(AgentConfig {
+            p.spec.agent_config = Some(Box::new(AgentConfig {
                 args: vec!["--fast".into()],
                 ..Default::default()
-            });
+            }));
         },
     );
     assert_eq!(pod.orders.agent.command, ["./agent.sh", "--fast"]);
     let pod = made(Town::default(), of_rig_none, |p| {
         p.spec.agent = Some(AgentKind::ClaudeCode);
-        p.spec.agent_config = Some(AgentConfig {
+        p.spec.agent_config = Some(Box::new(AgentConfig {
             model: Some("opus".into()),
             ..Default::default()
-        });
+        }));
     });
     let model = pod
         .env
@@ -282,10 +282,10 @@ fn a_polecat_with_a_credential_of_its_own_gets_no_other() {
             });
         },
         |p| {
-            p.spec.kubernetes = Some(KubernetesSpec {
+            p.spec.kubernetes = Some(Box::new(KubernetesSpec {
                 claude_creds_secret_ref: Some(SecretReference { name: "mine".into() }),
                 ..Default::default()
-            });
+            }));
         },
     );
     assert_eq!(pod.common.credentials.claude.as_deref(), Some("mine"));

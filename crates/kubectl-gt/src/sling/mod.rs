@@ -304,8 +304,8 @@ async fn base(args: &SlingArgs, cluster: &Cluster, rig: &str) -> Result<PolecatS
         rig: rig.to_owned(),
         desired_state: DesiredState::Working,
         agent,
-        agent_config: config,
-        kubernetes: (kubernetes != KubernetesSpec::default()).then_some(kubernetes),
+        agent_config: config.map(Box::new),
+        kubernetes: (kubernetes != KubernetesSpec::default()).then(|| Box::new(kubernetes)),
         priority: args.priority,
         ..PolecatSpec::default()
     })

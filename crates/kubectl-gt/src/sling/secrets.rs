@@ -28,13 +28,13 @@ pub(super) async fn fill(spec: &mut PolecatSpec, rig: &Rig, session: &Session<'_
 
 fn wants_claude(spec: &PolecatSpec, rig: &Rig) -> bool {
     let its = |agent: Option<AgentKind>| matches!(agent, None | Some(AgentKind::ClaudeCode));
-    let keyed = |config: &Option<AgentConfig>| config.as_ref().is_some_and(|c| c.model_provider.is_some());
+    let keyed = |config: Option<&AgentConfig>| config.is_some_and(|c| c.model_provider.is_some());
     let agent = spec.agent.or(rig.spec.agent);
     its(agent)
         && rig.spec.claude_creds_secret_ref.is_none()
         && rig.spec.api_key_secret_ref.is_none()
-        && !keyed(&spec.agent_config)
-        && !keyed(&rig.spec.agent_config)
+        && !keyed(spec.agent_config.as_deref())
+        && !keyed(rig.spec.agent_config.as_ref())
 }
 
 fn wants_git(spec: &PolecatSpec, rig: &Rig) -> bool {

@@ -103,7 +103,7 @@ fn container(c: Container, init: bool) -> ContainerRow {
         name: c.name,
         init,
         state,
-        last: c.last_state.terminated.map(Ended::from),
+        last: c.last_state.terminated.map(|t| Box::new(t.into())),
         restarts: c.restart_count,
         ready: c.ready,
     }
@@ -135,7 +135,7 @@ pub(super) type Pod = slim::Object<Spec, Status>;
 pub(super) fn pod_row(object: Pod) -> Result<PodRow, String> {
     let (spec, status) = (object.spec.unwrap_or_default(), object.status.unwrap_or_default());
     let owner = object.metadata.owner();
-    let meta = object.metadata.into_meta(Kind::Pod);
+    let mut meta = object.metadata.into_meta(Kind::Pod);
     let role = match meta.labels.get(labels::ROLE).map(String::as_str) {
         Some("polecat") => PodRole::Polecat,
         Some("test") => PodRole::Test,
@@ -156,22 +156,27 @@ pub(super) fn pod_row(object: Pod) -> Result<PodRow, String> {
         .or_else(|| meta.labels.get(labels::RIG))
         .cloned()
         .unwrap_or_default();
+    let (attempt, round) = (number(labels::ATTEMPT), number(labels::ROUND));
+    let test = match role {
+        PodRole::Test => orders(annotation(labels::ORDERS))?,
+        _ => None,
+    };
+    let land = match role {
+        PodRole::Land => orders(annotation(labels::ORDERS))?,
+        _ => None,
+    };
+    // What is read is not kept twice: there are thousands of pods.
+    meta.labels.retain(|name, _| name == labels::POLECAT);
+    meta.annotations
+        .retain(|name, _| ![labels::RIG, labels::ATTEMPT, labels::ROUND, labels::ORDERS].contains(&name.as_str()));
     Ok(PodRow {
         role,
         rig,
         owner,
-        attempt: number(labels::ATTEMPT),
-        round: number(labels::ROUND),
-        test: if role == PodRole::Test {
-            orders(annotation(labels::ORDERS))?
-        } else {
-            None
-        },
-        land: if role == PodRole::Land {
-            orders(annotation(labels::ORDERS))?
-        } else {
-            None
-        },
+        attempt,
+        round,
+        test,
+        land,
         node: spec.node_name,
         phase: phase(&status.phase),
         unschedulable: condition("PodScheduled", "False").map(|c| c.message.clone()),
@@ -242,8 +247,8 @@ mod tests {
             matches!(&row.container("courier").unwrap().state, ContainerState::Waiting { reason, .. } if reason == "ImagePullBackOff")
         );
         assert!(
-            !row.meta.labels.contains_key("app") && !row.meta.annotations.contains_key("other"),
-            "only ours are kept"
+            row.meta.labels.is_empty() && row.meta.annotations.is_empty(),
+            "what is not ours, or is read, is not kept"
         );
     }
 

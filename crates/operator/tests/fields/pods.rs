@@ -32,7 +32,7 @@ impl Town {
         let mut pod = self.world.pods[key].clone();
         pod.meta.rev = self.rev();
         change(&mut pod);
-        self.world.learn(Fact::Seen(Seen::Pod(Box::new(pod))));
+        self.world.learn(Fact::Seen(Seen::Pod(pod)));
     }
 
     pub(crate) fn work(&mut self, name: &str) {
@@ -80,7 +80,7 @@ impl Town {
     /// Its candidate is built, and its test has ended, or runs.
     pub(crate) fn tested(&mut self, exit: Option<i32>) {
         let live = |p: &&PodRow| p.role == PodRole::Test && p.live() && p.meta.deleting.is_none();
-        let Some(pod) = self.world.pods.values().find(live) else {
+        let Some(pod) = self.world.pods.values().map(Box::as_ref).find(live) else {
             return;
         };
         let key = pod.meta.key.clone();
@@ -113,7 +113,14 @@ impl Town {
 
     pub(crate) fn read(&mut self, issues: u32) {
         let live = |p: &&PodRow| p.role == PodRole::Beads && p.live() && p.meta.deleting.is_none();
-        let Some(key) = self.world.pods.values().find(live).map(|p| p.meta.key.clone()) else {
+        let Some(key) = self
+            .world
+            .pods
+            .values()
+            .map(Box::as_ref)
+            .find(live)
+            .map(|p| p.meta.key.clone())
+        else {
             return;
         };
         let report = BeadsReport {

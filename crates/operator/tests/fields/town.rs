@@ -149,6 +149,7 @@ impl Town {
         self.world
             .pods
             .values()
+            .map(Box::as_ref)
             .filter(live)
             .map(|p| p.meta.key.clone())
             .collect()
@@ -295,7 +296,9 @@ impl Town {
     }
 
     fn polecat(&mut self, name: &str, spec: &Value) -> Result<(), String> {
-        let row = self.row(Kind::Polecat, WORK, name, spec, |w, k| w.polecats.get(k).cloned())?;
+        let row = self.row(Kind::Polecat, WORK, name, spec, |w, k| {
+            w.polecats.get(k).map(|row| (**row).clone())
+        })?;
         self.world.learn(Fact::Seen(Seen::Polecat(Box::new(row))));
         Ok(())
     }
@@ -364,7 +367,7 @@ impl Town {
         let mut row = self.world.polecats[&Key::new(Kind::Polecat, WORK, "nux")].clone();
         row.meta.rev = self.rev();
         gastown_api::conditions::set(&mut row.status.conditions, "Merged", true, "Landed", "", 1, self.now);
-        self.world.learn(Fact::Seen(Seen::Polecat(Box::new(row))));
+        self.world.learn(Fact::Seen(Seen::Polecat(row)));
         self.later(2);
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn all<'w>(world: &'w World, row: &'w BeadStoreRow) -> impl Iterator<
         .pods
         .range(Key::new(Kind::Pod, namespace, names::READER)..)
         .take_while(move |(k, _)| k.namespace == *namespace && k.name.starts_with(names::READER))
-        .map(|(_, pod)| pod)
+        .map(|(_, pod)| &**pod)
         .filter(|pod| pod.role == PodRole::Beads && pod.owner.as_ref() == Some(&row.meta.uid))
 }
 

@@ -149,7 +149,8 @@ impl Case<'_, '_> {
     /// Within seconds and once: the kubelet's words change while it backs off, the reason does not.
     fn tell_trouble(&self, trouble: Reason, out: &mut Draft<'_>) {
         let told = conditions::get(&self.row.status.conditions, PROGRESSING).is_some_and(|c| c.reason == trouble.code);
-        if !told {
+        // While it is being told it need not be put in words again: in a crowd that is most of the work.
+        if !told && !out.awaits(&self.row.meta.key) {
             self.publish(status::troubled(self, &trouble), trouble, Tone::Warning, out);
         }
     }

@@ -123,7 +123,7 @@ fn endings(container: &ContainerRow) -> impl Iterator<Item = &Ended> {
         ContainerState::Ended(ended) => Some(ended),
         _ => None,
     };
-    current.into_iter().chain(container.last.as_ref())
+    current.into_iter().chain(container.last.as_deref())
 }
 
 /// A report is believed when it can be read, is of this round and attempt, and holds together.

@@ -266,7 +266,7 @@ fn pods<'w>(world: &'w World, row: &'w RefineryRow) -> impl Iterator<Item = &'w 
             .pods
             .range(Key::new(Kind::Pod, namespace, prefix)..)
             .take_while(move |(k, _)| k.namespace == *namespace && k.name.starts_with(prefix))
-            .map(|(_, pod)| pod)
+            .map(|(_, pod)| &**pod)
             .filter(|pod| pod.role != PodRole::Polecat && pod.owner.as_ref() == Some(&row.meta.uid))
     })
 }

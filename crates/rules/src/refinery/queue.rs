@@ -19,7 +19,8 @@ pub(super) fn waiting<'w>(world: &'w World, lane: &Lane<'w>, now: Timestamp) -> 
     let mut ready: Vec<&PolecatRow> = world
         .polecats
         .values()
-        .filter(|p| p.spec.rig == lane.rig.meta.key.name && is_ready(p) && !given_up(world, p, now))
+        .map(Box::as_ref)
+        .filter(|p: &&PolecatRow| p.spec.rig == lane.rig.meta.key.name && is_ready(p) && !given_up(world, p, now))
         .filter(|p| lane.serves(p))
         .collect();
     ready.sort_by_cached_key(|p| (rank(p), ready_since(p), p.meta.key.clone()));
@@ -81,6 +82,7 @@ pub(super) fn find<'w>(world: &'w World, member: &QueueMember) -> Option<&'w Pol
     world
         .polecats
         .get(&Key::new(Kind::Polecat, namespace, name))
+        .map(Box::as_ref)
         .filter(|p| p.meta.uid.0 == member.uid)
 }
 

@@ -325,7 +325,7 @@ fn speaks_to_claude(polecat: &PolecatRow, rig: Option<&RigRow>) -> bool {
     };
     own.is_some_and(|k| k.claude_creds_secret_ref.is_some() || k.api_key_secret_ref.is_some())
         || rig.is_some_and(|r| r.spec.claude_creds_secret_ref.is_some() || r.spec.api_key_secret_ref.is_some())
-        || anthropic(polecat.spec.agent_config.as_ref())
+        || anthropic(polecat.spec.agent_config.as_deref())
         || anthropic(rig.and_then(|r| r.spec.agent_config.as_ref()))
 }
 
@@ -351,7 +351,7 @@ pub(crate) fn key_wins(polecat: &PolecatRow, rig: Option<&RigRow>) -> bool {
     let own = both(
         kubernetes.and_then(|k| k.claude_creds_secret_ref.as_ref()),
         kubernetes.and_then(|k| k.api_key_secret_ref.as_ref()),
-        spec.agent_config.as_ref(),
+        spec.agent_config.as_deref(),
     );
     let rigs = rig.map_or((false, false), |r| {
         both(

@@ -143,6 +143,7 @@ impl World {
             .labels
             .get(api::labels::POLECAT)
             .and_then(|name| self.polecats.get(&Key::new(Kind::Polecat, namespace, name)))
+            .map(Box::as_ref)
             .filter(|p| p.meta.uid == *owner);
         named.or_else(|| self.polecats_in(namespace).find(|p| p.meta.uid == *owner))
     }
@@ -152,6 +153,6 @@ impl World {
         self.polecats
             .range(Key::new(Kind::Polecat, namespace, "")..)
             .take_while(move |(k, _)| k.namespace == namespace)
-            .map(|(_, p)| p)
+            .map(|(_, p)| &**p)
     }
 }

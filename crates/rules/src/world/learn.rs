@@ -59,7 +59,7 @@ impl World {
         if self
             .perhaps
             .get(&key)
-            .is_some_and(|action| decided_on(action).is_some_and(|on| on < rev))
+            .is_some_and(|action| action.decided_on().is_some_and(|on| on < rev))
         {
             self.perhaps.remove(&key);
         }
@@ -82,7 +82,7 @@ impl World {
                 self.rigs.insert(r.meta.key.name.clone(), *r);
             }
             Seen::Polecat(r) => {
-                self.polecats.insert(r.meta.key.clone(), *r);
+                self.polecats.insert(r.meta.key.clone(), r);
             }
             Seen::Convoy(r) => {
                 self.convoys.insert(r.meta.key.clone(), *r);
@@ -97,7 +97,7 @@ impl World {
                 self.bead_stores.insert(r.meta.key.clone(), *r);
             }
             Seen::Pod(r) => {
-                self.pods.insert(r.meta.key.clone(), *r);
+                self.pods.insert(r.meta.key.clone(), r);
             }
         }
     }
@@ -209,7 +209,10 @@ impl World {
                     if let Some(meta) = self.meta_mut(&key) {
                         meta.rev = rev;
                     }
-                    self.written.insert(key, at);
+                    // Only sums are paced, and of polecats there are thousands.
+                    if key.kind != Kind::Polecat {
+                        self.written.insert(key, at);
+                    }
                 }
             }
             Action::Annotate { key, set, .. } => {
@@ -294,26 +297,26 @@ impl World {
                 let mut row = new_pod(meta, PodRole::Polecat, p.orders.subject.rig, p.common.owner.2);
                 row.attempt = p.orders.attempt;
                 row.round = p.orders.round;
-                self.pods.insert(key, row);
+                self.pods.insert(key, Box::new(row));
             }
             Blueprint::TestPod(p) => {
                 let mut row = new_pod(meta, PodRole::Test, p.orders.rig.clone(), p.common.owner.2);
                 row.test = Some(Box::new(p.orders));
-                self.pods.insert(key, row);
+                self.pods.insert(key, Box::new(row));
             }
             Blueprint::LandPod(p) => {
                 let mut row = new_pod(meta, PodRole::Land, p.orders.rig.clone(), p.common.owner.2);
                 row.land = Some(Box::new(p.orders));
-                self.pods.insert(key, row);
+                self.pods.insert(key, Box::new(row));
             }
             Blueprint::BeadsPod(p) => {
                 let row = new_pod(meta, PodRole::Beads, p.orders.rig, p.common.owner.2);
-                self.pods.insert(key, row);
+                self.pods.insert(key, Box::new(row));
             }
             Blueprint::NotifyPod(p) => {
                 let rig = meta.annotations.get(api::labels::RIG).cloned().unwrap_or_default();
-                self.pods
-                    .insert(key, new_pod(meta, PodRole::Notify, rig, p.common.owner.2));
+                let row = new_pod(meta, PodRole::Notify, rig, p.common.owner.2);
+                self.pods.insert(key, Box::new(row));
             }
             Blueprint::Witness { spec, .. } => {
                 self.witnesses.insert(
@@ -336,14 +339,12 @@ impl World {
                 );
             }
             Blueprint::Polecat(p) => {
-                self.polecats.insert(
-                    key,
-                    Row {
-                        meta,
-                        spec: p.spec,
-                        status: Default::default(),
-                    },
-                );
+                let row = Row {
+                    meta,
+                    spec: p.spec,
+                    status: Default::default(),
+                };
+                self.polecats.insert(key, Box::new(row));
             }
             Blueprint::Texts(_) => {}
         }
@@ -435,14 +436,6 @@ impl World {
                 why,
             },
         );
-    }
-}
-
-/// The revision a write was decided on.
-fn decided_on(action: &Action) -> Option<Rev> {
-    match action {
-        Action::Publish { rev, .. } | Action::Annotate { rev, .. } | Action::Release { rev, .. } => Some(*rev),
-        Action::Create { .. } | Action::Delete { .. } => None,
     }
 }
 

@@ -74,8 +74,8 @@ pub struct World {
     pub town: Town,
     /// By name.
     pub rigs: BTreeMap<String, RigRow>,
-    /// By key.
-    pub polecats: BTreeMap<Key, PolecatRow>,
+    /// By key. Boxed: a tree's nodes are half empty, and there are thousands of these.
+    pub polecats: BTreeMap<Key, Box<PolecatRow>>,
     /// By key.
     pub convoys: BTreeMap<Key, ConvoyRow>,
     /// By key.
@@ -84,8 +84,8 @@ pub struct World {
     pub refineries: BTreeMap<Key, RefineryRow>,
     /// By key.
     pub bead_stores: BTreeMap<Key, BeadStoreRow>,
-    /// By key.
-    pub pods: BTreeMap<Key, PodRow>,
+    /// By key. Boxed as polecats are.
+    pub pods: BTreeMap<Key, Box<PodRow>>,
     /// ConfigMaps of ours that exist.
     pub texts: BTreeSet<Key>,
     /// Objects that cannot be read, and why.
@@ -100,7 +100,7 @@ pub struct World {
     perhaps: BTreeMap<Key, Action>,
     /// Writes refused.
     refusals: BTreeMap<Key, Refusal>,
-    /// When a status of ours was last accepted: sums are paced by it.
+    /// When a status other than a polecat's was last accepted: sums are paced by it.
     written: BTreeMap<Key, Timestamp>,
     /// Which rig a pod, polecat … belonged to when it vanished mid-write; kept until answered.
     homes: BTreeMap<Key, BTreeSet<RigKey>>,
@@ -155,7 +155,7 @@ impl World {
         })
     }
 
-    /// When this process last wrote an object's status, where it did.
+    /// When this process last wrote a sum into an object's status, where it did.
     #[must_use]
     pub fn written(&self, key: &Key) -> Option<Timestamp> {
         self.written.get(key).copied()

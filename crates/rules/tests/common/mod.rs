@@ -260,6 +260,7 @@ impl Scene {
         self.world
             .polecats
             .values()
+            .map(Box::as_ref)
             .filter(working)
             .map(|p| p.meta.key.name.clone())
             .collect()
@@ -316,14 +317,14 @@ fn container(name: &str, init: bool, state: ContainerState) -> ContainerRow {
 pub fn alone(row: &mut PolecatRow) {
     row.spec.rig = "standalone".into();
     row.spec.agent = Some(api::AgentKind::Custom);
-    row.spec.agent_config = Some(api::AgentConfig {
+    row.spec.agent_config = Some(Box::new(api::AgentConfig {
         command: vec!["./agent.sh".into()],
         ..Default::default()
-    });
-    row.spec.kubernetes = Some(api::KubernetesSpec {
+    }));
+    row.spec.kubernetes = Some(Box::new(api::KubernetesSpec {
         git_repository: Some("/srv/parts.git".into()),
         ..Default::default()
-    });
+    }));
 }
 
 /// The agent runs.

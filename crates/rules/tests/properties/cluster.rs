@@ -145,12 +145,12 @@ impl Cluster {
         let w = &self.truth;
         Fact::Seen(match key.kind {
             Kind::Rig => Seen::Rig(Box::new(w.rigs[&key.name].clone())),
-            Kind::Polecat => Seen::Polecat(Box::new(w.polecats[key].clone())),
+            Kind::Polecat => Seen::Polecat(w.polecats[key].clone()),
             Kind::Convoy => Seen::Convoy(Box::new(w.convoys[key].clone())),
             Kind::Witness => Seen::Witness(Box::new(w.witnesses[key].clone())),
             Kind::Refinery => Seen::Refinery(Box::new(w.refineries[key].clone())),
             Kind::BeadStore => Seen::BeadStore(Box::new(w.bead_stores[key].clone())),
-            Kind::Pod => Seen::Pod(Box::new(w.pods[key].clone())),
+            Kind::Pod => Seen::Pod(w.pods[key].clone()),
             Kind::ConfigMap => unreachable!("not watched"),
         })
     }
@@ -184,11 +184,11 @@ impl Cluster {
         if let Some(p) = self.truth.polecats.get(key) {
             let mut p = p.clone();
             p.meta.rev = rev;
-            self.dirty(Fact::Seen(Seen::Polecat(Box::new(p))));
+            self.dirty(Fact::Seen(Seen::Polecat(p)));
         } else if let Some(p) = self.truth.pods.get(key) {
             let mut p = p.clone();
             p.meta.rev = rev;
-            self.dirty(Fact::Seen(Seen::Pod(Box::new(p))));
+            self.dirty(Fact::Seen(Seen::Pod(p)));
         }
     }
 
@@ -198,7 +198,7 @@ impl Cluster {
             .pods
             .values()
             .filter(|p| matches!(p.role, PodRole::Polecat | PodRole::Beads | PodRole::Notify))
-            .cloned()
+            .map(|p| (**p).clone())
             .collect();
         let Some(mut pod) = pods.get(nth % pods.len().max(1)).cloned() else {
             return;
@@ -290,7 +290,7 @@ impl Cluster {
     }
 
     pub fn edit(&mut self, nth: usize, wish: Wish) {
-        let rows: Vec<_> = self.truth.polecats.values().cloned().collect();
+        let rows: Vec<_> = self.truth.polecats.values().map(|p| (**p).clone()).collect();
         let Some(mut row) = rows.get(nth % rows.len().max(1)).cloned() else {
             return;
         };
@@ -375,7 +375,8 @@ impl Cluster {
             .truth
             .pods
             .values()
-            .filter(|p| p.role == PodRole::Polecat && p.live())
+            .map(Box::as_ref)
+            .filter(|p: &&PodRow| p.role == PodRole::Polecat && p.live())
             .collect();
         for rig in &RIGS[..2] {
             let n = live.iter().filter(|p| p.rig == *rig).count();

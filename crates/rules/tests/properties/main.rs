@@ -129,7 +129,8 @@ fn attempts_only_grow() {
         let mut latched: BTreeMap<Uid, Option<String>> = BTreeMap::new();
         for event in events {
             cluster.happen(event);
-            for Row { meta, status, .. } in cluster.truth.polecats.values() {
+            for row in cluster.truth.polecats.values() {
+                let Row { meta, status, .. } = &**row;
                 let now = status.attempt.unwrap_or(0);
                 let before = attempts.insert(meta.uid.clone(), now).unwrap_or(0);
                 assert!(now >= before && now <= before + 1, "{}: {before} -> {now}", meta.key);

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// An object. Rows are what the operator reads of them; nothing it does not read is modelled.
+#[expect(clippy::large_enum_variant, reason = "some dozens of a simulated town")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Object {
     /// A Rig.

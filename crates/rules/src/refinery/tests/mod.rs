@@ -141,7 +141,7 @@ impl Town {
         let commit = id(&format!("{name}-{round}"));
         self.changes.insert(commit.clone(), change);
         let mut row = match self.world.polecats.get(&Key::new(Kind::Polecat, NS, name)) {
-            Some(row) => row.clone(),
+            Some(row) => (**row).clone(),
             None => {
                 let meta = self.meta(Kind::Polecat, NS, name);
                 let spec = api::PolecatSpec {
@@ -321,13 +321,14 @@ impl Town {
 
     pub(super) fn live(&self, role: PodRole) -> Option<PodRow> {
         let live = |p: &&PodRow| p.role == role && p.live() && p.meta.deleting.is_none();
-        self.world.pods.values().find(live).cloned()
+        self.world.pods.values().map(Box::as_ref).find(live).cloned()
     }
 
     /// Test pods that live, shortest prefix first.
     pub(super) fn testing(&self) -> Vec<PodRow> {
         let live = |p: &&PodRow| p.role == PodRole::Test && p.live() && p.meta.deleting.is_none();
-        let mut pods: Vec<PodRow> = self.world.pods.values().filter(live).cloned().collect();
+        let live = self.world.pods.values().map(Box::as_ref).filter(live);
+        let mut pods: Vec<PodRow> = live.cloned().collect();
         pods.sort_by_key(|p| p.test.as_ref().map(|o| o.members.len()));
         pods
     }
@@ -372,13 +373,13 @@ impl Town {
             self.see(Seen::Refinery(Box::new(row)));
         }
         for row in old.polecats.into_values() {
-            self.see(Seen::Polecat(Box::new(row)));
+            self.see(Seen::Polecat(row));
         }
         for row in old.witnesses.into_values() {
             self.see(Seen::Witness(Box::new(row)));
         }
         for row in old.pods.into_values() {
-            self.see(Seen::Pod(Box::new(row)));
+            self.see(Seen::Pod(row));
         }
     }
 }

@@ -325,10 +325,10 @@ fn work_for_another_repository_is_told_so_once() {
     let mut town = Town::new();
     town.good(&["stray"]);
     town.edit_polecat("stray", |p| {
-        p.spec.kubernetes = Some(api::KubernetesSpec {
+        p.spec.kubernetes = Some(Box::new(api::KubernetesSpec {
             git_repository: Some("https://example.com/other".into()),
             ..Default::default()
-        });
+        }));
     });
     town.run();
     assert_eq!(
@@ -345,10 +345,10 @@ fn two_spellings_of_one_repository_are_one() {
     town.good(&["nux"]);
     town.edit_polecat("nux", |p| {
         let repository = Some("https://example.com/parts/".into());
-        p.spec.kubernetes = Some(api::KubernetesSpec {
+        p.spec.kubernetes = Some(Box::new(api::KubernetesSpec {
             git_repository: repository,
             ..Default::default()
-        });
+        }));
     });
     town.run();
     assert!(town.merged("nux").is_some());

@@ -455,7 +455,7 @@ fn a_flaky_red_is_confirmed_and_the_innocent_lands() {
         ended("test", 1, "timeout waiting for port", town.now),
     ];
     town.greens.clear();
-    town.show(pod);
+    town.show(*pod);
     town.run();
     assert!(town.merged("a").is_some());
     assert_eq!(town.queue().status.odds.as_ref().unwrap().flakes, 1);

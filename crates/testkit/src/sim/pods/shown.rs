@@ -107,7 +107,7 @@ impl Shown {
         self.ends(name, exit, reason, message, now);
         if let Some(c) = self.container(name) {
             if let ContainerState::Ended(ended) = &c.state {
-                c.last = Some(ended.clone());
+                c.last = Some(Box::new(ended.clone()));
             }
             c.restarts += 1;
             c.state = match c.init {
