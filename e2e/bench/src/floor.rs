@@ -1,7 +1,7 @@
 //! The floor: the least anybody could do for a polecat. The same watches as the operator, a pod and one status patch
 //! each, no decision, no cap, no event, no second thought.
 
-use crate::follow::{Change, follow};
+use crate::follow::{Change, Revised, follow};
 use crate::pod::Meta;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::Request;
@@ -18,6 +18,12 @@ const AT_ONCE: usize = 32;
 #[derive(Deserialize)]
 struct Named {
     metadata: Meta,
+}
+
+impl Revised for Named {
+    fn revision(&self) -> &str {
+        &self.metadata.resource_version
+    }
 }
 
 /// Runs for ever over polecats, with that pod as the pattern of all.

@@ -18,6 +18,13 @@ pub enum Change {
     Gone,
 }
 
+/// Has a revision, from which its watch goes on where the server ended it: a slow watcher is cut off, and what was deleted
+/// meanwhile would never be told by a watch from the beginning.
+pub trait Revised {
+    /// As the server spells it.
+    fn revision(&self) -> &str;
+}
+
 #[derive(Deserialize)]
 #[serde(bound = "T: DeserializeOwned")]
 struct Line<T> {
@@ -39,7 +46,7 @@ struct RevisionMeta {
 /// Watches a collection from its beginning, for as long as somebody listens. What cannot be read is passed over.
 pub fn follow<T>(client: Client, path: String, labels: Option<String>) -> mpsc::UnboundedReceiver<(Change, T)>
 where
-    T: DeserializeOwned + Send + 'static,
+    T: DeserializeOwned + Revised + Send + 'static,
 {
     let (out, all) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -56,7 +63,7 @@ where
     all
 }
 
-async fn once<T: DeserializeOwned>(
+async fn once<T: DeserializeOwned + Revised>(
     client: &Client,
     path: &str,
     labels: Option<&str>,
@@ -88,6 +95,7 @@ async fn once<T: DeserializeOwned>(
             }
             _ => anyhow::bail!("{line}"),
         };
+        event.object.revision().clone_into(rev);
         if out.send((change, event.object)).is_err() {
             return Ok(());
         }

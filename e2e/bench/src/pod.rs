@@ -1,5 +1,6 @@
 //! A pod as the kubelet and the observer read it.
 
+use crate::follow::Revised;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -26,10 +27,18 @@ pub struct Meta {
     pub namespace: String,
     /// Incarnation.
     pub uid: String,
+    /// Revision.
+    pub resource_version: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Set once somebody asked for its deletion.
     pub deletion_timestamp: Option<String>,
+}
+
+impl Revised for Pod {
+    fn revision(&self) -> &str {
+        &self.metadata.resource_version
+    }
 }
 
 /// What runs in a pod.

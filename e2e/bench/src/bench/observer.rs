@@ -1,6 +1,6 @@
 //! When things became visible: one watch over polecats and one over pods, the same for floor and operator.
 
-use gastown_bench::follow::{Change, follow};
+use gastown_bench::follow::{Change, Revised, follow};
 use gastown_bench::pod::{Meta, Pod};
 use kube::{Client, Resource};
 use serde::Deserialize;
@@ -13,6 +13,12 @@ struct Polecat {
     metadata: Meta,
     #[serde(default)]
     status: PolecatStatus,
+}
+
+impl Revised for Polecat {
+    fn revision(&self) -> &str {
+        &self.metadata.resource_version
+    }
 }
 
 #[derive(Deserialize, Default)]
