@@ -30,13 +30,16 @@ impl Town {
             dir: tempfile::tempdir().unwrap(),
         };
         town.git(&["init", "-q", "--bare", "--template=", "-b", "main", "remote.git"]);
+        town.at_remote(&["config", "receive.autogc", "false"]);
+        let first = town.path("first");
+        fs::create_dir(&first).unwrap();
+        for (name, content) in [("a", LINES), ("b", LINES), ("run.sh", "#!/bin/sh\nexit 0\n")] {
+            fs::write(first.join(name), content).unwrap();
+        }
+        let files = format!("--work-tree={}", first.display());
+        town.at_remote(&["--git-dir=.", &files, "add", "-A"]);
+        town.at_remote(&["--git-dir=.", &files, "commit", "-q", "-m", "first"]);
         town.git(&["clone", "-q", "--template=", "remote.git", "desk"]);
-        town.at_desk(&["checkout", "-q", "-b", "main"]);
-        town.write("a", LINES);
-        town.write("b", LINES);
-        town.write("run.sh", "#!/bin/sh\nexit 0\n");
-        town.commit_all("first");
-        town.at_desk(&["push", "-q", "origin", "main"]);
         town
     }
 

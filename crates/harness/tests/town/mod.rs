@@ -64,17 +64,24 @@ impl Town {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let remote = dir.path().join("origin.git");
-        git(dir.path(), &["init", "-q", "--bare", "-b", "main", "origin.git"]);
-        let town = Self { dir, remote };
-        town.land(
-            "start",
-            &[
-                ("README.md", "parts\n"),
-                ("a.txt", "one\ntwo\nthree\n"),
-                (".gitignore", "*.ignored\n"),
-            ],
+        git(
+            dir.path(),
+            &["init", "-q", "--bare", "--template=", "-b", "main", "origin.git"],
         );
-        town
+        let start = tempfile::tempdir_in(dir.path()).unwrap();
+        for (name, content) in [
+            ("README.md", "parts\n"),
+            ("a.txt", "one\ntwo\nthree\n"),
+            (".gitignore", "*.ignored\n"),
+        ] {
+            fs::write(start.path().join(name), content).unwrap();
+        }
+        let files = format!("--work-tree={}", start.path().display());
+        // Where it lands: no push, and nobody looks whether there is something to pack after each of the many that come.
+        git(&remote, &["config", "receive.autogc", "false"]);
+        git(&remote, &["--git-dir=.", &files, "add", "-A"]);
+        git(&remote, &["--git-dir=.", &files, "commit", "-q", "-m", "start"]);
+        Self { dir, remote }
     }
 
     /// Somebody's commit on main. Returns it.
@@ -86,7 +93,7 @@ impl Town {
     pub(crate) fn push_to(&self, branch: &str, message: &str, files: &[(&str, &str)]) -> String {
         let scratch = tempfile::tempdir_in(self.dir.path()).unwrap();
         let dir = scratch.path();
-        git(dir, &["init", "-q", "-b", "scratch"]);
+        git(dir, &["init", "-q", "--template=", "-b", "scratch"]);
         let remote = self.remote.display().to_string();
         if try_git(dir, &["fetch", "-q", &remote, branch]).0 || try_git(dir, &["fetch", "-q", &remote, "main"]).0 {
             git(dir, &["reset", "-q", "--hard", "FETCH_HEAD"]);
