@@ -262,8 +262,9 @@ impl Repo {
         let mut rest = answer.stdout.as_slice();
         let mut commits = Vec::with_capacity(ids.len());
         for id in ids {
-            let (commit, after) =
-                batch_entry(id, rest).ok_or_else(|| answer.unreadable(format!("{id} is not a commit here")))?;
+            let read = batch_entry(id, "commit", rest);
+            let read = read.and_then(|(raw, after)| Some((Commit::parse(id.clone(), raw)?, after)));
+            let (commit, after) = read.ok_or_else(|| answer.unreadable(format!("{id} is not a commit here")))?;
             commits.push(commit);
             rest = after;
         }
@@ -279,17 +280,19 @@ pub(crate) fn unanswered(id: &Oid) -> GitError {
     }
 }
 
-/// Reads `<id> commit <size>\n<size bytes>\n`.
-fn batch_entry<'a>(id: &Oid, bytes: &'a [u8]) -> Option<(Commit, &'a [u8])> {
+/// Reads `<id> <kind> <size>\n<size bytes>\n`: the bytes, and what comes after.
+pub(crate) fn batch_entry<'a>(id: &Oid, kind: &str, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let end = bytes.iter().position(|b| *b == b'\n')?;
     let header = std::str::from_utf8(bytes.get(..end)?).ok()?;
     let size: usize = header
         .strip_prefix(id.as_str())?
-        .strip_prefix(" commit ")?
+        .strip_prefix(' ')?
+        .strip_prefix(kind)?
+        .strip_prefix(' ')?
         .parse()
         .ok()?;
     let body = bytes.get(end + 1..)?;
-    Some((Commit::parse(id.clone(), body.get(..size)?)?, body.get(size + 1..)?))
+    Some((body.get(..size)?, body.get(size + 1..)?))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::call::path_bytes;
+use crate::commit::batch_entry;
 use crate::error::GitError;
 use crate::names::{NameError, Oid};
 use crate::process::Cap;
@@ -99,6 +100,45 @@ impl Repo {
         self.read_blob(&oid, most).await.map(Some)
     }
 
+    /// The file at `path` in each of these commits, whether it is a link or not: `None` where there is none, or it is longer than
+    /// `most` bytes. Two commands, however many they are.
+    ///
+    /// # Errors
+    /// If git cannot tell.
+    pub async fn read_files_at(
+        &self,
+        commits: &[&Oid],
+        path: &str,
+        most: usize,
+    ) -> Result<Vec<Option<Vec<u8>>>, GitError> {
+        let asked: String = commits.iter().map(|commit| format!("{commit}:{path}\n")).collect();
+        let call = self
+            .call("cat-file")
+            .arg("--batch-check=%(objectname) %(objecttype) %(objectsize)");
+        let answer = call.stdin(asked.into_bytes()).ok().await?.text();
+        let blobs: Vec<Option<Oid>> = answer.lines().map(|line| blob_line(line, most)).collect();
+        let asked: String = blobs.iter().flatten().map(|blob| format!("{blob}\n")).collect();
+        let answer = self
+            .call("cat-file")
+            .arg("--batch")
+            .stdin(asked.into_bytes())
+            .ok()
+            .await?;
+        let mut rest = answer.stdout.as_slice();
+        let mut files = Vec::with_capacity(commits.len());
+        for blob in blobs {
+            let Some(blob) = blob else {
+                files.push(None);
+                continue;
+            };
+            let (content, after) = batch_entry(&blob, "blob", rest)
+                .ok_or_else(|| answer.unreadable(format!("{blob} is not a file here")))?;
+            files.push(Some(content.to_vec()));
+            rest = after;
+        }
+        Ok(files)
+    }
+
     /// The content of a file.
     ///
     /// # Errors
@@ -129,6 +169,13 @@ impl Repo {
         }
         Ok(lines.into_iter().filter_map(tree_file).collect())
     }
+}
+
+/// Reads `<id> blob <size>`; none where it is something else or too long.
+fn blob_line(line: &str, most: usize) -> Option<Oid> {
+    let (id, size) = line.split_once(" blob ")?;
+    (size.parse::<usize>().ok()? <= most).then_some(())?;
+    Oid::parse(id).ok()
 }
 
 /// Reads `<mode> <type> <id>\t<path>`; none where it is no file.

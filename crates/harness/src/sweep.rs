@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -137,23 +136,20 @@ async fn old(repo: &Repo, gone: Vec<(String, RefName)>) -> Result<Vec<(String, R
 
 /// Those that say that they are the owner's.
 async fn owned(repo: &Repo, old: Vec<(String, RefName, Oid)>, owner: &str) -> Result<Vec<Left>, Trouble> {
-    let mut owned = Vec::new();
-    for (uid, name, oid) in old {
-        let text = repo.read_file_at(&oid, Path::new(record::FILE), RECORD_LIMIT).await;
-        // What cannot be read says nothing, and stays.
-        let says = text.ok().flatten().and_then(|text| Record::parse(&text).ok());
-        if says.is_some_and(|record| record.owner == owner) {
-            owned.push(Left {
-                uid,
-                here: vec![(name, oid)],
-                apart: Refs::new(),
-            });
-        }
-        if owned.len() == SWEPT {
-            break;
-        }
-    }
-    Ok(owned)
+    let commits: Vec<&Oid> = old.iter().map(|(_, _, commit)| commit).collect();
+    let texts = repo.read_files_at(&commits, record::FILE, RECORD_LIMIT).await?;
+    // What cannot be read says nothing, and stays.
+    let says = |text: Option<Vec<u8>>| Some(Record::parse(&text?).ok()?.owner);
+    let owned = old
+        .into_iter()
+        .zip(texts)
+        .filter_map(|((uid, name, commit), text)| (says(text)? == owner).then_some((uid, name, commit)));
+    let left = owned.map(|(uid, name, commit)| Left {
+        uid,
+        here: vec![(name, commit)],
+        apart: Refs::new(),
+    });
+    Ok(left.take(SWEPT).collect())
 }
 
 /// Deletes in one push, and says whose refs are gone. Whose have moved is left out of the next try, and stays.

@@ -55,6 +55,12 @@ async fn history_and_content() {
     assert_eq!(read(":(glob)**").await.unwrap(), None);
     assert!(matches!(read("big").await, Err(GitError::TooLarge { cap: 1000, .. })));
 
+    let each = async |path| repo.read_files_at(&[&a, &missing, &b], path, 1000).await.unwrap();
+    let lines = |text: &str| Some(text.as_bytes().to_vec());
+    assert_eq!(each("dir/x y").await, [lines("one\n"), None, lines("two\n")]);
+    assert_eq!(each("dir").await, [None, None, None]);
+    assert_eq!(each("big").await, [None, None, None], "too long");
+
     assert_eq!(repo.diff_names(&a, &b).await.unwrap(), [PathBuf::from("dir/x y")]);
     let whole = repo.diff_text(&a, &b, &[], 10_000).await.unwrap();
     assert!(whole.text.contains("+two") && !whole.truncated, "{whole:?}");

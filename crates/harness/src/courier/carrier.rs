@@ -267,14 +267,11 @@ impl Carrier {
     // --- the agent's side
 
     async fn fetch(&mut self) -> Result<(), LedgerError> {
-        self.fetch_branches().await.map_err(LedgerError::Workspace)?;
-        if self.pod.orders.record != RecordLevel::Commits && !self.keeping_refused {
-            let kept = Refspec::under(crate::SNAPSHOT_FOLDER, SEEN_SNAPSHOTS)?;
-            let options = FetchOptions {
-                prune: true,
-                ..FetchOptions::default()
-            };
-            if let Err(error) = self.ledger.repo.fetch_from_agent(&self.agent, &[kept], options).await {
+        let keeps = self.pod.orders.record != RecordLevel::Commits && !self.keeping_refused;
+        // Mostly all is there, and one fetch brings it.
+        if !keeps || self.fetch_all().await.is_err() {
+            self.fetch_branches().await.map_err(LedgerError::Workspace)?;
+            if keeps && let Err(error) = self.fetch_kept(&[]).await {
                 // What is committed goes its way all the same.
                 tracing::warn!("uncommitted work cannot be read: {error}");
             }
@@ -290,10 +287,29 @@ impl Carrier {
         Ok(())
     }
 
+    fn branches(&self) -> Result<[Refspec; 2], GitError> {
+        let work = Refspec::of(&self.ledger.names.work, &RefName::parse(SEEN_WORK)?);
+        Ok([work, Refspec::head(&RefName::parse(SEEN_HEAD)?)])
+    }
+
+    async fn fetch_all(&self) -> Result<(), GitError> {
+        self.fetch_kept(&self.branches()?).await
+    }
+
+    /// Uncommitted work, with what else is named. Where it is gone, it goes here too.
+    async fn fetch_kept(&self, others: &[Refspec]) -> Result<(), GitError> {
+        let kept = Refspec::under(crate::SNAPSHOT_FOLDER, SEEN_SNAPSHOTS)?;
+        let specs: Vec<Refspec> = others.iter().cloned().chain([kept]).collect();
+        let options = FetchOptions {
+            prune: true,
+            ..FetchOptions::default()
+        };
+        self.ledger.repo.fetch_from_agent(&self.agent, &specs, options).await
+    }
+
     async fn fetch_branches(&self) -> Result<(), GitError> {
         let repo = &self.ledger.repo;
-        let work = Refspec::of(&self.ledger.names.work, &RefName::parse(SEEN_WORK)?);
-        let head = Refspec::head(&RefName::parse(SEEN_HEAD)?);
+        let [work, head] = self.branches()?;
         let both = repo
             .fetch_from_agent(&self.agent, &[work.clone(), head.clone()], FetchOptions::default())
             .await;
