@@ -31,6 +31,8 @@ use crate::{
 const PACKED: Duration = Duration::from_secs(5);
 /// Between SIGINT, after which an agent ends its own tools, and SIGTERM.
 const INTERRUPTED: Duration = Duration::from_secs(5);
+/// What a look under way gets to end by itself. It takes a moment where nothing is wrong.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// One run of the agent.
 pub(super) struct Run<'a> {
@@ -182,7 +184,10 @@ impl Run<'_> {
                 () = at(stopping.map(|s| s.kill_at)) => break None,
             }
         };
+        // A look under way may end: git killed in the middle of it leaves the lock of its ref, and the last look could keep nothing.
+        let quiet = timeout(LOOK, watch.lock()).await;
         ticker.abort();
+        drop(quiet);
         let _ = ticker.await;
         let (killed, left) = processes::kill_all().await;
         if killed > 0 {

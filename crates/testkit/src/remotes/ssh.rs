@@ -113,13 +113,14 @@ impl SshGit {
         };
         server.write_gate();
         server.change_host_key();
+        // A home of its own: what the user's shell would read in theirs may take long, and one at a time.
         server.write(
             "sshd_config",
             &format!(
                 "HostKey {0}/host_key\nAuthorizedKeysFile {0}/authorized_keys\nPidFile none\nUsePAM no\nStrictModes no\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\nPubkeyAuthentication yes\n\
                  PermitRootLogin forced-commands-only\nPermitTTY no\nPrintMotd no\nAllowTcpForwarding no\n\
-                 X11Forwarding no\nAcceptEnv GIT_PROTOCOL\nLogLevel ERROR\n",
+                 X11Forwarding no\nAcceptEnv GIT_PROTOCOL\nSetEnv HOME={0}\nLogLevel ERROR\n",
                 server.dir.path().display()
             ),
             0o600,
