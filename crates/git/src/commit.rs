@@ -252,13 +252,7 @@ impl Repo {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let asked: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        let answer = self
-            .call("cat-file")
-            .arg("--batch")
-            .stdin(asked.into_bytes())
-            .ok()
-            .await?;
+        let answer = self.cat_file("--batch", ids).await?;
         let mut rest = answer.stdout.as_slice();
         let mut commits = Vec::with_capacity(ids.len());
         for id in ids {

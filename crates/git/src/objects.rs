@@ -111,19 +111,11 @@ impl Repo {
         path: &str,
         most: usize,
     ) -> Result<Vec<Option<Vec<u8>>>, GitError> {
-        let asked: String = commits.iter().map(|commit| format!("{commit}:{path}\n")).collect();
-        let call = self
-            .call("cat-file")
-            .arg("--batch-check=%(objectname) %(objecttype) %(objectsize)");
-        let answer = call.stdin(asked.into_bytes()).ok().await?.text();
+        let asked = commits.iter().map(|commit| format!("{commit}:{path}"));
+        let check = "--batch-check=%(objectname) %(objecttype) %(objectsize)";
+        let answer = self.cat_file(check, asked).await?.text();
         let blobs: Vec<Option<Oid>> = answer.lines().map(|line| blob_line(line, most)).collect();
-        let asked: String = blobs.iter().flatten().map(|blob| format!("{blob}\n")).collect();
-        let answer = self
-            .call("cat-file")
-            .arg("--batch")
-            .stdin(asked.into_bytes())
-            .ok()
-            .await?;
+        let answer = self.cat_file("--batch", blobs.iter().flatten()).await?;
         let mut rest = answer.stdout.as_slice();
         let mut files = Vec::with_capacity(commits.len());
         for blob in blobs {

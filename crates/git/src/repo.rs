@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::agent::AgentRepo;
-use crate::call::Call;
+use crate::call::{Answer, Call};
 use crate::commit::Commit;
 use crate::error::GitError;
 use crate::git::Git;
@@ -93,11 +93,19 @@ impl Repo {
         }
     }
 
+    /// Asks for many objects with one command, in the way that `--batch…` says.
+    pub(crate) async fn cat_file(
+        &self,
+        how: &str,
+        asked: impl IntoIterator<Item = impl std::fmt::Display>,
+    ) -> Result<Answer, GitError> {
+        let asked: String = asked.into_iter().map(|one| format!("{one}\n")).collect();
+        self.call("cat-file").arg(how).stdin(asked.into_bytes()).ok().await
+    }
+
     /// The objects that expressions name, with one command.
     pub(crate) async fn objects<const N: usize>(&self, expressions: [&str; N]) -> Result<[Option<Oid>; N], GitError> {
-        let asked: String = expressions.iter().map(|expression| format!("{expression}\n")).collect();
-        let call = self.call("cat-file").arg("--batch-check=%(objectname)");
-        let answer = call.stdin(asked.into_bytes()).ok().await?.text();
+        let answer = self.cat_file("--batch-check=%(objectname)", expressions).await?.text();
         // What is not there is answered by the question, and a word.
         let mut lines = answer.lines().map(|line| Oid::parse(line).ok());
         Ok(expressions.map(|_| lines.next().flatten()))
@@ -108,9 +116,8 @@ impl Repo {
     /// # Errors
     /// If git cannot tell.
     pub async fn commits_here(&self, commits: &[&Oid]) -> Result<BTreeSet<Oid>, GitError> {
-        let asked: String = commits.iter().map(|commit| format!("{commit}\n")).collect();
-        let call = self.call("cat-file").arg("--batch-check=%(objecttype) %(objectname)");
-        let answer = call.stdin(asked.into_bytes()).ok().await?.text();
+        let check = "--batch-check=%(objecttype) %(objectname)";
+        let answer = self.cat_file(check, commits).await?.text();
         Ok(answer
             .lines()
             .filter_map(|line| Oid::parse(line.strip_prefix("commit ")?).ok())
