@@ -29,6 +29,7 @@ fn problem(change: impl FnOnce(&mut PolecatRow)) -> (String, String) {
     let mut scene = Scene::of(Town::default());
     scene.rig("parts", |r| r.spec.git_url = "https://example.org/parts.git".into());
     scene.polecat("nux", change);
+    scene.later(5);
     scene.settle();
     let status = scene.status("nux");
     assert_eq!(status.phase, PolecatPhase::Stuck, "{:?}", status.message);

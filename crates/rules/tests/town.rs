@@ -81,11 +81,29 @@ fn deleting_a_rig_deletes_no_polecat_and_work_in_flight_goes_on() {
     scene.finishes("nux");
     assert_eq!(scene.status("nux").phase, PolecatPhase::Done);
     scene.polecat("slit", |_| ());
+    scene.later(5);
     scene.settle();
     assert_eq!(
         condition(&scene.status("slit").conditions, "Degraded"),
         ("True", "RigNotFound")
     );
+}
+
+#[test]
+fn a_rig_that_is_seen_after_its_polecat_was_never_missing() {
+    let mut scene = scene();
+    scene.polecat("nux", |_| ());
+    scene.settle();
+    assert_eq!(scene.writes, [], "each kind has a watch of its own");
+    let wake = scene.plan().wakes["parts"];
+    assert_eq!(
+        wake,
+        scene.now + jiff::SignedDuration::from_secs(5),
+        "then nobody waits longer"
+    );
+    scene.rig("parts", |_| ());
+    scene.settle();
+    assert_eq!(scene.status("nux").phase, PolecatPhase::Working);
 }
 
 #[test]

@@ -23,10 +23,13 @@ pub(crate) use another::wished;
 use gastown_api::conditions::{self, DEGRADED, MERGED, PROGRESSING};
 use gastown_api::{DesiredState, PolecatPhase, PolecatStatus};
 use gastown_wire::CourierOutcome;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use outcome::{DELETION_SLACK, Reading};
 pub(crate) use silence::is_silent;
 use status::{Finished, Tally};
+
+/// How far the watch of Rigs may be behind that of polecats.
+const RIG_MAY_LAG: SignedDuration = SignedDuration::from_secs(5);
 
 /// A polecat and all it is judged by.
 #[derive(Debug)]
@@ -252,6 +255,7 @@ impl Case<'_, '_> {
         }
         let settings = match self.settings() {
             Ok(settings) => settings,
+            Err(because) if let Some(at) = self.rig_may_come(&because) => return self.wake(at, out),
             Err(because) => return self.give_up(because, Tally::of(&self.row.status), out),
         };
         if let Some(at) = self.not_before().filter(|at| *at > self.census.now) {
@@ -268,6 +272,14 @@ impl Case<'_, '_> {
             Verdict::Waits(_) => {}
             Verdict::NotAsked => self.wake_when_unblocked(out),
         }
+    }
+
+    /// Until when a Rig that is not there may only not have been seen yet: each kind has a watch of its own, and whoever applies
+    /// a Rig and its polecats at once is not told that there is no such Rig.
+    fn rig_may_come(&self, because: &Reason) -> Option<Timestamp> {
+        let (created, now) = (self.row.meta.created, self.census.now);
+        let young = because.code == settings::NO_RIG && now.duration_since(created).abs() < RIG_MAY_LAG;
+        young.then(|| created + RIG_MAY_LAG)
     }
 
     /// Written once: who is before it, and where the limit stands now, the reader computes.

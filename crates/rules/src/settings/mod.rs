@@ -26,9 +26,11 @@ const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(15);
 const DEADLINE_S: i64 = 3600;
 /// A finished pod that nobody waits for stays this long for its logs. Seconds.
 pub(crate) const KEEP_LOGS_S: i64 = 3600;
+/// The code of a Rig that is not there.
+pub(crate) const NO_RIG: &str = "RigNotFound";
 /// Codes of the problems [`resolve`] finds. They lift by themselves once mended.
 const PROBLEMS: [&str; 14] = [
-    "RigNotFound",
+    NO_RIG,
     "MissingRepository",
     "LocalRepository",
     "InvalidBranch",
@@ -245,7 +247,7 @@ fn rig_is_there(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Re
         ));
     }
     Err(Reason::new(
-        "RigNotFound",
+        NO_RIG,
         format!("there is no Rig {name:?}: create it (kubectl gt rig create) or correct spec.rig"),
     ))
 }
