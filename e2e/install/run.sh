@@ -3,7 +3,7 @@
 # releases left behind. There is no kubelet: the Deployment's pod is admitted and stays pending, and the operator runs here, as its
 # ServiceAccount, with the environment that the Deployment gives it.
 #
-# usage: run.sh [PART...]   parts: fresh namespaced from-v0.4.2 from-v0.1.2 manifest
+# usage: run.sh [PART...]   parts: fresh namespaced from-v0.4.2 from-v0.1.2 manifest documents
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 helm=${HELM:-$PWD/target/helm}
@@ -322,8 +322,57 @@ manifest() {
     helm template gastown-operator $chart --namespace $ns --set crds.install=false | kubectl delete -f - >/dev/null
 }
 
+# The words of README and docs, as they stand there: crates/kubectl-gt/tests/transcripts/documents.rs looks for them here.
+documents() {
+    kubectl config current-context
+    kubectl auth can-i create customresourcedefinitions
+    kubectl version
+    kubectl create namespace team-a
+    helm install gastown-operator charts/gastown-operator --namespace gastown-system --create-namespace >/dev/null
+    kubectl label namespace gastown-system pod-security.kubernetes.io/enforce=restricted
+    says_ready
+    kubectl rollout status deployment/gastown-operator-controller-manager --namespace gastown-system
+    kubectl rollout status deployment/gastown-operator-controller-manager --namespace gastown-system --timeout=2m
+    kubectl create clusterrolebinding developers-see-rigs --clusterrole gastown-operator-rig-viewer --group developers
+    kubectl create rolebinding developers-sling --clusterrole gastown-operator-editor --group developers --namespace team-a
+    developer yes create polecats -n team-a
+    developer yes list rigs
+    developer no create polecats -n $ns
+    helm upgrade gastown-operator charts/gastown-operator --namespace gastown-system --reuse-values \
+        --set replicaCount=2 --set podDisruptionBudget.enabled=true >/dev/null
+    helm upgrade gastown-operator charts/gastown-operator --namespace gastown-system --reset-then-reuse-values >/dev/null
+    helm upgrade gastown-operator charts/gastown-operator --namespace gastown-system --reset-then-reuse-values --take-ownership >/dev/null
+    is 2 '{.spec.replicas}' -n $ns deployment gastown-operator-controller-manager || wrong "an upgrade forgot what was set"
+    helm uninstall gastown-operator --namespace gastown-system >/dev/null
+    helm install gastown-operator charts/gastown-operator --namespace gastown-system --create-namespace \
+        --set image.registry=registry.example.com/gastown >/dev/null
+    field '{.spec.template.spec.containers[0].image}' -n $ns deployment gastown-operator-controller-manager | grep -q '^registry.example.com/gastown/gastown-operator:' ||
+        wrong "the image is not the registry's"
+    helm uninstall gastown-operator --namespace gastown-system >/dev/null
+    kubectl create namespace team-b
+    helm install gastown-operator charts/gastown-operator --namespace gastown-system --set 'watchNamespaces={team-a,team-b}' >/dev/null
+    [ -n "$(kubectl -n team-b get role -o name)" ] || wrong "no rights in a listed namespace"
+    kubectl delete clusterrolebinding developers-see-rigs >/dev/null
+    say "what README and docs say to type about a cluster works"
+}
+
+developer() { # developer YES|NO VERB RESOURCE ARGUMENT...: whether somebody of that group has the right
+    local answer
+    answer=$(kubectl auth can-i "${@:2}" --as=jo --as-group=developers 2>/dev/null || true)
+    [ "$answer" = "$1" ] || wrong "may developers ${*:2}? $answer, and it should be $1"
+}
+
+# What a kubelet would say of the operator's pod.
+says_ready() {
+    await "the operator's pod" kubectl -n $ns wait --for=create pod -l control-plane=controller-manager --timeout=1s
+    local pod
+    pod=$(kubectl -n $ns get pods -l control-plane=controller-manager -o name)
+    kubectl -n $ns patch "$pod" --subresource=status --type=merge \
+        -p '{"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}' >/dev/null
+}
+
 parts=("$@")
-[ $# -gt 0 ] || parts=(fresh namespaced from-v0.4.2 from-v0.1.2 manifest)
+[ $# -gt 0 ] || parts=(fresh namespaced from-v0.4.2 from-v0.1.2 manifest documents)
 e2e/cluster/up.sh --audit "$cluster" | sed 's/; export.*//'
 for part in "${parts[@]}"; do
     echo "== $part"

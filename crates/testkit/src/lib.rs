@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod build;
+pub mod documents;
 #[allow(clippy::indexing_slicing, reason = "a JSON value answers null to a key it has not")]
 pub mod model;
 pub mod remotes;

@@ -47,7 +47,7 @@ impl Ran {
 
 /// The program, with the harness beside it. `cargo test --workspace` builds both; where only this crate's tests are
 /// built, the harness is built here, once, into the same folder.
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_gastown"));

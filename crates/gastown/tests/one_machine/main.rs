@@ -4,6 +4,7 @@
 //! first_use   up, sling, land, merge; every verb and its forms; checkouts that are not fit
 //! notices     hooks and mailboxes of this machine that are told
 //! pushing_on  what landed goes on to the checkout's own remote
+//! documents   what the pages print, typed as it stands
 //! validate    templates and manifests, judged with nothing made
 //! walls       what an agent can see and touch; no isolation
 //! manifests   what the predecessor's READMEs print, applied to a fresh machine
@@ -22,6 +23,7 @@
 
 mod checkout;
 mod crashes;
+mod documents;
 mod first_use;
 mod manifests;
 mod notices;

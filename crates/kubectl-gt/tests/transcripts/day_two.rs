@@ -215,7 +215,7 @@ async fn doctor_on_remotes_and_branches() {
 }
 
 /// A repository with a work branch, by git itself.
-fn repository(folder: &Path) -> (String, String) {
+pub fn repository(folder: &Path) -> (String, String) {
     let script = "set -e; git init -q -b main r; cd r; git config user.email a@b; git config user.name a; \
         echo one > f; git add f; git commit -q -m one; git rev-parse HEAD; git switch -q -c feature/mp-40; \
         echo two >> f; echo new > g; git add .; git commit -q -m two; git rev-parse HEAD; git switch -q main; \

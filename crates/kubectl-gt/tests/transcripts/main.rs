@@ -18,6 +18,7 @@ mod auth;
 mod completion;
 mod convoys;
 mod day_two;
+mod documents;
 mod figures;
 mod help;
 mod manners;
