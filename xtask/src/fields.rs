@@ -22,7 +22,7 @@ struct Row {
     field: String,
     shows: String,
     changed: String,
-    elsewhere: Option<(String, String)>,
+    typed: Option<String>,
 }
 
 /// All rows, by kind and field.
@@ -82,15 +82,15 @@ impl Rows {
     /// Where a kind's rows are, for people.
     pub(crate) fn place(kind: &str) -> String {
         let file = FILES.iter().find(|(k, _)| *k == kind).map_or("", |(_, file)| file);
-        format!("Shown by test `{file}` of [`{FOLDER}`](../{FOLDER}/{file}.yaml), row by row, unless another is named.")
+        format!("Shown by test `{file}` of [`{FOLDER}`](../{FOLDER}/{file}.yaml), row by row.")
     }
 }
 
 impl Row {
     fn shown(&self) -> String {
-        match &self.elsewhere {
+        match &self.typed {
             None => self.shows.clone(),
-            Some((file, test)) => format!("{} (`{test}` in `{file}`)", self.shows),
+            Some(command) => format!("{} (`{command}`)", self.shows),
         }
     }
 }

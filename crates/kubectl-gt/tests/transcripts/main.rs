@@ -19,6 +19,7 @@ mod completion;
 mod convoys;
 mod day_two;
 mod documents;
+mod fields;
 mod figures;
 mod help;
 mod manners;

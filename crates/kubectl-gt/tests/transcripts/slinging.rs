@@ -130,7 +130,7 @@ async fn the_quick_start() {
 }
 
 /// A checkout of the rig's repository, with an export of beads in it.
-fn checkout(scene: &Scene, url: &str) -> PathBuf {
+pub fn checkout(scene: &Scene, url: &str) -> PathBuf {
     let top = scene.dir.path().join("checkout");
     std::fs::create_dir_all(top.join(".git")).unwrap();
     std::fs::create_dir_all(top.join(".beads")).unwrap();

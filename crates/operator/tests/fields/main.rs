@@ -1,6 +1,7 @@
 //! Every field of every spec: what it does is read off the pods, statuses and instants that are decided from a manifest and
-//! rendered as they are sent. The manifest without the field must show something else; and what work that is under way makes
-//! of a change is looked at too. The rows are in the YAML files beside this: `docs/CRD_REFERENCE.md` is made from them.
+//! rendered as they are sent; where the plugin serves it, off what that prints (`crates/kubectl-gt/tests/transcripts/fields.rs`).
+//! The manifest without the field must show something else; and what work that is under way makes of a change is looked at too.
+//! The rows are in the YAML files beside this: `docs/CRD_REFERENCE.md` is made from them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
