@@ -256,7 +256,7 @@ impl Metrics {
 
     fn refresh(&self, world: &World) {
         self.live_pods
-            .set(count(world.pods.values().filter(|p| p.live()).count()));
+            .set(count(world.pods().values().filter(|p| p.live()).count()));
         self.malformed.set(count(world.malformed.len()));
         let mut phases: BTreeMap<String, usize> = BTreeMap::new();
         for rig in world.rigs.values() {
@@ -267,7 +267,7 @@ impl Metrics {
             self.rig_phases.get_or_create(&ByPhase { phase }).set(count(n));
         }
         let mut phases: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for polecat in world.polecats.values() {
+        for polecat in world.polecats().values() {
             *phases
                 .entry((polecat.spec.rig.clone(), format!("{:?}", polecat.status.phase)))
                 .or_default() += 1;

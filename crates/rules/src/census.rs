@@ -1,21 +1,19 @@
 //! One look at the world, sorted the way decisions ask.
 
-use crate::key::{Key, Kind, RigKey, Uid};
+use crate::key::{RigKey, Uid};
 use crate::polecat::outcome::{DELETION_SLACK, occupies};
 use crate::row::{ConvoyRow, PodRole, PodRow, PolecatRow, RigRow};
 use crate::world::{World, counts, limit};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-/// The polecats of some rigs and all polecat pods by owner.
+/// Some rigs, and what the whole world holds against their starts.
 #[derive(Debug)]
 pub(crate) struct Census<'w> {
     pub(crate) world: &'w World,
     pub(crate) now: Timestamp,
-    polecats: BTreeMap<&'w str, Vec<&'w PolecatRow>>,
-    pods: HashMap<&'w Uid, Vec<&'w PodRow>>,
-    /// Pods that tell somebody outside, by owner.
-    notifying: HashMap<&'w Uid, Vec<&'w PodRow>>,
+    rigs: &'w BTreeSet<RigKey>,
     strays: BTreeMap<&'w str, usize>,
     /// Whose pod is being created: it may be there already.
     coming: HashSet<&'w Uid>,
@@ -27,62 +25,51 @@ pub(crate) struct Census<'w> {
 
 impl<'w> Census<'w> {
     /// Looks at all that concerns these rigs.
-    pub(crate) fn take(world: &'w World, rigs: &BTreeSet<RigKey>, now: Timestamp) -> Self {
+    pub(crate) fn take(world: &'w World, rigs: &'w BTreeSet<RigKey>, now: Timestamp) -> Self {
         let mut census = Self {
             world,
             now,
-            polecats: BTreeMap::new(),
-            pods: HashMap::new(),
-            notifying: HashMap::new(),
+            rigs,
             strays: BTreeMap::new(),
             coming: world.pods_to_come().map(|p| &p.common.owner.2).collect(),
             leaving: BTreeMap::new(),
             limits: HashMap::new(),
         };
-        for convoy in world
-            .convoys
-            .values()
-            .filter(|c| limit(c).is_some() && c.meta.deleting.is_none())
-        {
+        census.limit();
+        for pod in world.leaving().filter(|pod| occupies(pod, now)) {
+            if let Some(deleting) = pod.meta.deleting {
+                let free = deleting + DELETION_SLACK;
+                let first = census.leaving.entry(&pod.rig).or_insert(free);
+                *first = free.min(*first);
+            }
+        }
+        // Left to owner collection, but their places are taken.
+        for pod in world.strays().filter(|pod| occupies(pod, now)) {
+            *census.strays.entry(&pod.rig).or_default() += 1;
+        }
+        for pod in world.pods_to_come() {
+            if world.polecat(&pod.common.owner.2).is_none() {
+                *census.strays.entry(&pod.orders.subject.rig).or_default() += 1;
+            }
+        }
+        census
+    }
+
+    fn limit(&mut self) {
+        let limiting = |c: &&ConvoyRow| limit(c).is_some() && c.meta.deleting.is_none();
+        for convoy in self.world.convoys.values().filter(limiting) {
             for bead in &convoy.spec.tracked_beads {
-                let held = census.limits.entry((&convoy.meta.key.namespace, bead)).or_default();
+                let held = self.limits.entry((&convoy.meta.key.namespace, bead)).or_default();
                 if held.last().is_none_or(|last| last.meta.key != convoy.meta.key) {
                     held.push(convoy);
                 }
             }
         }
-        let mut known: HashSet<&Uid> = HashSet::with_capacity(world.polecats.len());
-        for row in world.polecats.values() {
-            known.insert(&row.meta.uid);
-            if rigs.contains(&row.spec.rig) {
-                census.polecats.entry(&row.spec.rig).or_default().push(row);
-            }
-        }
-        for pod in world.pods.values().filter(|p| p.role == PodRole::Notify) {
-            if let Some(owner) = &pod.owner {
-                census.notifying.entry(owner).or_default().push(pod);
-            }
-        }
-        for pod in world.pods.values().filter(|p| p.role == PodRole::Polecat) {
-            if let Some(deleting) = pod.meta.deleting.filter(|_| occupies(pod, now)) {
-                let free = deleting + DELETION_SLACK;
-                census
-                    .leaving
-                    .entry(&pod.rig)
-                    .and_modify(|at| *at = free.min(*at))
-                    .or_insert(free);
-            }
-            match &pod.owner {
-                Some(owner) if known.contains(owner) => census.pods.entry(owner).or_default().push(pod),
-                // Its polecat is gone or cannot be read: left to owner collection, but its place is taken.
-                _ if occupies(pod, now) => *census.strays.entry(&pod.rig).or_default() += 1,
-                _ => {}
-            }
-        }
-        for pod in world.pods_to_come().filter(|p| !known.contains(&p.common.owner.2)) {
-            *census.strays.entry(&pod.orders.subject.rig).or_default() += 1;
-        }
-        census
+    }
+
+    /// The rigs looked at.
+    pub(crate) fn rigs(&self) -> impl Iterator<Item = &'w str> + use<'w> {
+        self.rigs.iter().map(String::as_str)
     }
 
     /// The Rig of that name.
@@ -91,32 +78,19 @@ impl<'w> Census<'w> {
     }
 
     /// The polecats of a rig, in key order.
-    pub(crate) fn polecats(&self, rig: &str) -> &[&'w PolecatRow] {
-        self.polecats.get(rig).map_or(&[], Vec::as_slice)
-    }
-
-    /// All polecats of a namespace, whatever their rig.
-    pub(crate) fn namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'w PolecatRow> + 'a {
-        self.world
-            .polecats
-            .range(Key::new(Kind::Polecat, namespace, "")..)
-            .take_while(move |(key, _)| key.namespace == namespace)
-            .map(|(_, row)| &**row)
-    }
-
-    /// The polecats of all rigs looked at.
-    pub(crate) fn all_polecats(&self) -> impl Iterator<Item = &'w PolecatRow> + '_ {
-        self.polecats.values().flatten().copied()
+    pub(crate) fn polecats(&self, rig: &str) -> impl Iterator<Item = &'w PolecatRow> + use<'w> {
+        self.world.polecats_of(rig)
     }
 
     /// The pods a polecat owns.
-    pub(crate) fn pods(&self, polecat: &PolecatRow) -> &[&'w PodRow] {
-        self.pods.get(&polecat.meta.uid).map_or(&[], Vec::as_slice)
+    pub(crate) fn pods(&self, polecat: &PolecatRow) -> &'w [Arc<PodRow>] {
+        self.world.pods_of(&polecat.meta.uid)
     }
 
     /// The pods by which an object tells somebody outside.
-    pub(crate) fn notifying(&self, owner: &Uid) -> &[&'w PodRow] {
-        self.notifying.get(owner).map_or(&[], Vec::as_slice)
+    pub(crate) fn notifying(&self, owner: &Uid) -> impl Iterator<Item = &'w PodRow> + use<'w> {
+        let pods = self.world.pods_of(owner).iter().map(Arc::as_ref);
+        pods.filter(|pod| pod.role == PodRole::Notify)
     }
 
     /// Live pods of a rig whose polecat nobody knows, and pods that are being made for one.
@@ -140,6 +114,17 @@ impl<'w> Census<'w> {
             .convoys
             .values()
             .filter(move |c| c.spec.rig_ref.as_deref() == Some(rig))
+    }
+
+    /// The polecats that a convoy counts.
+    pub(crate) fn counted(&self, convoy: &'w ConvoyRow) -> impl Iterator<Item = &'w PolecatRow> + use<'w> {
+        let world = self.world;
+        let rig = convoy.spec.rig_ref.as_deref();
+        let of_rig = rig.into_iter().flat_map(|rig| world.polecats_of(rig));
+        let anywhere = rig.is_none().then(|| world.polecats_in(&convoy.meta.key.namespace));
+        of_rig
+            .chain(anywhere.into_iter().flatten())
+            .filter(|p| counts(convoy, p))
     }
 
     /// The convoys whose parallelism a polecat counts against.

@@ -50,7 +50,7 @@ pub fn decide(world: &World, dirty: &BTreeSet<RigKey>, now: Timestamp) -> Plan {
 /// Strips the finalizers the predecessor left: nothing of ours may hang when the operator is gone.
 fn release(census: &Census<'_>, rig: &RigKey, out: &mut Draft<'_>) {
     let rigs = census.rig(rig).map(|r| &r.meta);
-    let polecats = census.polecats(rig).iter().map(|p| &p.meta);
+    let polecats = census.polecats(rig).map(|p| &p.meta);
     let stores = census
         .world
         .bead_stores

@@ -12,14 +12,20 @@ use gastown_api::conditions::{self, DEGRADED, PROGRESSING};
 
 /// What keeps the newest of its polecats from the repository; none: they reach it, or nobody has tried.
 pub(crate) fn trouble(census: &Census<'_>, rig: &RigRow) -> Option<Reason> {
-    let own = |p: &&&PolecatRow| {
-        let target = settings::target(p, Some(rig));
-        target.is_some_and(|t| Some(t.repository.as_str()) == Some(rig.spec.git_url.as_str()))
-    };
-    let words = census.polecats(&rig.meta.key.name).iter().filter(own);
-    let told = words.filter_map(|p| Some((p.status.last_activity.as_ref()?.0, &p.meta.key.name, word(p)?)));
-    let (_, name, word) = told.max_by_key(|(at, name, _)| (*at, *name))?;
-    let Word::Barred { code, message } = word else {
+    let own = |p: &PolecatRow| settings::target(p, Some(rig)).is_some_and(|t| t.repository == rig.spec.git_url);
+    let mut newest = None;
+    for polecat in census.polecats(&rig.meta.key.name) {
+        let name = &polecat.meta.key.name;
+        let at = polecat.status.last_activity.as_ref().map(|t| (t.0, name));
+        // Who is not newer is not asked what it knows: of a thousand at work that is most.
+        if at > newest.as_ref().map(|(at, _)| *at)
+            && let (Some(at), Some(word)) = (at, word(polecat))
+            && own(polecat)
+        {
+            newest = Some((at, word));
+        }
+    }
+    let Some(((_, name), Word::Barred { code, message })) = newest else {
         return None;
     };
     let message = format!("polecat {name} cannot work with the repository: {message}");

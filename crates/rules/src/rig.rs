@@ -110,20 +110,23 @@ impl Children {
 
 fn sum(census: &Census<'_>, row: &RigRow, children: &Children) -> RigStatus {
     let name = &row.meta.key.name;
-    let polecats = census.polecats(name);
-    let count = |pick: &dyn Fn(&PolecatRow) -> bool| {
-        i32::try_from(polecats.iter().filter(|p| pick(p)).count()).unwrap_or(i32::MAX)
-    };
     let mut to = row.status.clone();
-    to.polecat_count = count(&|_| true);
-    to.working = count(&|p| p.status.phase == PolecatPhase::Working);
-    to.queued = count(&is_queued);
-    to.merged = count(&|p| polecat::landed(&p.status));
-    to.done = count(&|p| p.status.phase == PolecatPhase::Done && !polecat::landed(&p.status));
-    to.stuck = count(&|p| p.status.phase == PolecatPhase::Stuck);
-    let spent = polecats
-        .iter()
-        .fold(Spent::default(), |sum, p| sum.plus(Spent::by(&p.status)));
+    (to.polecat_count, to.merged) = (0, 0);
+    (to.working, to.queued, to.done, to.stuck) = (0, 0, 0, 0);
+    let mut spent = Spent::default();
+    for polecat in census.polecats(name) {
+        spent = spent.plus(Spent::by(&polecat.status));
+        let landed = polecat::landed(&polecat.status);
+        to.polecat_count += 1;
+        to.merged += i32::from(landed);
+        match polecat.status.phase {
+            PolecatPhase::Working => to.working += 1,
+            PolecatPhase::Stuck => to.stuck += 1,
+            PolecatPhase::Done if !landed => to.done += 1,
+            PolecatPhase::Idle if is_queued(polecat) => to.queued += 1,
+            PolecatPhase::Idle | PolecatPhase::Done | PolecatPhase::Terminated => {}
+        }
+    }
     (to.tokens, to.cost_usd) = spent.shown();
     let convoys = census
         .convoys_of(name)
@@ -165,8 +168,7 @@ fn sum(census: &Census<'_>, row: &RigRow, children: &Children) -> RigStatus {
 }
 
 fn is_queued(polecat: &PolecatRow) -> bool {
-    polecat.status.phase == PolecatPhase::Idle
-        && conditions::get(&polecat.status.conditions, PROGRESSING).is_some_and(|c| c.reason == "Queued")
+    conditions::get(&polecat.status.conditions, PROGRESSING).is_some_and(|c| c.reason == "Queued")
 }
 
 fn judge(census: &Census<'_>, row: &RigRow, children: &Children, to: &RigStatus) -> (RigPhase, Reason) {

@@ -171,6 +171,28 @@ pub struct PodRow {
 }
 
 impl PodRow {
+    /// A pod of which nothing is known but that it was made.
+    pub(crate) fn new(meta: Meta, role: PodRole, rig: String, owner: Option<Uid>) -> Self {
+        Self {
+            meta,
+            role,
+            rig,
+            owner,
+            attempt: 0,
+            round: 0,
+            test: None,
+            land: None,
+            node: None,
+            phase: PodPhase::Pending,
+            reason: String::new(),
+            message: String::new(),
+            unschedulable: None,
+            disrupted: None,
+            started: None,
+            containers: Vec::new(),
+        }
+    }
+
     /// The container of that name.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&ContainerRow> {

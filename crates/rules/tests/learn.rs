@@ -61,7 +61,7 @@ fn an_older_fact_changes_nothing() {
             })
             .is_empty()
     );
-    assert!(scene.world.polecats.contains_key(&old.meta.key));
+    assert!(scene.world.polecats().contains_key(&old.meta.key));
     let keys = BTreeSet::new();
     scene.world.learn(Fact::Listed {
         kind: Kind::Polecat,
@@ -69,7 +69,7 @@ fn an_older_fact_changes_nothing() {
         rev: old.meta.rev,
     });
     assert!(
-        scene.world.polecats.contains_key(&old.meta.key),
+        scene.world.polecats().contains_key(&old.meta.key),
         "an older list does not know it yet"
     );
 }
@@ -86,7 +86,7 @@ fn a_list_takes_away_what_is_not_in_it() {
         rev,
     });
     assert_eq!(dirty, BTreeSet::from(["standalone".to_owned()]));
-    assert_eq!(scene.world.polecats.len(), 1);
+    assert_eq!(scene.world.polecats().len(), 1);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_create_answered_after_the_watch_saw_the_pod_go_brings_nothing_back() {
             uid: Uid("uid-pod".into()),
         },
     );
-    assert!(!scene.world.pods.contains_key(&key));
+    assert!(!scene.world.pods().contains_key(&key));
 }
 
 #[test]
@@ -226,14 +226,14 @@ fn a_place_that_is_perhaps_taken_is_not_free_while_something_else_is_written() {
     scene.world.learn(Fact::Asked(reserve.clone()));
     scene.answer(reserve, Outcome::Unknown);
     scene.settle();
-    scene.world.polecats.values_mut().for_each(|p| {
-        if p.meta.key.name == "nux" {
-            p.spec.desired_state = gastown_api::DesiredState::Terminated;
-        }
-    });
     scene.later(2);
-    let ends = of_nux(&scene);
-    scene.world.learn(Fact::Asked(ends));
+    let meta = scene.row("nux").meta.clone();
+    scene.world.learn(Fact::Asked(Action::Release {
+        key: meta.key,
+        uid: meta.uid,
+        rev: meta.rev,
+        keep: Vec::new(),
+    }));
     scene.settle();
     assert!(scene.working().is_empty(), "{:?}", scene.working());
 }

@@ -11,7 +11,7 @@ mod common;
 
 use common::*;
 use gastown_api::{ConvoyPhase, ConvoyStatus, DesiredState, PolecatPhase, SecretReference, WitnessStatus};
-use gastown_rules::{Action, Blueprint, Fact, Key, Kind, NotifyPod, Outcome, PodPhase, Rev, Seen};
+use gastown_rules::{Action, Blueprint, Fact, Key, Kind, NotifyPod, Outcome, PodPhase, PodRow, Rev, Seen};
 use gastown_wire::{Channel, NotifyOutcome, NotifyReport, Report};
 use std::collections::BTreeSet;
 
@@ -74,7 +74,7 @@ fn says(scene: &mut Scene, pod: &NotifyPod, outcome: NotifyOutcome) {
         detail: "lacks the key slack-url".into(),
     };
     let key = pod.common.key.clone();
-    let mut row = scene.world.pods[&key].clone();
+    let mut row = Box::new(PodRow::clone(&scene.world.pods()[&key]));
     row.meta.rev = scene.rev();
     row.phase = PodPhase::Succeeded;
     said(&mut row, "notify", 0, &report.encode());
@@ -131,7 +131,7 @@ fn a_convoy_tells_its_end_once_by_a_pod_that_its_status_knew_before() {
     );
     let held = status(&scene).notification.unwrap();
     assert!(held.sent_at.is_some() && held.pod_name.is_none());
-    assert!(!scene.world.pods.contains_key(&pod.common.key), "its pod goes");
+    assert!(!scene.world.pods().contains_key(&pod.common.key), "its pod goes");
     // Nothing more, ever.
     scene.writes.clear();
     for _ in 0..5 {
@@ -291,7 +291,7 @@ fn a_convoy_that_cannot_finish_tells_that_and_why() {
     scene.edit("nux", |p| p.spec.desired_state = DesiredState::Working);
     catch_up(&mut scene);
     assert_eq!(status(&scene).notification, None);
-    assert!(!scene.world.pods.contains_key(&made[0].common.key));
+    assert!(!scene.world.pods().contains_key(&made[0].common.key));
 }
 
 #[test]
@@ -301,16 +301,16 @@ fn a_pod_that_never_runs_or_says_nothing_is_a_try_in_vain() {
     let first = notices(&scene.writes).remove(0).common.key;
     scene.later(590);
     scene.settle();
-    assert!(scene.world.pods.contains_key(&first));
+    assert!(scene.world.pods().contains_key(&first));
     scene.later(10);
     scene.settle();
     assert_eq!(notified(&scene).1, "NotStarted");
-    assert!(!scene.world.pods.contains_key(&first));
+    assert!(!scene.world.pods().contains_key(&first));
     scene.writes.clear();
     scene.later(40);
     scene.settle();
     let second = notices(&scene.writes).remove(0).common.key;
-    let mut row = scene.world.pods[&second].clone();
+    let mut row = Box::new(PodRow::clone(&scene.world.pods()[&second]));
     row.meta.rev = scene.rev();
     row.phase = PodPhase::Failed;
     row.reason = "Evicted".into();
@@ -476,7 +476,7 @@ fn a_secret_that_nobody_mends_is_told_once() {
         catch_up(&mut scene);
         assert_eq!(scene.status("nux").phase, PolecatPhase::Stuck);
         for pod in notices(&scene.writes) {
-            if scene.world.pods.contains_key(&pod.common.key) {
+            if scene.world.pods().contains_key(&pod.common.key) {
                 says(&mut scene, &pod, NotifyOutcome::Sent);
             }
         }

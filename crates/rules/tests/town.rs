@@ -240,7 +240,7 @@ fn a_convoy_makes_its_polecats_under_its_parallelism_and_counts_what_landed() {
     scene.world.learn(Fact::Vanished { key: key.clone(), rev });
     quiet(&mut scene);
     assert_eq!(convoy_of(&scene, "cv").phase, ConvoyPhase::Complete);
-    assert!(!scene.world.polecats.contains_key(&key));
+    assert!(!scene.world.polecats().contains_key(&key));
     // A bead added later opens it again.
     let mut row = scene.world.convoys[&Key::new(Kind::Convoy, NS, "cv")].clone();
     row.meta.rev = scene.rev();
@@ -305,7 +305,7 @@ fn a_convoy_adopts_who_has_a_bead_already() {
     scene.polecat("nux-too", |p| p.spec.bead_id = Some("mp-nux".into()));
     scene.convoy("cv", &["mp-nux"], |_| ());
     quiet(&mut scene);
-    assert_eq!(scene.world.polecats.len(), 2, "never a second of its own");
+    assert_eq!(scene.world.polecats().len(), 2, "never a second of its own");
     scene.at_work("nux");
     scene.finishes("nux");
     scene.lands("nux");
@@ -349,7 +349,7 @@ fn a_convoy_without_a_rig_makes_nothing_and_says_whom_it_misses() {
     scene.convoy("cv", &["mp-1"], |c| c.spec.rig_ref = None);
     scene.convoy("lost", &["mp-1"], |c| c.spec.rig_ref = Some("no-such".into()));
     quiet(&mut scene);
-    assert!(scene.world.polecats.is_empty());
+    assert!(scene.world.polecats().is_empty());
     assert!(convoy_of(&scene, "cv").message.as_ref().unwrap().contains("mp-1"));
     assert_eq!(
         condition(&convoy_of(&scene, "lost").conditions, "Ready"),

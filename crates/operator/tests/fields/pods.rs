@@ -13,10 +13,10 @@ const BASE: &str = "0000000000000000000000000000000000000001";
 impl Town {
     /// The live pod of a polecat's newest attempt.
     pub(crate) fn newest(&self, name: &str) -> Option<Key> {
-        let row = self.world.polecats.get(&Key::new(Kind::Polecat, WORK, name))?;
+        let row = self.world.polecats().get(&Key::new(Kind::Polecat, WORK, name))?;
         let key = Key::new(Kind::Pod, WORK, row.status.pod_name.clone()?);
         self.world
-            .pods
+            .pods()
             .get(&key)
             .filter(|p| p.live())
             .map(|p| p.meta.key.clone())
@@ -29,7 +29,7 @@ impl Town {
     }
 
     pub(crate) fn change(&mut self, key: &Key, change: impl FnOnce(&mut PodRow)) {
-        let mut pod = self.world.pods[key].clone();
+        let mut pod = Box::new(PodRow::clone(&self.world.pods()[key]));
         pod.meta.rev = self.rev();
         change(&mut pod);
         self.world.learn(Fact::Seen(Seen::Pod(pod)));
@@ -51,7 +51,7 @@ impl Town {
 
     pub(crate) fn ends(&mut self, name: &str, outcome: CourierOutcome, spent: Option<(u64, u64)>) {
         let Some(key) = self.newest(name) else { return };
-        let pod = &self.world.pods[&key];
+        let pod = &self.world.pods()[&key];
         let report = CourierReport {
             version: 1,
             round: pod.round,
@@ -80,7 +80,7 @@ impl Town {
     /// Its candidate is built, and its test has ended, or runs.
     pub(crate) fn tested(&mut self, exit: Option<i32>) {
         let live = |p: &&PodRow| p.role == PodRole::Test && p.live() && p.meta.deleting.is_none();
-        let Some(pod) = self.world.pods.values().map(Box::as_ref).find(live) else {
+        let Some(pod) = self.world.pods().values().map(std::sync::Arc::as_ref).find(live) else {
             return;
         };
         let key = pod.meta.key.clone();
@@ -115,9 +115,9 @@ impl Town {
         let live = |p: &&PodRow| p.role == PodRole::Beads && p.live() && p.meta.deleting.is_none();
         let Some(key) = self
             .world
-            .pods
+            .pods()
             .values()
-            .map(Box::as_ref)
+            .map(std::sync::Arc::as_ref)
             .find(live)
             .map(|p| p.meta.key.clone())
         else {

@@ -140,16 +140,21 @@ impl Town {
 
     /// What was written, and what polecats say.
     pub(crate) fn said(&self) -> String {
-        let messages: Vec<_> = self.world.polecats.values().map(|p| p.status.message.clone()).collect();
+        let messages: Vec<_> = self
+            .world
+            .polecats()
+            .values()
+            .map(|p| p.status.message.clone())
+            .collect();
         format!("{} {messages:?}", self.log.join(", "))
     }
 
     pub(crate) fn pods_of_polecats(&self) -> Vec<Key> {
         let live = |p: &&PodRow| p.role == PodRole::Polecat && p.live() && p.meta.deleting.is_none();
         self.world
-            .pods
+            .pods()
             .values()
-            .map(Box::as_ref)
+            .map(std::sync::Arc::as_ref)
             .filter(live)
             .map(|p| p.meta.key.clone())
             .collect()
@@ -160,7 +165,7 @@ impl Town {
         let json = |value: Option<Value>| value.map_or(Value::Null, status);
         let of = |kind, namespace: &str, name: &str| Key::new(kind, namespace, name);
         let world = &self.world;
-        let polecats = world.polecats.values().map(|p| {
+        let polecats = world.polecats().values().map(|p| {
             let mut shown = status(serde_json::to_value(&p.status).unwrap());
             let wait = p
                 .status
@@ -180,9 +185,9 @@ impl Town {
             "refinery": json(world.refineries.get(&of(Kind::Refinery, HOME, "parts-refinery")).map(|r| json!(r.status))),
             "beadStore": json(world.bead_stores.get(&of(Kind::BeadStore, WORK, "beads")).map(|r| json!(r.status))),
             "live": self.pods_of_polecats().len(),
-            "kept": world.pods.values().filter(|p| p.role == PodRole::Polecat).count(),
-            "testing": world.pods.values().filter(|p| p.role == PodRole::Test && p.live()).count(),
-            "nudged": world.pods.values().any(|p| p.meta.annotations.contains_key("gastown.io/witness-nudge")),
+            "kept": world.pods().values().filter(|p| p.role == PodRole::Polecat).count(),
+            "testing": world.pods().values().filter(|p| p.role == PodRole::Test && p.live()).count(),
+            "nudged": world.pods().values().any(|p| p.meta.annotations.contains_key("gastown.io/witness-nudge")),
             "looks": self.log.iter().filter(|line| line.starts_with("create beads-")).count(),
         });
         for (name, blueprint) in &self.made {
@@ -297,7 +302,7 @@ impl Town {
 
     fn polecat(&mut self, name: &str, spec: &Value) -> Result<(), String> {
         let row = self.row(Kind::Polecat, WORK, name, spec, |w, k| {
-            w.polecats.get(k).map(|row| (**row).clone())
+            w.polecats().get(k).map(|row| (**row).clone())
         })?;
         self.world.learn(Fact::Seen(Seen::Polecat(Box::new(row))));
         Ok(())
@@ -364,7 +369,9 @@ impl Town {
 
     /// As the Refinery records it.
     fn landed(&mut self) {
-        let mut row = self.world.polecats[&Key::new(Kind::Polecat, WORK, "nux")].clone();
+        let mut row = Box::new(gastown_rules::PolecatRow::clone(
+            &self.world.polecats()[&Key::new(Kind::Polecat, WORK, "nux")],
+        ));
         row.meta.rev = self.rev();
         gastown_api::conditions::set(&mut row.status.conditions, "Merged", true, "Landed", "", 1, self.now);
         self.world.learn(Fact::Seen(Seen::Polecat(row)));

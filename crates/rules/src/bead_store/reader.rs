@@ -3,7 +3,6 @@
 use super::source::Source;
 use crate::blueprint::{BeadsPod, PodCommon};
 use crate::key::{Key, Kind};
-use crate::names;
 use crate::passwd;
 use crate::pods::{self, Patience, death, ended, patience, why};
 use crate::reason::Reason;
@@ -14,6 +13,7 @@ use crate::world::World;
 use gastown_wire::{self as wire, BeadsOrders, BeadsOutcome, BeadsReport, Pace, Paths, Report, ReportError, exit};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Its one container.
 const BEADS: &str = "beads";
@@ -65,13 +65,8 @@ pub(super) fn known(row: &BeadStoreRow) -> Option<String> {
 
 /// The pods that read a store, or have read it.
 pub(super) fn all<'w>(world: &'w World, row: &'w BeadStoreRow) -> impl Iterator<Item = &'w PodRow> {
-    let namespace = &row.meta.key.namespace;
-    world
-        .pods
-        .range(Key::new(Kind::Pod, namespace, names::READER)..)
-        .take_while(move |(k, _)| k.namespace == *namespace && k.name.starts_with(names::READER))
-        .map(|(_, pod)| &**pod)
-        .filter(|pod| pod.role == PodRole::Beads && pod.owner.as_ref() == Some(&row.meta.uid))
+    let pods = world.pods_of(&row.meta.uid).iter().map(Arc::as_ref);
+    pods.filter(|pod| pod.role == PodRole::Beads)
 }
 
 /// What a pod has come to.

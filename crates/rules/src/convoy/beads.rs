@@ -5,7 +5,7 @@ use crate::key::{Key, Kind};
 use crate::names;
 use crate::polecat;
 use crate::row::{ConvoyRow, PolecatRow};
-use crate::world::{counts, limit};
+use crate::world::limit;
 use gastown_api::conditions::{self, PROGRESSING};
 use gastown_api::{DesiredState, PolecatPhase};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,7 @@ impl Bead<'_> {
 /// Every bead once, in the order of the spec.
 pub(super) fn of<'w>(census: &Census<'w>, row: &'w ConvoyRow) -> Vec<(&'w str, Bead<'w>)> {
     let mut by_bead: BTreeMap<&str, Vec<&'w PolecatRow>> = BTreeMap::new();
-    for polecat in census.namespace(&row.meta.key.namespace).filter(|p| counts(row, p)) {
+    for polecat in census.counted(row) {
         let bead = polecat.spec.bead_id.as_deref().unwrap_or_default();
         by_bead.entry(bead).or_default().push(polecat);
     }
@@ -80,7 +80,7 @@ fn standing<'w>(census: &Census<'w>, row: &ConvoyRow, bead: &str, polecats: &[&'
     match oldest {
         Some(p) => Bead::Under(p),
         None if !polecats.is_empty() => Bead::Failed,
-        None if row.spec.rig_ref.is_some() && census.world.polecats.contains_key(&polecat_key(row, bead)) => {
+        None if row.spec.rig_ref.is_some() && census.world.polecats().contains_key(&polecat_key(row, bead)) => {
             Bead::NameTaken
         }
         None => Bead::Free,

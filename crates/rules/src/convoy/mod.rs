@@ -10,7 +10,7 @@ use crate::plan::{Action, Notice};
 use crate::reason::Reason;
 use crate::row::ConvoyRow;
 use crate::settings::budget::Spent;
-use crate::world::{counts, limit};
+use crate::world::limit;
 use beads::{Bead, polecat_key, shortened, who_waits};
 use gastown_api::conditions::{self, FIELDS_HONOURED, READY};
 use gastown_api::{self as api, ConvoyPhase, ConvoyStatus, DesiredState, labels};
@@ -157,8 +157,9 @@ fn count(census: &Census<'_>, row: &ConvoyRow, beads: &[(&str, Bead<'_>)]) -> Co
     } else {
         ConvoyPhase::InProgress
     };
-    let mine = census.namespace(&row.meta.key.namespace).filter(|p| counts(row, p));
-    let spent = mine.fold(Spent::default(), |sum, p| sum.plus(Spent::by(&p.status)));
+    let spent = census
+        .counted(row)
+        .fold(Spent::default(), |sum, p| sum.plus(Spent::by(&p.status)));
     (to.tokens, to.cost_usd) = spent.shown();
     to.started_at.get_or_insert(Time(now));
     if to.phase == ConvoyPhase::Complete {

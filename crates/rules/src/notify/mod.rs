@@ -241,8 +241,7 @@ impl Sender<'_> {
 
     fn pod<'w>(&self, census: &Census<'w>, held: &Notification) -> Option<&'w PodRow> {
         let name = held.pod_name.as_ref()?;
-        let mut pods = census.notifying(&self.meta.uid).iter().copied();
-        pods.find(|p| p.meta.key.name == *name)
+        census.notifying(&self.meta.uid).find(|p| p.meta.key.name == *name)
     }
 
     /// Makes the pod of a published try, and deletes those of earlier ones.

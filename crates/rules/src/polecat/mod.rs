@@ -27,6 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use outcome::{DELETION_SLACK, Reading};
 pub(crate) use silence::is_silent;
 use status::{Finished, Tally};
+use std::sync::Arc;
 
 /// How far the watch of Rigs may be behind that of polecats.
 const RIG_MAY_LAG: SignedDuration = SignedDuration::from_secs(5);
@@ -37,13 +38,13 @@ pub(crate) struct Case<'a, 'w> {
     pub(crate) census: &'a Census<'w>,
     pub(crate) row: &'w PolecatRow,
     pub(crate) rig: Option<&'w RigRow>,
-    pub(crate) pods: &'a [&'w PodRow],
+    pub(crate) pods: &'w [Arc<PodRow>],
     /// What the attempt that is over has spent: added once, by the status that says so.
     pub(crate) spent: Option<Spent>,
 }
 
 /// Decides one polecat.
-pub(crate) fn decide<'w>(census: &Census<'w>, row: &'w PolecatRow, admission: &Admission, out: &mut Draft<'_>) {
+pub(crate) fn decide<'w>(census: &Census<'w>, row: &'w PolecatRow, admission: &Admission<'_>, out: &mut Draft<'_>) {
     if row.meta.deleting.is_some() {
         // Owner collection ends its pods; nothing more is decided for it.
         return;
@@ -67,7 +68,7 @@ pub(crate) fn landed(status: &PolecatStatus) -> bool {
     conditions::is_true(&status.conditions, MERGED)
 }
 
-/// Whether a polecat would start an attempt now, were there room.
+/// Whether a polecat would start an attempt now, were there room and nothing wrong with what it asks for.
 pub(crate) fn wants_attempt<'w>(census: &Census<'w>, row: &'w PolecatRow) -> bool {
     let case = Case::of(census, row);
     row.meta.deleting.is_none()
@@ -76,7 +77,11 @@ pub(crate) fn wants_attempt<'w>(census: &Census<'w>, row: &'w PolecatRow) -> boo
         && case.open()
         && case.not_before().is_none_or(|at| at <= census.now)
         && !case.crowded()
-        && case.settings().is_ok()
+}
+
+/// Whether nothing is wrong with what it asks for. Dear: asked where there is room.
+pub(crate) fn can_start<'w>(census: &Census<'w>, row: &'w PolecatRow) -> bool {
+    Case::of(census, row).settings().is_ok()
 }
 
 impl<'a, 'w> Case<'a, 'w> {
@@ -121,7 +126,7 @@ impl<'a, 'w> Case<'a, 'w> {
     fn pod(&self) -> Option<&'w PodRow> {
         self.pods
             .iter()
-            .copied()
+            .map(Arc::as_ref)
             .find(|p| p.attempt == self.attempt() && p.round == self.round())
     }
 
@@ -142,10 +147,13 @@ impl<'a, 'w> Case<'a, 'w> {
     fn needs_somebody(&self) -> bool {
         let status = &self.row.status;
         let problem = conditions::get(&status.conditions, DEGRADED).is_some_and(|c| settings::is_problem(&c.reason));
-        let edited = status
-            .observed_generation
-            .is_some_and(|seen| seen < self.row.meta.generation);
-        status.attempt.is_some() && !problem && !edited
+        status.attempt.is_some() && !problem && !self.is_edited()
+    }
+
+    /// Whether its spec is newer than what its status speaks of.
+    fn is_edited(&self) -> bool {
+        let seen = self.row.status.observed_generation;
+        seen.is_some_and(|seen| seen < self.row.meta.generation)
     }
 
     fn not_before(&self) -> Option<Timestamp> {
@@ -231,7 +239,7 @@ impl Case<'_, '_> {
         self.publish(status::idle(self), because, Tone::Silent, out);
     }
 
-    fn work(&self, admission: &Admission, out: &mut Draft<'_>) {
+    fn work(&self, admission: &Admission<'_>, out: &mut Draft<'_>) {
         let status = &self.row.status;
         if landed(status) {
             if status.phase != PolecatPhase::Done {
@@ -248,9 +256,14 @@ impl Case<'_, '_> {
     }
 
     /// Starts an attempt as soon as nothing speaks against it.
-    fn dispatch(&self, admission: &Admission, out: &mut Draft<'_>) {
+    fn dispatch(&self, admission: &Admission<'_>, out: &mut Draft<'_>) {
         if self.crowded() {
             self.wake_when_left(out);
+            return;
+        }
+        let verdict = admission.verdict(&self.row.meta.uid);
+        if matches!(verdict, Verdict::Waits(_)) && self.is_queued() && !self.is_edited() {
+            // What is wrong with it by then is found when there is room.
             return;
         }
         let settings = match self.settings() {
@@ -261,15 +274,16 @@ impl Case<'_, '_> {
         if let Some(at) = self.not_before().filter(|at| *at > self.census.now) {
             return self.wake(at, out);
         }
-        match admission.verdict(&self.row.meta.key) {
+        match verdict {
             Verdict::Admitted => {
                 let because = Reason::new("Starting", format!("attempt {} starts", self.attempt() + 1));
                 self.reserve(&settings, because, Tone::Silent, out);
             }
-            Verdict::Waits(because) if !self.is_queued() => {
-                self.publish(status::queued(self, because), because.clone(), Tone::Silent, out);
+            Verdict::Waits(_) if self.is_queued() => {}
+            Verdict::Waits(full) => {
+                let because = full.reason();
+                self.publish(status::queued(self, &because), because, Tone::Silent, out);
             }
-            Verdict::Waits(_) => {}
             Verdict::NotAsked => self.wake_when_unblocked(out),
         }
     }

@@ -28,7 +28,7 @@ mod tests;
 
 use crate::blueprint::Blueprint;
 use crate::draft::Draft;
-use crate::key::{Key, Kind, RigKey};
+use crate::key::RigKey;
 use crate::plan::Action;
 use crate::reason::Reason;
 use crate::row::{PodRole, PodRow, RefineryRow};
@@ -41,6 +41,7 @@ use gastown_wire::Member;
 use jiff::Timestamp;
 use lane::Lane;
 use status::Word;
+use std::sync::Arc;
 
 /// What the queues of a rig call for.
 pub(crate) fn decide(world: &World, rig: &RigKey, now: Timestamp, out: &mut Draft<'_>) {
@@ -222,11 +223,7 @@ fn members(world: &World, lane: &Lane<'_>, batch: &Batch<'_>, prefix: usize) -> 
 /// Finished work whose repository or branch no queue of its rig serves is told so once.
 fn turn_away(world: &World, rig: &RigKey, lanes: &[Lane<'_>], now: Timestamp, out: &mut Draft<'_>) {
     let Some(lane) = lanes.first() else { return };
-    for polecat in world
-        .polecats
-        .values()
-        .filter(|p| p.spec.rig == *rig && queue::is_ready(p))
-    {
+    for polecat in world.polecats_of(rig).filter(|p| queue::is_ready(p)) {
         if lanes.iter().any(|l| l.serves(polecat)) {
             continue;
         }
@@ -260,15 +257,8 @@ fn turn_away(world: &World, rig: &RigKey, lanes: &[Lane<'_>], now: Timestamp, ou
 
 /// Test and land pods of a Refinery, of any batch.
 fn pods<'w>(world: &'w World, row: &'w RefineryRow) -> impl Iterator<Item = &'w PodRow> {
-    let namespace = &row.meta.key.namespace;
-    ["land-", "test-"].into_iter().flat_map(move |prefix| {
-        world
-            .pods
-            .range(Key::new(Kind::Pod, namespace, prefix)..)
-            .take_while(move |(k, _)| k.namespace == *namespace && k.name.starts_with(prefix))
-            .map(|(_, pod)| &**pod)
-            .filter(|pod| pod.role != PodRole::Polecat && pod.owner.as_ref() == Some(&row.meta.uid))
-    })
+    let pods = world.pods_of(&row.meta.uid).iter().map(Arc::as_ref);
+    pods.filter(|pod| matches!(pod.role, PodRole::Test | PodRole::Land))
 }
 
 fn is_of_batch(pod: &PodRow, row: &RefineryRow) -> bool {

@@ -8,6 +8,7 @@ use crate::row::PolecatRow;
 use crate::world::World;
 use gastown_api::{self as api, QueueMember};
 use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
 /// Waiting this long counts as much as one step of priority, so that nobody starves.
 const AGEING: SignedDuration = SignedDuration::from_mins(30);
@@ -17,10 +18,8 @@ const REFUSED_OFTEN: u32 = 3;
 /// Ready work of a queue: priority with ageing, then time ready.
 pub(super) fn waiting<'w>(world: &'w World, lane: &Lane<'w>, now: Timestamp) -> Vec<&'w PolecatRow> {
     let mut ready: Vec<&PolecatRow> = world
-        .polecats
-        .values()
-        .map(Box::as_ref)
-        .filter(|p: &&PolecatRow| p.spec.rig == lane.rig.meta.key.name && is_ready(p) && !given_up(world, p, now))
+        .polecats_of(&lane.rig.meta.key.name)
+        .filter(|p| is_ready(p) && !given_up(world, p, now))
         .filter(|p| lane.serves(p))
         .collect();
     ready.sort_by_cached_key(|p| (rank(p), ready_since(p), p.meta.key.clone()));
@@ -58,9 +57,8 @@ pub(super) fn given_up(world: &World, polecat: &PolecatRow, now: Timestamp) -> b
 /// When the first of those who are passed over is to be looked at again.
 pub(super) fn passed_over(world: &World, lane: &Lane<'_>, now: Timestamp) -> Option<Timestamp> {
     world
-        .polecats
-        .values()
-        .filter(|p| p.spec.rig == lane.rig.meta.key.name && is_ready(p) && given_up(world, p, now))
+        .polecats_of(&lane.rig.meta.key.name)
+        .filter(|p| is_ready(p) && given_up(world, p, now))
         .filter(|p| lane.serves(p))
         .filter_map(|p| world.refusal(&p.meta.key).map(|r| r.until))
         .min()
@@ -80,9 +78,9 @@ pub(super) fn pin(polecat: &PolecatRow) -> QueueMember {
 pub(super) fn find<'w>(world: &'w World, member: &QueueMember) -> Option<&'w PolecatRow> {
     let (namespace, name) = member.polecat.split_once('/')?;
     world
-        .polecats
+        .polecats()
         .get(&Key::new(Kind::Polecat, namespace, name))
-        .map(Box::as_ref)
+        .map(Arc::as_ref)
         .filter(|p| p.meta.uid.0 == member.uid)
 }
 

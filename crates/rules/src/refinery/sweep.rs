@@ -14,13 +14,13 @@ const MOST_LIVING: usize = 2_000;
 /// repository, and what others own is not ours to judge: hence the owner.
 pub(super) fn orders(world: &World, lane: &Lane<'_>, now: Timestamp) -> Option<Sweep> {
     let last = lane.refinery.status.last_merge_time.as_ref().map(|t| hour(t.0));
-    if last == Some(hour(now)) || !knows_who_lives(world) || world.polecats.len() > MOST_LIVING {
+    if last == Some(hour(now)) || !knows_who_lives(world) || world.polecats().len() > MOST_LIVING {
         return None;
     }
     Some(Sweep {
         owner: lane.rig.meta.uid.0.clone(),
         content: content(world, lane).map(|c| c.orders(&lane.credentials)),
-        living: world.polecats.values().map(|p| p.meta.uid.0.clone()).collect(),
+        living: world.polecats().values().map(|p| p.meta.uid.0.clone()).collect(),
     })
 }
 

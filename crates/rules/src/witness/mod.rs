@@ -75,8 +75,8 @@ fn standing(to: &mut WitnessStatus) -> Standing<'_> {
 /// beside it. What is told of a polecat holds its words, which are nobody else's business.
 fn watched<'w>(census: &Census<'w>, row: &WitnessRow) -> Vec<&'w PolecatRow> {
     let (own, all) = (&row.meta.key.namespace, &census.world.town.namespace);
-    let polecats = census.polecats(&row.spec.rig_ref).iter().copied();
-    polecats
+    census
+        .polecats(&row.spec.rig_ref)
         .filter(|p| own == all || p.meta.key.namespace == *own)
         .collect()
 }

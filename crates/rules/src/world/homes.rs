@@ -53,7 +53,7 @@ impl World {
         match key.kind {
             Kind::Rig => self.sharing_repository(&key.name),
             Kind::Polecat => self
-                .polecats
+                .polecats()
                 .get(key)
                 .map(|p| self.homes_of_polecat(p))
                 .unwrap_or_default(),
@@ -79,7 +79,7 @@ impl World {
                 .map(|b| b.spec.rig_ref.clone())
                 .into_iter()
                 .collect(),
-            Kind::Pod => self.pods.get(key).map(|p| self.homes_of_pod(p)).unwrap_or_default(),
+            Kind::Pod => self.pods().get(key).map(|p| self.homes_of_pod(p)).unwrap_or_default(),
             Kind::ConfigMap => BTreeSet::new(),
         }
     }
@@ -137,22 +137,6 @@ impl World {
     /// The polecat that owns a pod.
     fn owner_of<'a>(&'a self, pod: &'a PodRow) -> Option<&'a PolecatRow> {
         let owner = pod.owner.as_ref().filter(|_| pod.role == PodRole::Polecat)?;
-        let namespace = &pod.meta.key.namespace;
-        let named = pod
-            .meta
-            .labels
-            .get(api::labels::POLECAT)
-            .and_then(|name| self.polecats.get(&Key::new(Kind::Polecat, namespace, name)))
-            .map(Box::as_ref)
-            .filter(|p| p.meta.uid == *owner);
-        named.or_else(|| self.polecats_in(namespace).find(|p| p.meta.uid == *owner))
-    }
-
-    /// The polecats of a namespace.
-    fn polecats_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a PolecatRow> + 'a {
-        self.polecats
-            .range(Key::new(Kind::Polecat, namespace, "")..)
-            .take_while(move |(k, _)| k.namespace == namespace)
-            .map(|(_, p)| &**p)
+        self.polecat(owner)
     }
 }

@@ -5,10 +5,11 @@ use crate::blueprint::Blueprint;
 use crate::fact::{Answer, Fact, Outcome, Seen};
 use crate::key::{Key, Kind, Rev, RigKey, Uid};
 use crate::plan::{Action, Status};
-use crate::row::{Meta, PodPhase, PodRole, PodRow, Row};
+use crate::row::{Meta, PodRole, PodRow, Row};
 use gastown_api as api;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Backoff of refused writes: 1 s doubling to 5 min.
 fn backoff(count: u32) -> SignedDuration {
@@ -82,7 +83,7 @@ impl World {
                 self.rigs.insert(r.meta.key.name.clone(), *r);
             }
             Seen::Polecat(r) => {
-                self.polecats.insert(r.meta.key.clone(), r);
+                self.rows.insert_polecat(r.into());
             }
             Seen::Convoy(r) => {
                 self.convoys.insert(r.meta.key.clone(), *r);
@@ -97,7 +98,7 @@ impl World {
                 self.bead_stores.insert(r.meta.key.clone(), *r);
             }
             Seen::Pod(r) => {
-                self.pods.insert(r.meta.key.clone(), r);
+                self.rows.insert_pod(r.into());
             }
         }
     }
@@ -105,12 +106,12 @@ impl World {
     fn remove(&mut self, key: &Key) {
         match key.kind {
             Kind::Rig => drop(self.rigs.remove(&key.name)),
-            Kind::Polecat => drop(self.polecats.remove(key)),
+            Kind::Polecat => self.rows.remove_polecat(key),
             Kind::Convoy => drop(self.convoys.remove(key)),
             Kind::Witness => drop(self.witnesses.remove(key)),
             Kind::Refinery => drop(self.refineries.remove(key)),
             Kind::BeadStore => drop(self.bead_stores.remove(key)),
-            Kind::Pod => drop(self.pods.remove(key)),
+            Kind::Pod => self.rows.remove_pod(key),
             Kind::ConfigMap => drop(self.texts.remove(key)),
         }
     }
@@ -156,12 +157,12 @@ impl World {
     fn held(&self, kind: Kind) -> Vec<Key> {
         match kind {
             Kind::Rig => self.rigs.values().map(|r| r.meta.key.clone()).collect(),
-            Kind::Polecat => self.polecats.keys().cloned().collect(),
+            Kind::Polecat => self.polecats().keys().cloned().collect(),
             Kind::Convoy => self.convoys.keys().cloned().collect(),
             Kind::Witness => self.witnesses.keys().cloned().collect(),
             Kind::Refinery => self.refineries.keys().cloned().collect(),
             Kind::BeadStore => self.bead_stores.keys().cloned().collect(),
-            Kind::Pod => self.pods.keys().cloned().collect(),
+            Kind::Pod => self.pods().keys().cloned().collect(),
             Kind::ConfigMap => Vec::new(),
         }
     }
@@ -199,16 +200,13 @@ impl World {
         match action {
             Action::Create { blueprint, .. } => self.created(*blueprint, rev, uid, at),
             Action::Delete { key, .. } => {
-                if let Some(meta) = self.meta_mut(&key) {
+                self.amend(&key, |meta| {
                     meta.deleting.get_or_insert(at);
-                }
+                });
             }
             Action::Publish { key, to, .. } => {
                 if self.rev_of(&key).is_some_and(|held| held < rev) {
-                    self.set_status(&key, to);
-                    if let Some(meta) = self.meta_mut(&key) {
-                        meta.rev = rev;
-                    }
+                    self.set_status(&key, to, rev);
                     // Only sums are paced, and of polecats there are thousands.
                     if key.kind != Kind::Polecat {
                         self.written.insert(key, at);
@@ -216,61 +214,43 @@ impl World {
                 }
             }
             Action::Annotate { key, set, .. } => {
-                if let Some(meta) = self.meta_mut(&key)
-                    && meta.rev < rev
-                {
-                    for (name, value) in set {
-                        match value {
-                            Some(value) => meta.annotations.insert(name, value),
-                            None => meta.annotations.remove(&name),
-                        };
-                    }
-                    meta.rev = rev;
+                if self.rev_of(&key).is_some_and(|held| held < rev) {
+                    self.amend(&key, |meta| {
+                        for (name, value) in set {
+                            match value {
+                                Some(value) => meta.annotations.insert(name, value),
+                                None => meta.annotations.remove(&name),
+                            };
+                        }
+                        meta.rev = rev;
+                    });
                 }
             }
             Action::Release { key, keep, .. } => {
-                if let Some(meta) = self.meta_mut(&key)
-                    && meta.rev < rev
-                {
-                    meta.finalizers = keep;
-                    meta.rev = rev;
+                if self.rev_of(&key).is_some_and(|held| held < rev) {
+                    self.amend(&key, |meta| {
+                        meta.finalizers = keep;
+                        meta.rev = rev;
+                    });
                 }
             }
         }
     }
 
-    fn set_status(&mut self, key: &Key, status: Status) {
+    fn set_status(&mut self, key: &Key, status: Status, rev: Rev) {
+        fn set<S, T>(row: Option<&mut Row<S, T>>, status: T, rev: Rev) {
+            if let Some(row) = row {
+                row.status = status;
+                row.meta.rev = rev;
+            }
+        }
         match status {
-            Status::Rig(s) => {
-                if let Some(r) = self.rigs.get_mut(&key.name) {
-                    r.status = *s;
-                }
-            }
-            Status::Polecat(s) => {
-                if let Some(r) = self.polecats.get_mut(key) {
-                    r.status = *s;
-                }
-            }
-            Status::Convoy(s) => {
-                if let Some(r) = self.convoys.get_mut(key) {
-                    r.status = *s;
-                }
-            }
-            Status::Witness(s) => {
-                if let Some(r) = self.witnesses.get_mut(key) {
-                    r.status = *s;
-                }
-            }
-            Status::Refinery(s) => {
-                if let Some(r) = self.refineries.get_mut(key) {
-                    r.status = *s;
-                }
-            }
-            Status::BeadStore(s) => {
-                if let Some(r) = self.bead_stores.get_mut(key) {
-                    r.status = *s;
-                }
-            }
+            Status::Rig(s) => set(self.rigs.get_mut(&key.name), *s, rev),
+            Status::Polecat(s) => self.amend_polecat(key, |row| set(Some(row), *s, rev)),
+            Status::Convoy(s) => set(self.convoys.get_mut(key), *s, rev),
+            Status::Witness(s) => set(self.witnesses.get_mut(key), *s, rev),
+            Status::Refinery(s) => set(self.refineries.get_mut(key), *s, rev),
+            Status::BeadStore(s) => set(self.bead_stores.get_mut(key), *s, rev),
         }
     }
 
@@ -294,29 +274,29 @@ impl World {
         let meta = new_meta(&blueprint, rev, uid, at);
         match blueprint {
             Blueprint::PolecatPod(p) => {
-                let mut row = new_pod(meta, PodRole::Polecat, p.orders.subject.rig, p.common.owner.2);
+                let mut row = PodRow::new(meta, PodRole::Polecat, p.orders.subject.rig, Some(p.common.owner.2));
                 row.attempt = p.orders.attempt;
                 row.round = p.orders.round;
-                self.pods.insert(key, Box::new(row));
+                self.rows.insert_pod(Arc::new(row));
             }
             Blueprint::TestPod(p) => {
-                let mut row = new_pod(meta, PodRole::Test, p.orders.rig.clone(), p.common.owner.2);
+                let mut row = PodRow::new(meta, PodRole::Test, p.orders.rig.clone(), Some(p.common.owner.2));
                 row.test = Some(Box::new(p.orders));
-                self.pods.insert(key, Box::new(row));
+                self.rows.insert_pod(Arc::new(row));
             }
             Blueprint::LandPod(p) => {
-                let mut row = new_pod(meta, PodRole::Land, p.orders.rig.clone(), p.common.owner.2);
+                let mut row = PodRow::new(meta, PodRole::Land, p.orders.rig.clone(), Some(p.common.owner.2));
                 row.land = Some(Box::new(p.orders));
-                self.pods.insert(key, Box::new(row));
+                self.rows.insert_pod(Arc::new(row));
             }
             Blueprint::BeadsPod(p) => {
-                let row = new_pod(meta, PodRole::Beads, p.orders.rig, p.common.owner.2);
-                self.pods.insert(key, Box::new(row));
+                let row = PodRow::new(meta, PodRole::Beads, p.orders.rig, Some(p.common.owner.2));
+                self.rows.insert_pod(Arc::new(row));
             }
             Blueprint::NotifyPod(p) => {
                 let rig = meta.annotations.get(api::labels::RIG).cloned().unwrap_or_default();
-                let row = new_pod(meta, PodRole::Notify, rig, p.common.owner.2);
-                self.pods.insert(key, Box::new(row));
+                let row = PodRow::new(meta, PodRole::Notify, rig, Some(p.common.owner.2));
+                self.rows.insert_pod(Arc::new(row));
             }
             Blueprint::Witness { spec, .. } => {
                 self.witnesses.insert(
@@ -344,7 +324,7 @@ impl World {
                     spec: p.spec,
                     status: Default::default(),
                 };
-                self.polecats.insert(key, Box::new(row));
+                self.rows.insert_polecat(Arc::new(row));
             }
             Blueprint::Texts(_) => {}
         }
@@ -459,26 +439,5 @@ fn new_meta(blueprint: &Blueprint, rev: Rev, uid: Uid, at: Timestamp) -> Meta {
         finalizers: Vec::new(),
         labels,
         annotations,
-    }
-}
-
-fn new_pod(meta: Meta, role: PodRole, rig: String, owner: Uid) -> PodRow {
-    PodRow {
-        meta,
-        role,
-        rig,
-        owner: Some(owner),
-        attempt: 0,
-        round: 0,
-        test: None,
-        land: None,
-        node: None,
-        phase: PodPhase::Pending,
-        reason: String::new(),
-        message: String::new(),
-        unschedulable: None,
-        disrupted: None,
-        started: None,
-        containers: Vec::new(),
     }
 }

@@ -2,13 +2,16 @@
 
 mod homes;
 mod learn;
+mod rows;
 
 use crate::blueprint::{Blueprint, PolecatPod};
-use crate::key::{Key, Kind, Rev, RigKey};
+use crate::key::{Key, Kind, Rev, RigKey, Uid};
 use crate::plan::{Action, Status};
 use crate::row::{BeadStoreRow, ConvoyRow, Meta, PodRow, PolecatRow, RefineryRow, RigRow, WitnessRow};
 use jiff::Timestamp;
+use rows::Rows;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Settings of the town that decisions depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +77,6 @@ pub struct World {
     pub town: Town,
     /// By name.
     pub rigs: BTreeMap<String, RigRow>,
-    /// By key. Boxed: a tree's nodes are half empty, and there are thousands of these.
-    pub polecats: BTreeMap<Key, Box<PolecatRow>>,
     /// By key.
     pub convoys: BTreeMap<Key, ConvoyRow>,
     /// By key.
@@ -84,12 +85,12 @@ pub struct World {
     pub refineries: BTreeMap<Key, RefineryRow>,
     /// By key.
     pub bead_stores: BTreeMap<Key, BeadStoreRow>,
-    /// By key. Boxed as polecats are.
-    pub pods: BTreeMap<Key, Box<PodRow>>,
     /// ConfigMaps of ours that exist.
     pub texts: BTreeSet<Key>,
     /// Objects that cannot be read, and why.
     pub malformed: BTreeMap<Key, String>,
+    /// Polecats and pods.
+    rows: Rows,
     /// How far each kind's watch has come.
     horizon: BTreeMap<Kind, Rev>,
     /// Writes under way: at most one an object.
@@ -120,13 +121,55 @@ impl World {
     #[must_use]
     pub fn all(&self) -> BTreeSet<RigKey> {
         let mut all: BTreeSet<RigKey> = self.rigs.keys().cloned().collect();
-        all.extend(self.polecats.values().map(|p| p.spec.rig.clone()));
+        all.extend(self.polecats().values().map(|p| p.spec.rig.clone()));
         all.extend(self.convoys.values().map(convoy_home));
         all.extend(self.witnesses.values().map(|w| w.spec.rig_ref.clone()));
         all.extend(self.refineries.values().map(|r| r.spec.rig_ref.clone()));
         all.extend(self.bead_stores.values().map(|b| b.spec.rig_ref.clone()));
-        all.extend(self.pods.values().map(|p| p.rig.clone()));
+        all.extend(self.pods().values().map(|p| p.rig.clone()));
         all
+    }
+
+    /// All polecats.
+    #[must_use]
+    pub fn polecats(&self) -> &BTreeMap<Key, Arc<PolecatRow>> {
+        self.rows.polecats()
+    }
+
+    /// All pods of ours.
+    #[must_use]
+    pub fn pods(&self) -> &BTreeMap<Key, Arc<PodRow>> {
+        self.rows.pods()
+    }
+
+    /// The polecats of a rig, in key order.
+    pub(crate) fn polecats_of<'w>(&'w self, rig: &str) -> impl Iterator<Item = &'w PolecatRow> + use<'w> {
+        self.rows.of_rig(rig).iter().map(Arc::as_ref)
+    }
+
+    /// All polecats of a namespace, whatever their rig.
+    pub(crate) fn polecats_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a PolecatRow> + 'a {
+        self.rows.in_namespace(namespace)
+    }
+
+    /// The pods that an object controls, in key order.
+    pub(crate) fn pods_of(&self, owner: &Uid) -> &[Arc<PodRow>] {
+        self.rows.of_owner(owner)
+    }
+
+    /// The polecat of that UID.
+    pub(crate) fn polecat(&self, uid: &Uid) -> Option<&PolecatRow> {
+        self.rows.polecat(uid)
+    }
+
+    /// Pods of polecats that nobody knows: gone, or not to be read.
+    pub(crate) fn strays(&self) -> impl Iterator<Item = &PodRow> {
+        self.rows.strays()
+    }
+
+    /// Pods of polecats that are being deleted.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = &PodRow> {
+        self.rows.leaving()
     }
 
     /// The write under way for an object.
@@ -204,12 +247,12 @@ impl World {
     fn meta_of(&self, key: &Key) -> Option<&Meta> {
         match key.kind {
             Kind::Rig => self.rigs.get(&key.name).map(|r| &r.meta),
-            Kind::Polecat => self.polecats.get(key).map(|r| &r.meta),
+            Kind::Polecat => self.polecats().get(key).map(|r| &r.meta),
             Kind::Convoy => self.convoys.get(key).map(|r| &r.meta),
             Kind::Witness => self.witnesses.get(key).map(|r| &r.meta),
             Kind::Refinery => self.refineries.get(key).map(|r| &r.meta),
             Kind::BeadStore => self.bead_stores.get(key).map(|r| &r.meta),
-            Kind::Pod => self.pods.get(key).map(|r| &r.meta),
+            Kind::Pod => self.pods().get(key).map(|r| &r.meta),
             Kind::ConfigMap => None,
         }
     }
@@ -218,16 +261,35 @@ impl World {
         self.meta_of(key).map(|m| m.rev)
     }
 
-    fn meta_mut(&mut self, key: &Key) -> Option<&mut Meta> {
-        match key.kind {
+    /// Changes what every row has, where the object is there.
+    fn amend(&mut self, key: &Key, change: impl FnOnce(&mut Meta)) {
+        let meta = match key.kind {
+            Kind::Polecat => return self.amend_polecat(key, |row| change(&mut row.meta)),
+            Kind::Pod => {
+                if let Some(row) = self.rows.pods().get(key) {
+                    let mut row = PodRow::clone(row);
+                    change(&mut row.meta);
+                    self.rows.insert_pod(Arc::new(row));
+                }
+                return;
+            }
             Kind::Rig => self.rigs.get_mut(&key.name).map(|r| &mut r.meta),
-            Kind::Polecat => self.polecats.get_mut(key).map(|r| &mut r.meta),
             Kind::Convoy => self.convoys.get_mut(key).map(|r| &mut r.meta),
             Kind::Witness => self.witnesses.get_mut(key).map(|r| &mut r.meta),
             Kind::Refinery => self.refineries.get_mut(key).map(|r| &mut r.meta),
             Kind::BeadStore => self.bead_stores.get_mut(key).map(|r| &mut r.meta),
-            Kind::Pod => self.pods.get_mut(key).map(|r| &mut r.meta),
             Kind::ConfigMap => None,
+        };
+        if let Some(meta) = meta {
+            change(meta);
+        }
+    }
+
+    fn amend_polecat(&mut self, key: &Key, change: impl FnOnce(&mut PolecatRow)) {
+        if let Some(row) = self.rows.polecats().get(key) {
+            let mut row = PolecatRow::clone(row);
+            change(&mut row);
+            self.rows.insert_polecat(Arc::new(row));
         }
     }
 }

@@ -235,7 +235,7 @@ impl Scene {
     }
 
     pub fn row(&self, name: &str) -> &PolecatRow {
-        &self.world.polecats[&Key::new(Kind::Polecat, NS, name)]
+        &self.world.polecats()[&Key::new(Kind::Polecat, NS, name)]
     }
 
     pub fn status(&self, name: &str) -> &api::PolecatStatus {
@@ -245,22 +245,22 @@ impl Scene {
     pub fn pod_row(&self, name: &str) -> &PodRow {
         let key = Key::new(Kind::Pod, NS, name);
         self.world
-            .pods
+            .pods()
             .get(&key)
-            .unwrap_or_else(|| panic!("no pod {name} in {:?}", self.world.pods.keys()))
+            .unwrap_or_else(|| panic!("no pod {name} in {:?}", self.world.pods().keys()))
     }
 
     pub fn pods(&self) -> Vec<String> {
-        self.world.pods.keys().map(|k| k.name.clone()).collect()
+        self.world.pods().keys().map(|k| k.name.clone()).collect()
     }
 
     /// How many polecats of the scene hold a place.
     pub fn working(&self) -> BTreeSet<String> {
         let working = |p: &&PolecatRow| p.status.phase == api::PolecatPhase::Working;
         self.world
-            .polecats
+            .polecats()
             .values()
-            .map(Box::as_ref)
+            .map(std::sync::Arc::as_ref)
             .filter(working)
             .map(|p| p.meta.key.name.clone())
             .collect()

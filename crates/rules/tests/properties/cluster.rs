@@ -6,8 +6,8 @@ use crate::common::*;
 use crate::history::{Event, Reply, Turn, Wish};
 use gastown_api::{DesiredState, RigSettings};
 use gastown_rules::{
-    Action, Answer, Blueprint, Fact, Kind, Outcome, Plan, PodPhase, PodRole, PodRow, Rev, RigKey, Seen, Uid, World,
-    convoy_home, decide,
+    Action, Answer, Blueprint, Fact, Kind, Outcome, Plan, PodPhase, PodRole, PodRow, PolecatRow, Rev, RigKey, Seen,
+    Uid, World, convoy_home, decide,
 };
 use gastown_wire::{
     BeadsOutcome, BeadsRead, BeadsReport, CloneOutcome, CourierOutcome, NotifyOutcome, NotifyReport, Report,
@@ -128,13 +128,13 @@ impl Cluster {
         let plain = |m: &gastown_rules::Meta| (m.uid.clone(), None, m.rev);
         match key.kind {
             Kind::Rig => w.rigs.get(&key.name).map(|r| plain(&r.meta)),
-            Kind::Polecat => w.polecats.get(key).map(|r| plain(&r.meta)),
+            Kind::Polecat => w.polecats().get(key).map(|r| plain(&r.meta)),
             Kind::Convoy => w.convoys.get(key).map(|r| plain(&r.meta)),
             Kind::Witness => w.witnesses.get(key).map(|r| plain(&r.meta)),
             Kind::Refinery => w.refineries.get(key).map(|r| plain(&r.meta)),
             Kind::BeadStore => w.bead_stores.get(key).map(|r| plain(&r.meta)),
             Kind::Pod => w
-                .pods
+                .pods()
                 .get(key)
                 .map(|p| (p.meta.uid.clone(), p.owner.clone(), p.meta.rev)),
             Kind::ConfigMap => None,
@@ -145,12 +145,12 @@ impl Cluster {
         let w = &self.truth;
         Fact::Seen(match key.kind {
             Kind::Rig => Seen::Rig(Box::new(w.rigs[&key.name].clone())),
-            Kind::Polecat => Seen::Polecat(w.polecats[key].clone()),
+            Kind::Polecat => Seen::Polecat(Box::new(PolecatRow::clone(&w.polecats()[key]))),
             Kind::Convoy => Seen::Convoy(Box::new(w.convoys[key].clone())),
             Kind::Witness => Seen::Witness(Box::new(w.witnesses[key].clone())),
             Kind::Refinery => Seen::Refinery(Box::new(w.refineries[key].clone())),
             Kind::BeadStore => Seen::BeadStore(Box::new(w.bead_stores[key].clone())),
-            Kind::Pod => Seen::Pod(w.pods[key].clone()),
+            Kind::Pod => Seen::Pod(Box::new(PodRow::clone(&w.pods()[key]))),
             Kind::ConfigMap => unreachable!("not watched"),
         })
     }
@@ -181,12 +181,12 @@ impl Cluster {
 
     pub fn touch(&mut self, key: &gastown_rules::Key) {
         let rev = self.scene.rev();
-        if let Some(p) = self.truth.polecats.get(key) {
-            let mut p = p.clone();
+        if let Some(p) = self.truth.polecats().get(key) {
+            let mut p = Box::new(PolecatRow::clone(p));
             p.meta.rev = rev;
             self.dirty(Fact::Seen(Seen::Polecat(p)));
-        } else if let Some(p) = self.truth.pods.get(key) {
-            let mut p = p.clone();
+        } else if let Some(p) = self.truth.pods().get(key) {
+            let mut p = Box::new(PodRow::clone(p));
             p.meta.rev = rev;
             self.dirty(Fact::Seen(Seen::Pod(p)));
         }
@@ -195,7 +195,7 @@ impl Cluster {
     pub fn turn(&mut self, nth: usize, turn: Turn) {
         let pods: Vec<PodRow> = self
             .truth
-            .pods
+            .pods()
             .values()
             .filter(|p| matches!(p.role, PodRole::Polecat | PodRole::Beads | PodRole::Notify))
             .map(|p| (**p).clone())
@@ -290,7 +290,7 @@ impl Cluster {
     }
 
     pub fn edit(&mut self, nth: usize, wish: Wish) {
-        let rows: Vec<_> = self.truth.polecats.values().map(|p| (**p).clone()).collect();
+        let rows: Vec<_> = self.truth.polecats().values().map(|p| (**p).clone()).collect();
         let Some(mut row) = rows.get(nth % rows.len().max(1)).cloned() else {
             return;
         };
@@ -335,7 +335,7 @@ impl Cluster {
             Event::Pod(nth, turn) => self.turn(nth, turn),
             Event::Edit(nth, wish) => self.edit(nth, wish),
             Event::Delete(nth) => {
-                let keys: Vec<_> = self.truth.polecats.keys().cloned().collect();
+                let keys: Vec<_> = self.truth.polecats().keys().cloned().collect();
                 if let Some(key) = keys.get(nth % keys.len().max(1)).cloned() {
                     let rev = self.scene.rev();
                     self.dirty(Fact::Vanished { key, rev });
@@ -373,9 +373,9 @@ impl Cluster {
     pub fn limits_hold(&self) {
         let live: Vec<&PodRow> = self
             .truth
-            .pods
+            .pods()
             .values()
-            .map(Box::as_ref)
+            .map(std::sync::Arc::as_ref)
             .filter(|p: &&PodRow| p.role == PodRole::Polecat && p.live())
             .collect();
         for rig in &RIGS[..2] {
@@ -423,7 +423,7 @@ pub fn home(world: &World, action: &Action) -> RigKey {
             Blueprint::Witness { spec, .. } => spec.rig_ref.clone(),
             Blueprint::Refinery { spec, .. } => spec.rig_ref.clone(),
             Blueprint::Polecat(p) => p.spec.rig.clone(),
-            Blueprint::Texts(t) => world.polecats
+            Blueprint::Texts(t) => world.polecats()
                 [&gastown_rules::Key::new(Kind::Polecat, &t.key.namespace, &t.owner.0)]
                 .spec
                 .rig
@@ -431,12 +431,12 @@ pub fn home(world: &World, action: &Action) -> RigKey {
         },
         _ => match key.kind {
             Kind::Rig => key.name.clone(),
-            Kind::Polecat => world.polecats[key].spec.rig.clone(),
+            Kind::Polecat => world.polecats()[key].spec.rig.clone(),
             Kind::Convoy => convoy_home(&world.convoys[key]),
             Kind::Witness => world.witnesses[key].spec.rig_ref.clone(),
             Kind::Refinery => world.refineries[key].spec.rig_ref.clone(),
             Kind::BeadStore => world.bead_stores[key].spec.rig_ref.clone(),
-            Kind::Pod | Kind::ConfigMap => world.pods[key].rig.clone(),
+            Kind::Pod | Kind::ConfigMap => world.pods()[key].rig.clone(),
         },
     }
 }

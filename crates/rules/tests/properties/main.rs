@@ -89,7 +89,7 @@ proptest! {
             let plan = cluster.scene.plan();
             let idle = plan.actions.is_empty();
             cluster.happen(Event::Decide(vec![Reply::Done]));
-            for nth in 0..cluster.truth.pods.len() {
+            for nth in 0..cluster.truth.pods().len() {
                 cluster.turn(nth, Turn::Runs);
                 cluster.turn(nth, Turn::Done);
             }
@@ -107,7 +107,7 @@ proptest! {
         let left = decide(world, &world.all(), cluster.scene.now).actions;
         prop_assert!(left.is_empty(), "never settles: {:?}", said_by(&left));
         // Nobody waits in silence, and nobody who could have worked is left over.
-        for (key, row) in &world.polecats {
+        for (key, row) in world.polecats() {
             let status = &row.status;
             prop_assert!(status.message.is_some(), "{key} says nothing: {status:?}");
             let able = row.spec.desired_state == DesiredState::Working && row.spec.rig != "no-such";
@@ -129,7 +129,7 @@ fn attempts_only_grow() {
         let mut latched: BTreeMap<Uid, Option<String>> = BTreeMap::new();
         for event in events {
             cluster.happen(event);
-            for row in cluster.truth.polecats.values() {
+            for row in cluster.truth.polecats().values() {
                 let Row { meta, status, .. } = &**row;
                 let now = status.attempt.unwrap_or(0);
                 let before = attempts.insert(meta.uid.clone(), now).unwrap_or(0);
@@ -154,7 +154,7 @@ fn statuses_are_published_from_what_was_read() {
             ..
         } = action
         {
-            assert_eq!(*from, cluster.truth.polecats[&key].status);
+            assert_eq!(*from, cluster.truth.polecats()[&key].status);
         }
     }
     cluster.happen(Event::Decide(vec![Reply::Done]));

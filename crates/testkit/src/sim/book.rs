@@ -50,7 +50,7 @@ impl Sent {
         else {
             return Self::default();
         };
-        let Some(row) = world.polecats.get(key) else {
+        let Some(row) = world.polecats().get(key) else {
             return Self::default();
         };
         let known = world.convoys.values().filter(|c| limit(c).is_some() && counts(c, row));

@@ -180,7 +180,7 @@ impl History {
     /// No wait without an instant at which it ends: whoever has an attempt under way is looked at again.
     fn check_waits(&mut self, plan: &Plan) {
         let world = &self.operator.world;
-        let forgotten = world.polecats.values().find(|p| {
+        let forgotten = world.polecats().values().find(|p| {
             let rig = &p.spec.rig;
             let waits = p.meta.deleting.is_none()
                 && p.status.phase == gastown_api::PolecatPhase::Working

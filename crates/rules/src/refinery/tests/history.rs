@@ -102,7 +102,7 @@ fn live_out(seed: u64, mishaps: &Mishaps) -> Town {
         // Whoever is sent back mends its work, and is ready again after a while.
         let back = town
             .world
-            .polecats
+            .polecats()
             .values()
             .find(|p| p.status.phase == PolecatPhase::Idle && p.status.round > Some(1));
         if let Some(name) = back.map(|p| p.meta.key.name.clone())
@@ -117,7 +117,7 @@ fn live_out(seed: u64, mishaps: &Mishaps) -> Town {
         }
         let idle = town
             .world
-            .polecats
+            .polecats()
             .values()
             .all(|p| p.status.phase != PolecatPhase::Idle);
         if !busy && entered == CHANGES && idle {
@@ -136,7 +136,7 @@ fn check(seed: u64, town: &Town) {
             "seed {seed}: the branch lost a change"
         );
     }
-    for polecat in town.world.polecats.values() {
+    for polecat in town.world.polecats().values() {
         let name = &polecat.meta.key.name;
         let merged = kind::is_true(&polecat.status.conditions, kind::MERGED);
         assert!(
@@ -152,7 +152,7 @@ fn check(seed: u64, town: &Town) {
         assert!(polecat.status.merged_commit.as_ref().is_some_and(|c| !c.is_empty()));
     }
     assert_eq!(landed.len(), CHANGES, "seed {seed}: each change landed once");
-    assert!(town.world.pods.is_empty(), "seed {seed}: pods are left over");
+    assert!(town.world.pods().is_empty(), "seed {seed}: pods are left over");
     assert!(
         town.plan().actions.is_empty(),
         "seed {seed}: a settled queue writes nothing"

@@ -135,12 +135,12 @@ impl Town {
     pub(super) fn ready(&mut self, name: &str, change: Change) -> String {
         let round = self
             .world
-            .polecats
+            .polecats()
             .get(&Key::new(Kind::Polecat, NS, name))
             .map_or(1, |p| p.status.round.unwrap());
         let commit = id(&format!("{name}-{round}"));
         self.changes.insert(commit.clone(), change);
-        let mut row = match self.world.polecats.get(&Key::new(Kind::Polecat, NS, name)) {
+        let mut row = match self.world.polecats().get(&Key::new(Kind::Polecat, NS, name)) {
             Some(row) => (**row).clone(),
             None => {
                 let meta = self.meta(Kind::Polecat, NS, name);
@@ -222,7 +222,7 @@ impl Town {
     }
 
     pub(super) fn polecat(&self, name: &str) -> &PolecatRow {
-        &self.world.polecats[&Key::new(Kind::Polecat, NS, name)]
+        &self.world.polecats()[&Key::new(Kind::Polecat, NS, name)]
     }
 
     pub(super) fn merged(&self, name: &str) -> Option<&str> {
@@ -321,13 +321,18 @@ impl Town {
 
     pub(super) fn live(&self, role: PodRole) -> Option<PodRow> {
         let live = |p: &&PodRow| p.role == role && p.live() && p.meta.deleting.is_none();
-        self.world.pods.values().map(Box::as_ref).find(live).cloned()
+        self.world
+            .pods()
+            .values()
+            .map(std::sync::Arc::as_ref)
+            .find(live)
+            .cloned()
     }
 
     /// Test pods that live, shortest prefix first.
     pub(super) fn testing(&self) -> Vec<PodRow> {
         let live = |p: &&PodRow| p.role == PodRole::Test && p.live() && p.meta.deleting.is_none();
-        let live = self.world.pods.values().map(Box::as_ref).filter(live);
+        let live = self.world.pods().values().map(std::sync::Arc::as_ref).filter(live);
         let mut pods: Vec<PodRow> = live.cloned().collect();
         pods.sort_by_key(|p| p.test.as_ref().map(|o| o.members.len()));
         pods
@@ -366,20 +371,20 @@ impl Town {
                 ..Settings::default()
             }),
         );
-        for row in old.rigs.into_values() {
+        for row in old.rigs.values().cloned() {
             self.see(Seen::Rig(Box::new(row)));
         }
-        for row in old.refineries.into_values() {
+        for row in old.refineries.values().cloned() {
             self.see(Seen::Refinery(Box::new(row)));
         }
-        for row in old.polecats.into_values() {
-            self.see(Seen::Polecat(row));
+        for row in old.polecats().values() {
+            self.see(Seen::Polecat(Box::new(PolecatRow::clone(row))));
         }
-        for row in old.witnesses.into_values() {
+        for row in old.witnesses.values().cloned() {
             self.see(Seen::Witness(Box::new(row)));
         }
-        for row in old.pods.into_values() {
-            self.see(Seen::Pod(row));
+        for row in old.pods().values() {
+            self.see(Seen::Pod(Box::new(PodRow::clone(row))));
         }
     }
 }

@@ -81,7 +81,7 @@ fn a_green_batch_lands_at_once_and_what_ran_ahead_of_it_ends() {
     assert!(town.live(PodRole::Land).is_some());
     town.run();
     assert!((0..8).all(|i| town.merged(&format!("p{i}")).is_some()));
-    assert!(town.world.pods.is_empty());
+    assert!(town.world.pods().is_empty());
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn an_idle_queue_tests_the_first_ready_change_at_once_and_lands_it() {
     assert_eq!(town.merged("nux"), Some(town.main[1].0.as_str()));
     assert_eq!(town.queue().status.landings, 1);
     assert_eq!(town.queue().status.head.as_deref(), Some(town.main[1].0.as_str()));
-    assert!(town.world.pods.is_empty(), "the batch's pods go once everybody knows");
+    assert!(town.world.pods().is_empty(), "the batch's pods go once everybody knows");
     assert!(!town.act(), "a settled queue writes nothing");
 }
 

@@ -4,7 +4,7 @@ use super::{Change, Town, ended};
 use crate::fact::{Answer, Fact, Outcome};
 use crate::key::{Key, Kind, RigKey};
 use crate::plan::{Action, Status};
-use crate::row::{ContainerRow, ContainerState, PodPhase, PodRole};
+use crate::row::{ContainerRow, ContainerState, PodPhase, PodRole, PodRow};
 use gastown_api::{self as api, conditions as kind};
 use gastown_wire::{CandidateOutcome, CandidateReport, LandOutcome, LandReport, Report, VERSION};
 use jiff::SignedDuration;
@@ -113,7 +113,7 @@ fn a_queue_without_its_rig_says_so_and_does_nothing() {
         town.queue_condition(kind::READY),
         Some(("False".into(), "RigNotFound".into()))
     );
-    assert!(town.world.pods.is_empty());
+    assert!(town.world.pods().is_empty());
 }
 
 #[test]
@@ -447,8 +447,8 @@ fn a_flaky_red_is_confirmed_and_the_innocent_lands() {
     let candidate = town.live(PodRole::Test).unwrap();
     // The model's own report, but a test that failed by chance.
     town.kubelet();
-    let honest = town.world.pods[&candidate.meta.key].containers.clone();
-    let mut pod = town.world.pods[&candidate.meta.key].clone();
+    let honest = town.world.pods()[&candidate.meta.key].containers.clone();
+    let mut pod = Box::new(PodRow::clone(&town.world.pods()[&candidate.meta.key]));
     pod.phase = PodPhase::Failed;
     pod.containers = vec![
         honest[0].clone(),
