@@ -20,6 +20,9 @@ pub const NOTIFIED: &str = "Notified";
 /// Fields of the spec that are accepted and not served yet.
 pub const FIELDS_HONOURED: &str = "FieldsHonoured";
 
+/// There, and False, where uncommitted files and conversations are not kept in the record repository. Work goes on.
+pub const CONTENT_KEPT: &str = "ContentKept";
+
 /// Longest message the API accepts. Bytes.
 const LONGEST: usize = 32768;
 

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use gastown_git::{Git, GitError, Oid, PushOutcome, RefName, RefUpdate, Remote, Repo};
-use gastown_wire::RemoteOrders;
+use gastown_git::{Fault, Git, GitError, Oid, PushOutcome, RefName, RefUpdate, Remote, Repo};
+use gastown_wire::{ContentTrouble, RemoteOrders, RemoteTrouble};
 
 use crate::access::{self, AccessError};
 
@@ -23,6 +23,39 @@ pub(crate) enum ContentError {
     /// It does not answer.
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
+}
+
+/// What a repository says that does not answer.
+const UNREACHABLE: &str = "RemoteUnreachable";
+
+impl ContentError {
+    /// As the reports call it.
+    pub(crate) fn told(&self) -> ContentTrouble {
+        let known = match self {
+            Self::Access(error) => Some(error.clone()),
+            Self::Git(error) => access::trouble(error),
+            Self::Silent(_) => None,
+        };
+        match (known, self) {
+            (Some(AccessError { trouble, detail }), _) => trouble_of(trouble.as_str(), detail),
+            (None, Self::Git(error)) if error.fault() != Fault::Network => {
+                trouble_of(RemoteTrouble::GitFailed.as_str(), error.to_string())
+            }
+            (None, error) => trouble_of(UNREACHABLE, error.to_string()),
+        }
+    }
+}
+
+/// It takes no such ref, now or later.
+pub(crate) fn refused(why: &str) -> ContentTrouble {
+    trouble_of(RemoteTrouble::RefsRefused.as_str(), why)
+}
+
+fn trouble_of(reason: &str, detail: impl Into<String>) -> ContentTrouble {
+    ContentTrouble {
+        reason: reason.to_owned(),
+        detail: detail.into(),
+    }
 }
 
 /// A repository of ours, spoken for with what opens the other remote.

@@ -13,6 +13,8 @@ use gastown_git::{
     RefUpdate, Refspec, Remote, Repo, TreeEntry,
 };
 
+use gastown_wire::ContentTrouble;
+
 use crate::{
     access::{self, AccessError},
     content::{Content, ContentError, PATIENCE},
@@ -84,7 +86,7 @@ async fn bring(
     repo: &Repo,
     remote: &Remote,
     wanted: &[(&RefName, &'static str)],
-) -> Result<Vec<&'static str>, LedgerError> {
+) -> Result<Vec<&'static str>, GitError> {
     let patterns: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
     let there = repo.git().ls_remote(remote, &patterns).await?;
     let (mut specs, mut absent) = (Vec::new(), Vec::new());
@@ -124,7 +126,7 @@ pub(crate) struct Heads {
     pub(crate) snapshot: Option<Oid>,
     pub(crate) conversation: Option<Oid>,
     /// Why the last two are not what the record repository has.
-    pub(crate) unread: Option<String>,
+    pub(crate) unread: Option<ContentTrouble>,
 }
 
 /// Where snapshot and conversation lie.
@@ -135,7 +137,7 @@ pub(crate) enum Kept {
     /// In the record repository.
     Apart(Box<Content>),
     /// In the record repository, which cannot be spoken to: why.
-    Closed(String),
+    Closed(ContentTrouble),
 }
 
 /// Where a tip left its target branch: history does not change, so what was found once holds.
@@ -185,7 +187,7 @@ impl Ledger {
             None => Kept::Beside,
             Some(orders) => match Content::open(plain, &dir, orders).await {
                 Ok(content) => Kept::Apart(Box::new(content)),
-                Err(error) => Kept::Closed(error.to_string()),
+                Err(error) => Kept::Closed(error.told()),
             },
         };
         Ok(Self {
@@ -213,8 +215,8 @@ impl Ledger {
                         absent.extend(none);
                         None
                     }
-                    Ok(Err(error)) => Some(error.to_string()),
-                    Err(_) => Some(ContentError::Silent(PATIENCE).to_string()),
+                    Ok(Err(error)) => Some(ContentError::from(error).told()),
+                    Err(_) => Some(ContentError::Silent(PATIENCE).told()),
                 }
             }
             Kept::Closed(why) => Some(why.clone()),

@@ -214,6 +214,7 @@ fn bad_clone_orders(error: &SetupError) -> CloneReport {
             reason: BAD_ORDERS.into(),
         },
         detail: error.to_string(),
+        content: None,
     }
 }
 

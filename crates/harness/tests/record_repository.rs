@@ -6,6 +6,7 @@ mod town;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -40,6 +41,11 @@ fn talk_of(pod: &Pod) -> PathBuf {
 fn tip(repository: &Path, name: &str) -> String {
     let (ok, text) = try_git(repository, &["rev-parse", "--verify", "-q", name]);
     if ok { text } else { String::new() }
+}
+
+/// What a report calls what is wrong with the record repository.
+fn trouble(content: Option<ContentTrouble>) -> String {
+    content.map(|told| told.reason).unwrap_or_default()
 }
 
 /// Everything that the attempt has is in the record repository, and the record says so.
@@ -98,6 +104,7 @@ fn what_is_not_committed_is_kept_in_the_record_repository_only() {
         "{}",
         second.logs()
     );
+    assert_eq!(report.content, None);
     assert_eq!(
         git(&town.remote, &["show", &format!("{WORK}:draft.txt")]),
         "half a thought"
@@ -118,6 +125,7 @@ fn a_resume_that_cannot_read_it_goes_on_without_and_says_so() {
         (code, report.outcome),
         (0, CloneOutcome::Ready { commits: 1, dirty: 0 })
     );
+    assert_eq!(trouble(report.content), "RepositoryNotFound");
     assert!(
         report.detail.contains("the record repository cannot be read"),
         "{}",
@@ -132,6 +140,7 @@ fn a_resume_that_cannot_read_it_goes_on_without_and_says_so() {
         second.logs()
     );
     assert_eq!(report.commit, town.work());
+    assert_eq!(trouble(report.content), "RepositoryNotFound", "{}", second.logs());
 }
 
 #[test]
@@ -161,6 +170,7 @@ fn work_is_carried_while_it_is_away_and_the_rest_follows_in_the_end() {
         pod.logs()
     );
     assert!(is_kept(&town, &records), "{}", pod.logs());
+    assert_eq!(report.content, None, "it came in the end");
     let next = attempt(&town, 2, "true");
     assert_eq!(
         next.clone_step().1.outcome,
@@ -186,7 +196,29 @@ fn a_credential_that_does_not_fit_it_holds_up_no_work() {
         pod.logs()
     );
     assert!(pod.logs().contains("nothing but commits is kept"), "{}", pod.logs());
+    assert_eq!(trouble(report.content), "CredentialMissing");
     assert!(!town.refs().contains("refs/gastown/conversations/"), "{}", town.refs());
+}
+
+#[test]
+fn a_repository_that_takes_no_such_refs_is_named_and_holds_up_no_work() {
+    let town = Town::new();
+    let records = records(&town);
+    // As a server does that takes nothing beside branches and tags.
+    let hook = records.join("hooks/update");
+    fs::write(&hook, "#!/bin/sh\necho 'deny updating a hidden ref'\nexit 1\n").unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let pod = attempt(&town, 1, GOOD);
+    fs::write(talk_of(&pod), TALK).unwrap();
+    let report = pod.all();
+    assert_eq!(
+        (report.outcome, report.commits),
+        (CourierOutcome::Done, 1),
+        "{}",
+        pod.logs()
+    );
+    assert_eq!(trouble(report.content), "RefsRefused", "{}", pod.logs());
+    assert_eq!(git(&records, &["for-each-ref"]), "");
 }
 
 /// An older attempt that comes back moves nothing there either: the record comes first.

@@ -132,6 +132,7 @@ async fn report(client: &Client, pod: &str, outcome: CourierOutcome) {
         tokens: None,
         cost_micros: None,
         detail: String::new(),
+        content: None,
     };
     let ended = |message: String| json!({"terminated": {"exitCode": 0, "reason": "Completed", "message": message}});
     let container = |name: &str, message: String| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": ended(message)});

@@ -1,7 +1,7 @@
 //! A pod's trouble with its git remote, as a reason with its fix. Codes are ours alone: a container cannot make new ones.
 
 use crate::reason::Reason;
-use gastown_wire::RemoteTrouble as Trouble;
+use gastown_wire::{ContentTrouble, RemoteTrouble as Trouble};
 
 /// How much of a pod's own words goes into a message: enough for a command to type.
 const WORDS: usize = 420;
@@ -16,6 +16,21 @@ pub(crate) fn reason(name: &str, detail: &str, other: fn() -> Reason) -> Reason 
 
 /// A remote that does not answer.
 pub(crate) const UNREACHABLE: &str = "RemoteUnreachable";
+
+/// The reason for what a pod reports of the record repository.
+pub(crate) fn of_content(trouble: &ContentTrouble) -> Reason {
+    let why = reason(&trouble.reason, &trouble.detail, || {
+        Reason::new(
+            UNREACHABLE,
+            "the repository does not answer: is its server up, and let through?",
+        )
+    });
+    let message = format!(
+        "work goes on without what record.gitURL keeps, uncommitted files and conversations: {}",
+        why.message
+    );
+    Reason::new(why.code, message)
+}
 
 /// The code, if it is of the repository, its credential or the way to it, and so of the whole rig.
 pub(crate) fn of_the_repository(code: &str) -> Option<&'static str> {
@@ -121,7 +136,7 @@ fn fix(trouble: Trouble) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reason, Trouble, of_the_repository, reason};
+    use super::{ContentTrouble, Reason, Trouble, UNREACHABLE, of_content, of_the_repository, reason};
 
     fn other() -> Reason {
         Reason::new("Other", "else")
@@ -138,6 +153,24 @@ mod tests {
         assert_eq!(of_the_repository("HostKeyChanged"), Some("HostKeyChanged"));
         assert_eq!(of_the_repository("RemoteUnreachable"), Some("RemoteUnreachable"));
         assert_eq!(of_the_repository("AgentFailed"), None);
+    }
+
+    #[test]
+    fn the_record_repository_is_named_and_forged_codes_are_not_believed() {
+        let told = |reason: &str| {
+            of_content(&ContentTrouble {
+                reason: reason.into(),
+                detail: "no\nway".into(),
+            })
+        };
+        let read_only = told("CredentialReadOnly");
+        assert_eq!(read_only.code, "CredentialReadOnly");
+        for words in ["record.gitURL", "write access", "(no way)"] {
+            assert!(read_only.message.contains(words), "{read_only}");
+        }
+        for code in ["RemoteUnreachable", "ForgedByAnAgent", ""] {
+            assert_eq!(told(code).code, UNREACHABLE);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod common;
 use common::*;
 use gastown_api::PolecatPhase;
 use gastown_rules::{Action, ContainerState, Ended, PodPhase, PodRow};
-use gastown_wire::{CloneOutcome, CourierOutcome, Report, exit};
+use gastown_wire::{CloneOutcome, CloneReport, ContentTrouble, CourierOutcome, CourierReport, Report, exit};
 
 fn furnished() -> Scene {
     let mut scene = scene();
@@ -270,5 +270,106 @@ fn what_keeps_a_pod_from_starting_is_told_at_once_and_given_up_in_time() {
             "{seen}"
         );
         assert!(scene.pods().is_empty(), "{seen}: its place is free");
+    }
+}
+
+fn trouble(reason: &str) -> Option<ContentTrouble> {
+    Some(ContentTrouble {
+        reason: reason.into(),
+        detail: "its words".into(),
+    })
+}
+
+/// An attempt whose clone and courier say that of the record repository: what is written for its polecat, and the condition
+/// once it runs and at its end.
+fn kept(
+    start: Option<ContentTrouble>,
+    outcome: CourierOutcome,
+    end: Option<ContentTrouble>,
+) -> (Vec<String>, [String; 2]) {
+    let mut scene = furnished();
+    scene.settle();
+    let ready = CloneReport {
+        content: start,
+        ..clone(CloneOutcome::Ready { commits: 0, dirty: 0 }, 1)
+    };
+    let ended = CourierReport {
+        content: end,
+        ..courier(outcome, 1, 1)
+    };
+    let told = |scene: &Scene| condition(&scene.status("nux").conditions, "ContentKept").1.to_owned();
+    scene.pod("polecat-nux", |p| {
+        runs(p);
+        said(p, "clone", 0, &ready.encode());
+    });
+    let mut written = said_by(&of_polecats(&scene.settle()));
+    let running = told(&scene);
+    scene.pod("polecat-nux", |p| {
+        over(p, PodPhase::Failed);
+        said(p, "courier", 0, &ended.encode());
+    });
+    written.extend(said_by(&of_polecats(&scene.settle())));
+    let over = told(&scene);
+    (written, [running, over])
+}
+
+#[test]
+fn trouble_with_the_record_repository_is_told_with_writes_that_are_made_anyway() {
+    use CourierOutcome::{AgentFailed, Done, Stopped};
+    const NONE: &str = "-";
+    let failed = AgentFailed { exit: 1 };
+    for (start, outcome, end, running, over) in [
+        (None, Done, None, NONE, NONE),
+        (None, Done, trouble("CredentialReadOnly"), NONE, "CredentialReadOnly"),
+        (None, failed.clone(), trouble("RefsRefused"), NONE, "RefsRefused"),
+        (None, Stopped, trouble("RepositoryNotFound"), NONE, "RepositoryNotFound"),
+        (None, Done, trouble("MadeUp"), NONE, "RemoteUnreachable"),
+        // It could not be read, and what came after was kept.
+        (trouble("RemoteUnreachable"), Done, None, "RemoteUnreachable", NONE),
+        (trouble("RemoteUnreachable"), failed, None, "RemoteUnreachable", NONE),
+        (
+            trouble("SecretMissing"),
+            Done,
+            trouble("SecretMissing"),
+            "SecretMissing",
+            "SecretMissing",
+        ),
+        // Stopped before it tried.
+        (
+            trouble("HostKeyUnknown"),
+            Stopped,
+            None,
+            "HostKeyUnknown",
+            "HostKeyUnknown",
+        ),
+    ] {
+        let seen = format!("{start:?}, {outcome:?}, {end:?}");
+        let (without, _) = kept(None, outcome.clone(), None);
+        let (written, told) = kept(start, outcome, end);
+        assert_eq!(told, [running, over], "{seen}");
+        assert_eq!(written, without, "{seen}: it costs no write");
+    }
+}
+
+#[test]
+fn the_next_attempt_that_keeps_everything_ends_the_trouble() {
+    let mut scene = furnished();
+    scene.at_work("nux");
+    for (content, told) in [(trouble("CredentialRefused"), "False"), (None, "-")] {
+        let status = scene.status("nux").clone();
+        let ended = CourierReport {
+            content,
+            ..courier(CourierOutcome::AgentFailed { exit: 1 }, 1, status.attempt.unwrap())
+        };
+        scene.pod(&status.pod_name.unwrap(), |p| {
+            runs(p);
+            over(p, PodPhase::Failed);
+            said(p, "courier", 0, &ended.encode());
+        });
+        scene.settle();
+        assert_eq!(condition(&scene.status("nux").conditions, "ContentKept").0, told);
+        assert_eq!(scene.status("nux").phase, RETRY, "it ends no attempt, and mends none");
+        scene.later(120);
+        scene.settle();
     }
 }

@@ -182,6 +182,7 @@ impl Town {
             tokens: None,
             cost_micros: None,
             detail: String::new(),
+            content: None,
         };
         let ended = |message: String| json!({"terminated": {"exitCode": 0, "reason": "Completed", "message": message}});
         self.set(

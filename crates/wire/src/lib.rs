@@ -29,8 +29,8 @@ pub use orders::{
     Orders, Pace, Paths, PolecatOrders, RecordLevel, RemoteOrders, Subject, Sweep, TestOrders, Text, Transcript,
 };
 pub use report::{
-    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, CourierOutcome, CourierReport,
-    CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
+    CandidateOutcome, CandidateReport, CloneOutcome, CloneReport, Conflict, ContentTrouble, CourierOutcome,
+    CourierReport, CredentialProblem, Included, LandOutcome, LandReport, Report, ReportError, Tokens, exit,
 };
 pub use settings::{API_KEY_KEY, LOGIN_KEYS, OPENCODE_LOGINS, TOKEN_KEY, settings_key, settings_path};
 pub use trouble::{RemoteTrouble, blames_the_remote};

@@ -121,6 +121,31 @@ pub enum CredentialProblem {
     Refused,
 }
 
+/// Why the record repository keeps nothing now, or is not read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentTrouble {
+    /// The name of a [`RemoteTrouble`](crate::RemoteTrouble); another where it does not answer.
+    pub reason: String,
+    /// For people; untrusted.
+    #[serde(default)]
+    pub detail: String,
+}
+
+impl std::fmt::Display for ContentTrouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.reason, self.detail)
+    }
+}
+
+/// Halves the longer of two free texts.
+fn halve_a_detail(own: &mut String, content: Option<&mut ContentTrouble>) -> bool {
+    match content {
+        Some(content) if content.detail.len() > own.len() => halve(&mut content.detail),
+        _ => halve(own),
+    }
+}
+
 /// How `clone` ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "outcome")]
@@ -171,6 +196,9 @@ pub struct CloneReport {
     /// For people; untrusted.
     #[serde(default)]
     pub detail: String,
+    /// Why the record repository is not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentTrouble>,
 }
 
 impl Report for CloneReport {
@@ -179,7 +207,7 @@ impl Report for CloneReport {
         self.version
     }
     fn shorten(&mut self) -> bool {
-        halve(&mut self.detail)
+        halve_a_detail(&mut self.detail, self.content.as_mut())
     }
 }
 
@@ -273,6 +301,9 @@ pub struct CourierReport {
     /// For people; untrusted.
     #[serde(default)]
     pub detail: String,
+    /// Why the record repository does not keep what it should. It ends no attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentTrouble>,
 }
 
 impl Report for CourierReport {
@@ -281,7 +312,7 @@ impl Report for CourierReport {
         self.version
     }
     fn shorten(&mut self) -> bool {
-        if halve(&mut self.detail) {
+        if halve_a_detail(&mut self.detail, self.content.as_mut()) {
             return true;
         }
         match &mut self.outcome {

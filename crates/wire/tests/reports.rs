@@ -17,18 +17,23 @@ fn courier(detail: String, why: String) -> CourierReport {
         tokens: Some(Tokens { input: 1, output: 2 }),
         cost_micros: Some(21_300),
         detail,
+        content: None,
     }
 }
 
 proptest! {
     #[test]
-    fn a_report_fits_and_reads_back_whatever_it_holds(detail in "\\PC{0,3000}", why in "\\PC{0,3000}") {
-        let report = courier(detail, why);
+    fn a_report_fits_and_reads_back_whatever_it_holds(
+        detail in "\\PC{0,3000}", why in "\\PC{0,3000}", content in "\\PC{0,3000}",
+    ) {
+        let mut report = courier(detail, why);
+        report.content = Some(ContentTrouble { reason: "CredentialReadOnly".into(), detail: content });
         let text = report.encode();
         prop_assert!(text.len() <= REPORT_LIMIT);
         let back = CourierReport::decode(&text).unwrap();
         prop_assert_eq!(back.commit, report.commit);
         prop_assert_eq!(back.attempt, 7);
+        prop_assert_eq!(back.content.unwrap().reason, "CredentialReadOnly");
     }
 
     #[test]

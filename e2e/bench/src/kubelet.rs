@@ -274,6 +274,7 @@ fn courier(orders: &PolecatOrders, uid: &str) -> String {
         tokens: None,
         cost_micros: None,
         detail: String::new(),
+        content: None,
     }
     .encode()
 }
@@ -302,6 +303,7 @@ fn fresh_clone(orders: &PolecatOrders) -> String {
         attempt: orders.attempt,
         outcome: CloneOutcome::Ready { commits: 0, dirty: 0 },
         detail: String::new(),
+        content: None,
     }
     .encode()
 }

@@ -7,7 +7,7 @@ mod workspace;
 use std::io;
 
 use gastown_git::{Expect, GitError, Oid, PushOutcome, RefUpdate};
-use gastown_wire::{CloneOutcome, CloneReport, RemoteTrouble, VERSION, exit};
+use gastown_wire::{CloneOutcome, CloneReport, ContentTrouble, RemoteTrouble, VERSION, exit};
 
 use crate::{
     access::{self, AccessError},
@@ -108,9 +108,12 @@ fn shown(names: &[String]) -> String {
 
 /// Makes the workspace and leaves the report. Returns the exit code.
 pub async fn run(pod: Pod) -> i32 {
-    let (outcome, detail) = match steps(&pod).await {
-        Ok(outcome) => outcome,
-        Err(error) => error.told(),
+    let (outcome, detail, content) = match steps(&pod).await {
+        Ok(told) => told,
+        Err(error) => {
+            let (outcome, detail) = error.told();
+            (outcome, detail, None)
+        }
     };
     let code = match &outcome {
         CloneOutcome::Ready { .. } => 0,
@@ -128,6 +131,7 @@ pub async fn run(pod: Pod) -> i32 {
         attempt: pod.orders.attempt,
         outcome,
         detail,
+        content,
     };
     last_words::leave_or_log(&pod.termination, &report);
     code
@@ -142,7 +146,10 @@ fn word(outcome: &CloneOutcome) -> &str {
     }
 }
 
-async fn steps(pod: &Pod) -> Result<(CloneOutcome, String), CloneError> {
+/// The outcome, words, and what is wrong with the record repository.
+type Told = (CloneOutcome, String, Option<ContentTrouble>);
+
+async fn steps(pod: &Pod) -> Result<Told, CloneError> {
     let shared = std::path::Path::new(&pod.orders.paths.shared);
     let harness =
         install::install(shared).map_err(CloneError::file("the harness cannot be put into the shared volume"))?;
@@ -151,7 +158,7 @@ async fn steps(pod: &Pod) -> Result<(CloneOutcome, String), CloneError> {
     tracing::info!("reading {}", ledger.remote);
     let taken = match take(pod, &ledger).await? {
         Taken::Held(taken) => taken,
-        Taken::Not(outcome, detail) => return Ok((outcome, detail)),
+        Taken::Not(outcome, detail) => return Ok((outcome, detail, None)),
     };
     let stands = workspace::make(pod, &ledger, &taken).await?;
     brief::write(pod, &ledger, &taken).await?;
@@ -176,7 +183,7 @@ async fn steps(pod: &Pod) -> Result<(CloneOutcome, String), CloneError> {
         commits: stands.commits,
         dirty: stands.dirty,
     };
-    Ok((ready, detail))
+    Ok((ready, detail, taken.content))
 }
 
 /// Lays the conversation where `run` finds it. Without it the work goes on all the same.
@@ -208,6 +215,8 @@ struct Held {
     conversation: Option<Oid>,
     /// Why there is neither, where there should be.
     unread: Option<String>,
+    /// What is wrong with the record repository, whether or not something should be there.
+    content: Option<ContentTrouble>,
 }
 
 enum Taken {
@@ -287,6 +296,7 @@ async fn try_take(pod: &Pod, ledger: &Ledger) -> Result<Option<Taken>, CloneErro
                     &record.conversation_before,
                 ),
                 unread: unread(&heads, &record),
+                content: heads.unread.clone(),
                 target,
             };
             if standing == Standing::Ours {

@@ -7,7 +7,7 @@ mod push;
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use gastown_git::{AgentRepo, Expect, Fault, FetchOptions, GitError, Oid, RefName, Refspec};
-use gastown_wire::{CourierOutcome, RecordLevel};
+use gastown_wire::{ContentTrouble, CourierOutcome, RecordLevel};
 
 use crate::{
     conversation,
@@ -77,6 +77,8 @@ pub(crate) struct Carrier {
     keeping_refused: bool,
     /// How the record repository does, where there is one.
     mood: kept::Mood,
+    /// Why it does not keep, or was not read: the last word, until a push is taken.
+    trouble: Option<ContentTrouble>,
     /// The newest conversation, as a commit of ours.
     conversation: Option<Oid>,
     /// The file it was made of.
@@ -130,11 +132,13 @@ impl Carrier {
             unreadable: None,
             keeping_refused: false,
             mood: kept::Mood::default(),
+            trouble: None,
             conversation: None,
             conversation_stamp: None,
         };
         carrier.mind_strangers();
         carrier.mind_closed();
+        carrier.trouble.clone_from(&carrier.known.unread);
         Ok(Opened::Held(Box::new(carrier)))
     }
 
@@ -154,6 +158,11 @@ impl Carrier {
     /// What the record says now.
     pub(crate) fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// What is wrong with the record repository.
+    pub(crate) fn content_trouble(&self) -> Option<&ContentTrouble> {
+        self.trouble.as_ref()
     }
 
     /// The commit of the work branch on the remote, where it is ours.

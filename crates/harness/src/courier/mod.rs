@@ -8,7 +8,7 @@ pub mod verdict;
 
 use std::time::Duration;
 
-use gastown_wire::{CourierOutcome, CourierReport, Tokens, VERSION, exit};
+use gastown_wire::{ContentTrouble, CourierOutcome, CourierReport, Tokens, VERSION, exit};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -89,6 +89,7 @@ pub async fn run(pod: Pod, patience: Patience) -> i32 {
         stopping: false,
         line: None,
         record: Record::default(),
+        content: None,
     };
     let end = courier.work().await;
     courier.report(end).await
@@ -105,6 +106,8 @@ struct Courier {
     line: Option<Line<FromRun>>,
     /// What the record said last.
     record: Record,
+    /// What was wrong with the record repository then.
+    content: Option<ContentTrouble>,
     nudges: Nudges,
     raw: Raw,
     /// Tokens and cost, as the agent told them.
@@ -150,7 +153,7 @@ impl Courier {
             }
             Err(end) => return end,
         };
-        self.record = carrier.record().clone();
+        self.note(&carrier);
         tracing::info!(
             "attempt {} holds the record; waiting for the agent",
             self.record.attempt
@@ -170,6 +173,11 @@ impl Courier {
                 }
             }
         }
+    }
+
+    fn note(&mut self, carrier: &Carrier) {
+        self.record = carrier.record().clone();
+        self.content = carrier.content_trouble().cloned();
     }
 
     /// Reads the record, however long the remote is away.
@@ -255,7 +263,7 @@ impl Courier {
                 Some(carried) = carried(&mut busy) => {
                     busy = None;
                     let Some((carrier, result)) = carried else { return Over::Cut };
-                    self.record = carrier.record().clone();
+                    self.note(&carrier);
                     idle = Some(carrier);
                     match result {
                         Ok(Carried::Level) => backoff = interval,
@@ -389,7 +397,7 @@ impl Courier {
     }
 
     fn concluded(&mut self, carrier: &Carrier, outcome: CourierOutcome, detail: String) -> End {
-        self.record = carrier.record().clone();
+        self.note(carrier);
         End {
             outcome,
             commit: carrier.pushed().map(ToString::to_string).unwrap_or_default(),
@@ -414,6 +422,7 @@ impl Courier {
             cost_micros: self.spent.1,
             outcome: end.outcome,
             detail: end.detail,
+            content: self.content.take(),
         };
         tracing::info!(
             "{}: {} commits at {} {}",

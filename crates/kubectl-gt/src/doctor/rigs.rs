@@ -5,8 +5,8 @@ use crate::auth;
 use crate::needs::{self, Lack};
 use crate::session::Session;
 use crate::{Failure, output::one_line};
-use gastown_api::conditions::{self, DEGRADED, PROGRESSING};
-use gastown_api::{Polecat, Refinery, Rig, RigPhase, names};
+use gastown_api::conditions::{self, CONTENT_KEPT, DEGRADED, PROGRESSING};
+use gastown_api::{Polecat, PolecatPhase, Refinery, Rig, RigPhase, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -73,6 +73,7 @@ async fn one(rig: &Rig, polecats: &[Polecat], session: &Session<'_>) -> Result<V
     checks.extend(git_secret(&name, rig, session));
     checks.extend(secrets(&name, rig, session).await?);
     checks.push(remote(&name, rig, refinery.as_ref(), polecats, session.program()));
+    checks.extend(content(&name, polecats));
     checks.extend(refinery.as_ref().and_then(|r| protected(&name, r, session.program())));
     Ok(checks)
 }
@@ -226,6 +227,22 @@ fn remote(name: &str, rig: &Rig, refinery: Option<&Refinery>, polecats: &[Poleca
         }
         None => Check::warn(check, format!("no pod has read {} yet", rig.spec.git_url)),
     }
+}
+
+/// Where uncommitted files and conversations are not kept, as the newest that says anything of it says.
+fn content(name: &str, polecats: &[Polecat]) -> Option<Check> {
+    let own = polecats.iter().filter(|p| p.spec.rig == name);
+    let status = own.filter_map(|p| p.status.as_ref());
+    // Whoever works has not come to it yet, unless it says so.
+    let told = status.filter_map(|s| {
+        let trouble = conditions::get(&s.conditions, CONTENT_KEPT);
+        (trouble.is_some() || s.phase != PolecatPhase::Working).then_some((s.last_activity.as_ref()?.0, trouble))
+    });
+    let (_, trouble) = told.max_by_key(|(at, _)| *at)?;
+    let trouble = trouble?;
+    let said = format!("{}: {}", trouble.reason, one_line(&trouble.message));
+    let fix = "do as it says (docs/TROUBLESHOOTING.md: The git remote); the next attempt tries it again";
+    Some(Check::warn(format!("rig {name} record repository"), said).fix(fix))
 }
 
 /// The condition that says the remote is what is wrong, for good or for now.

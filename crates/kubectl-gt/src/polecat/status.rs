@@ -4,7 +4,7 @@ use super::find;
 use crate::Failure;
 use crate::output::{Block, print_one, since, span};
 use crate::session::Session;
-use gastown_api::conditions::{self, DEGRADED, MERGED, PROGRESSING};
+use gastown_api::conditions::{self, CONTENT_KEPT, DEGRADED, MERGED, PROGRESSING};
 use gastown_api::{DesiredState, Polecat, PolecatPhase, PolecatStatus};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -67,7 +67,8 @@ fn block(polecat: &Polecat, program: &str, now: Timestamp) -> Block {
             block.line("", format!("conflicts in {}", evidence.paths.join(", ")));
         }
     }
-    for next in next(polecat, program) {
+    let next = next(polecat, program).into_iter();
+    for next in next.chain(mend_content(polecat, program)) {
         block.line("Next", next);
     }
     block
@@ -111,6 +112,13 @@ fn agent(s: &PolecatStatus) -> Option<String> {
         .map(|i| format!(", image {i}"))
         .unwrap_or_default();
     Some(format!("{agent}{model}{image}"))
+}
+
+/// What to type where what is not committed is not kept. It holds up no work, so it comes last.
+fn mend_content(polecat: &Polecat, program: &str) -> Option<String> {
+    let all = &polecat.status.as_ref()?.conditions;
+    let is_kept = conditions::get(all, CONTENT_KEPT).is_none_or(|c| c.status != "False");
+    (!is_kept).then(|| format!("{program} doctor --rig {}", polecat.spec.rig))
 }
 
 /// What to type next, most useful first.

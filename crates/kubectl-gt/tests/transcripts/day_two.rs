@@ -155,6 +155,35 @@ async fn doctor() {
     transcript!(format!("{before}{ill}{well}"));
 }
 
+/// What is not committed lies in a repository of its own, which takes nothing: nobody is held up, and everybody is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_with_the_record_repository() {
+    let scene = Scene::new().await;
+    scene.put(rig("my-project")).await;
+    scene.put(crate::objects::refinery("my-project")).await;
+    let why = "work goes on without what record.gitURL keeps, uncommitted files and conversations: the credential may read and not write: \
+        give its deploy key or token write access to this repository";
+    let mut told = landed("nux", "my-project", "mp-1");
+    let kept = json!({
+        "type": "ContentKept", "status": "False", "reason": "CredentialReadOnly", "message": why,
+        "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
+    });
+    told["status"]["conditions"].as_array_mut().unwrap().push(kept);
+    told["status"]["lastActivity"] = json!("2026-01-01T00:00:00Z");
+    scene.put(told).await;
+    let ill = [
+        "kubectl gt polecat status nux | grep -e ContentKept -e Next",
+        "kubectl gt doctor --rig my-project | grep -A2 'record repository'",
+    ];
+    let before = scene.tell(&ill).await;
+    // A later one kept everything.
+    let mut well = landed("slit", "my-project", "mp-2");
+    well["status"]["lastActivity"] = json!("2026-01-02T00:00:00Z");
+    scene.put(well).await;
+    let after = scene.tell(&[ill[1]]).await;
+    transcript!(format!("{before}{after}"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_on_remotes_and_branches() {
     let scene = Scene::new().await;

@@ -67,6 +67,7 @@ impl Town {
             }),
             cost_micros: spent.map(|(_, micros)| micros),
             detail: String::new(),
+            content: None,
         };
         self.change(&key, |pod| {
             pod.phase = PodPhase::Succeeded;

@@ -151,6 +151,35 @@ pub(crate) fn spent_by(pod: &PodRow, round: u32, attempt: u32) -> Option<Spent> 
     (spent != Spent::default()).then_some(spent)
 }
 
+/// How the record repository does, as far as an attempt's pod says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Content {
+    /// Nobody has tried: what was said before stands.
+    Unsaid,
+    /// Nothing is wrong with it.
+    Kept,
+    /// It is not used as it should be.
+    Not(Reason),
+}
+
+/// What `courier` says of it at its end; before that, what `clone` met.
+pub(crate) fn content(pod: &PodRow, round: u32, attempt: u32) -> Content {
+    let read = clone_report(pod, attempt).and_then(|report| report.content);
+    let read = read.map_or(Content::Unsaid, |trouble| Content::Not(remote::of_content(&trouble)));
+    let Some(report) = courier_report(pod, round, attempt) else {
+        return read;
+    };
+    match (&report.content, &report.outcome) {
+        (Some(trouble), _) => Content::Not(remote::of_content(trouble)),
+        // It may have come to its end before it tried.
+        (
+            None,
+            CourierOutcome::Stopped | CourierOutcome::AgentLost | CourierOutcome::PushFailed | CourierOutcome::Fenced,
+        ) => read,
+        (None, _) => Content::Kept,
+    }
+}
+
 fn reported(pod: &PodRow, report: CourierReport) -> Reading {
     match &report.outcome {
         CourierOutcome::Stopped => match over(pod) {
@@ -225,15 +254,19 @@ fn clone_ended(pod: &PodRow, attempt: u32) -> Option<Reading> {
     }
 }
 
-/// What `clone` found of earlier attempts and put back, in words; none for a fresh start.
-pub(crate) fn resumed(pod: &PodRow, attempt: u32) -> Option<String> {
+/// What `clone` said at its last end.
+fn clone_report(pod: &PodRow, attempt: u32) -> Option<CloneReport> {
     let ContainerState::Ended(ended) = &pod.container("clone")?.state else {
         return None;
     };
-    let report = CloneReport::decode(&ended.message)
+    CloneReport::decode(&ended.message)
         .ok()
-        .filter(|r| r.attempt == attempt)?;
-    let CloneOutcome::Ready { commits, dirty } = report.outcome else {
+        .filter(|r| r.attempt == attempt)
+}
+
+/// What `clone` found of earlier attempts and put back, in words; none for a fresh start.
+pub(crate) fn resumed(pod: &PodRow, attempt: u32) -> Option<String> {
+    let CloneOutcome::Ready { commits, dirty } = clone_report(pod, attempt)?.outcome else {
         return None;
     };
     if attempt < 2 || (commits == 0 && dirty == 0) {

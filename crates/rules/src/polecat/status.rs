@@ -1,11 +1,11 @@
 //! Statuses of a polecat. Each is built from the published one, so that what did not change is not written.
 
 use super::Case;
-use super::outcome::one_line;
+use super::outcome::{self, Content, one_line};
 use crate::reason::Reason;
 use crate::settings::budget::Spent;
 use crate::settings::{self, Settings};
-use gastown_api::conditions::{self, AVAILABLE, DEGRADED, FIELDS_HONOURED, PROGRESSING, READY, WORKING};
+use gastown_api::conditions::{self, AVAILABLE, CONTENT_KEPT, DEGRADED, FIELDS_HONOURED, PROGRESSING, READY, WORKING};
 use gastown_api::{self as api, PolecatPhase, PolecatStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -348,6 +348,7 @@ fn stamp(mut to: PolecatStatus, case: &Case<'_, '_>, because: &Reason) -> Poleca
     to.round = Some(to.round.unwrap_or(1));
     to.assigned_bead.clone_from(&case.row.spec.bead_id);
     honour(&mut to, case);
+    keep(&mut to, case);
     if let Some(spent) = case.spent {
         (to.tokens, to.cost_usd) = Spent::by(&to).plus(spent).shown();
     }
@@ -355,6 +356,28 @@ fn stamp(mut to: PolecatStatus, case: &Case<'_, '_>, because: &Reason) -> Poleca
         to.last_activity = Some(Time(case.census.now));
     }
     to
+}
+
+/// Says where uncommitted files and conversations are not kept; gone with the first attempt that keeps them.
+fn keep(to: &mut PolecatStatus, case: &Case<'_, '_>) {
+    // Of an attempt that is under way, with a write that says how it goes: never one of its own.
+    let pod = case.pod().filter(|_| super::reserved(&case.row.status));
+    let content = pod.map_or(Content::Unsaid, |pod| {
+        outcome::content(pod, case.round(), case.attempt())
+    });
+    match content {
+        Content::Unsaid => {}
+        Content::Kept => to.conditions.retain(|c| c.type_ != CONTENT_KEPT),
+        Content::Not(because) => conditions::set(
+            &mut to.conditions,
+            CONTENT_KEPT,
+            false,
+            because.code,
+            &because.message,
+            case.row.meta.generation,
+            case.census.now,
+        ),
+    }
 }
 
 /// Says which fields are accepted and have no effect.

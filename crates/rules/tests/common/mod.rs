@@ -402,6 +402,7 @@ pub fn courier(outcome: CourierOutcome, round: i64, attempt: i64) -> CourierRepo
         tokens: None,
         cost_micros: None,
         detail: String::new(),
+        content: None,
     }
 }
 
@@ -411,6 +412,7 @@ pub fn clone(outcome: CloneOutcome, attempt: u32) -> CloneReport {
         attempt,
         outcome,
         detail: String::new(),
+        content: None,
     }
 }
 

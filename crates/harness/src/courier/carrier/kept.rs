@@ -9,7 +9,7 @@ use gastown_wire::RecordLevel;
 
 use super::{Carried, Carrier};
 use crate::{
-    content::{Content, PATIENCE},
+    content::{self, Content, PATIENCE},
     ledger::{Kept, LedgerError, text},
 };
 
@@ -190,16 +190,19 @@ impl Carrier {
             Ok(PushOutcome::Done) => {
                 self.is_kept(snapshot, conversation);
                 self.mood = Mood::default();
+                self.trouble = None;
                 Ok(Carried::Level)
             }
             // Ours, whose answer was lost, or an older attempt's last push: the next turn has the right lease.
             Ok(PushOutcome::Stale { .. }) => self.reread().await,
             Ok(PushOutcome::Refused { why, .. }) => {
                 self.refuse_to_keep(&why);
+                self.trouble = Some(content::refused(&why));
                 Ok(Carried::Level)
             }
             Err(error) => {
                 self.mood.failed();
+                self.trouble = Some(error.told());
                 tracing::warn!(
                     "the record repository cannot be used now, uncommitted work and conversation wait: {error}"
                 );

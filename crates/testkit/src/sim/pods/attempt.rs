@@ -99,6 +99,7 @@ impl Attempt {
             tokens: None,
             cost_micros: None,
             detail: String::new(),
+            content: None,
         }
     }
 }
@@ -410,6 +411,7 @@ fn clone_report(attempt: &Attempt, outcome: CloneOutcome) -> String {
         attempt,
         outcome,
         detail: String::new(),
+        content: None,
     }
     .encode()
 }
