@@ -177,7 +177,39 @@ async fn delete(
 
 #[cfg(test)]
 mod tests {
-    use super::from_place;
+    use super::*;
+    use gastown_wire::{Paths, RemoteOrders};
+
+    /// Who lands waits for this: a remote that takes the question and never answers costs ten seconds, and no landing.
+    #[tokio::test]
+    async fn a_remote_that_never_answers_is_left_alone_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let remote = RemoteOrders {
+            url: format!("http://{}/parts.git", silent.local_addr().unwrap()),
+            branch: "main".into(),
+            ..RemoteOrders::default()
+        };
+        let paths = Paths {
+            courier: folder.path().display().to_string(),
+            ..Paths::default()
+        };
+        let git = Git::probe().await.unwrap();
+        let desk = Desk::open(&git, &remote, &paths, &Default::default()).await.unwrap();
+        let orders = LandOrders {
+            sweep: Some(Sweep {
+                owner: "rig-uid".into(),
+                ..Sweep::default()
+            }),
+            ..LandOrders::default()
+        };
+        // Git waits for the remote in real time; the clock goes on as soon as nothing else is to be done.
+        tokio::time::pause();
+        let start = tokio::time::Instant::now();
+        let said = records(&git, &desk, &orders).await;
+        assert_eq!(said.as_deref(), Some("no records swept: it takes too long"));
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
 
     #[test]
     fn every_record_is_the_first_of_some_landing() {

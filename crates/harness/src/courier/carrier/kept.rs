@@ -2,10 +2,11 @@
 //! move together with the record; in a repository of their own after it, and the record names both what lies there and what
 //! will.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gastown_git::{Expect, Oid, PushOutcome, RefUpdate};
 use gastown_wire::RecordLevel;
+use tokio::time::Instant;
 
 use super::{Carried, Carrier};
 use crate::{
@@ -47,6 +48,11 @@ impl Mood {
         self.failures = self.failures.saturating_add(1);
         self.not_before = Instant::now().checked_add(2 * self.patience(When::Meanwhile));
     }
+
+    /// It failed a moment ago.
+    fn is_to_wait(self) -> bool {
+        self.not_before.is_some_and(|at| Instant::now() < at)
+    }
 }
 
 impl Carrier {
@@ -60,7 +66,7 @@ impl Carrier {
 
     /// The record repository failed a moment ago.
     pub(super) fn is_to_wait(&self) -> bool {
-        self.mood.not_before.is_some_and(|at| Instant::now() < at)
+        self.mood.is_to_wait()
     }
 
     fn is_apart(&self) -> bool {
@@ -208,6 +214,28 @@ impl Carrier {
                 );
                 Ok(Carried::Level)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long a try may take, and the pause that follows its failure, in seconds.
+    #[tokio::test(start_paused = true)]
+    async fn who_fails_is_asked_less_and_less_and_each_try_ends() {
+        let mut mood = Mood::default();
+        assert!(!mood.is_to_wait());
+        for (patience, pause) in [(30, 120), (60, 240), (120, 480), (240, 600), (300, 600), (300, 600)] {
+            assert_eq!(mood.patience(When::Meanwhile).as_secs(), patience);
+            mood.failed();
+            tokio::time::advance(Duration::from_secs(pause) - Duration::from_millis(1)).await;
+            assert!(mood.is_to_wait(), "{pause} s are not over");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(!mood.is_to_wait(), "{pause} s are over");
+            // Once the agent has ended its pod's grace counts, whatever was before.
+            assert_eq!(mood.patience(When::AtLast).as_secs(), 20);
         }
     }
 }
