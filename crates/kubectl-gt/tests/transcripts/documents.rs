@@ -165,8 +165,8 @@ async fn every_command_that_can_be_run_here_works() {
             return;
         }
         for command in commands {
-            if kubectl.is_none() && command.starts_with("kubectl ") && !command.starts_with("kubectl gt ") {
-                eprintln!("SKIPPED: {page}: {command}: set KUBECTL to a kubectl binary to run it");
+            if let Some(lack) = lack(&scene, command, kubectl.is_some()).await {
+                eprintln!("SKIPPED: {page}: {command}: {lack}");
                 continue;
             }
             before(&scene, command).await;
@@ -196,14 +196,16 @@ async fn reader(from_nothing: bool, kubectl: Option<&Path>) -> Scene {
     let home = scene.dir.path();
     repository(home);
     executable(&home.join("bin/git"), &GIT.replace("DIR", &home.display().to_string()));
-    if !from_nothing {
-        let secret =
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-creds"}, "data": {"token": "dA=="}});
-        scene.put(secret).await;
-    }
-    let keys = "ssh-keygen -q -t ed25519 -N '' -f deploy-key && echo \"[git.example.com]:2222 $(cat deploy-key.pub)\" > known_hosts";
-    let made = scene.run(keys).await;
-    assert_eq!(made.code, 0, "{}", made.stderr);
+    // Where no kubectl is here to make it, it is there all the same; else it is made anew.
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-creds"}, "data": {"token": "dA=="}});
+    scene.put(secret).await;
+    fs::write(home.join("deploy-key"), "a key\n").unwrap();
+    fs::copy(
+        top().join("crates/harness/src/access/known_hosts"),
+        home.join("known_hosts"),
+    )
+    .unwrap();
     if let Some(kubectl) = kubectl {
         let script = format!(
             "#!/bin/sh\n[ \"$1\" != gt ] || {{ shift; exec kubectl-gt \"$@\"; }}\nexec '{}' \"$@\"\n",
@@ -217,6 +219,16 @@ async fn reader(from_nothing: bool, kubectl: Option<&Path>) -> Scene {
 fn executable(path: &Path, script: &str) {
     fs::write(path, script).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What this machine lacks for it.
+async fn lack(scene: &Scene, command: &str, kubectl: bool) -> Option<&'static str> {
+    let plain = command.starts_with("kubectl ") && !command.starts_with("kubectl gt ");
+    let keygen = command.starts_with("ssh-keygen ");
+    if plain && !kubectl {
+        return Some("set KUBECTL to a kubectl binary to run it");
+    }
+    (keygen && scene.run("command -v ssh-keygen").await.code != 0).then_some("OpenSSH's client is not installed")
 }
 
 /// What has come about by the time that somebody types this.
@@ -238,12 +250,11 @@ async fn before(scene: &Scene, command: &str) {
         scene.put(convoy("cv-1234", "Complete", &["mp-12"], &["mp-12"])).await;
     }
     // Of two ways that a page offers for one object, the reader takes one.
-    for line in command.split(" create ").skip(1) {
-        let words: Vec<&str> = line.split(' ').collect();
-        if let ["secret", _, name, ..] = words.as_slice() {
-            scene
-                .run(&format!("kubectl delete secret {name} --ignore-not-found"))
-                .await;
+    let words: Vec<&str> = command.split(' ').collect();
+    if let ["kubectl", "create", "secret", _, name, ..] = words.as_slice() {
+        for namespace in ["default", NAMESPACE] {
+            let delete = format!("kubectl delete secret {name} --ignore-not-found -n {namespace}");
+            scene.run(&delete).await;
         }
     }
 }
