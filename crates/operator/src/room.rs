@@ -65,6 +65,15 @@ impl Begun {
         (actions, all)
     }
 
+    /// Whether nothing that matters can be begun now. Then it is asked for again as what found no room is.
+    pub(crate) fn is_full(&mut self) -> bool {
+        let full = [&self.moves, &self.creates].iter().all(|room| room.begun >= room.most);
+        if full {
+            (self.moves.short, self.creates.short) = (true, true);
+        }
+        full
+    }
+
     /// One was answered. Whether to decide again what found no room: not before half of it is free, for each time a plan
     /// is made of all that waits.
     pub(crate) fn ended(&mut self, action: &Action) -> bool {
@@ -140,6 +149,17 @@ mod tests {
         assert_eq!(answers.iter().filter(|again| **again).count(), 1, "once");
         assert_eq!(answers.last(), Some(&true), "when half is free, not before");
         assert!(begun.take(vec![create("x")]).1);
+    }
+
+    #[test]
+    fn who_was_not_even_asked_is_asked_once_there_is_room() {
+        let mut begun = Begun::default();
+        let creates = begun.take(crowd(256)).0;
+        assert!(!begun.is_full(), "ends may begin");
+        begun.take((0..256).map(|n| delete(&format!("d{n}"))).collect());
+        assert!(begun.is_full());
+        assert!(creates.iter().take(128).any(|a| begun.ended(a)));
+        assert!(!begun.is_full());
     }
 
     #[test]

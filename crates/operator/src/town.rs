@@ -176,6 +176,7 @@ pub async fn run(
         begun: Begun::default(),
         held: BTreeSet::new(),
         breath: Instant::now(),
+        last: RigKey::default(),
     };
     turning.turn(news, answers, leader, shutdown).await;
     // The last teller went with the loop: what waits is told, then the voices end.
@@ -204,6 +205,15 @@ struct Turning {
     held: BTreeSet<RigKey>,
     /// No decision before this.
     breath: Instant,
+    /// The rig that was decided last: they go round.
+    last: RigKey,
+}
+
+/// The first after that one, round.
+fn after<'a>(rigs: &'a BTreeSet<RigKey>, last: &RigKey) -> Option<&'a RigKey> {
+    use std::ops::Bound::{Excluded, Unbounded};
+    let next = rigs.range::<RigKey, _>((Excluded(last), Unbounded)).next();
+    next.or_else(|| rigs.first())
 }
 
 impl Turning {
@@ -318,24 +328,38 @@ impl Turning {
         if self.dirty.is_empty() {
             return;
         }
-        let dirty = std::mem::take(&mut self.dirty);
+        let mut left = std::mem::take(&mut self.dirty);
+        let rigs = left.len();
         let started = Instant::now();
-        let plan = decide(&self.world, &dirty, now);
+        while let Some(rig) = after(&left, &self.last).filter(|_| !self.begun.is_full()).cloned() {
+            self.decide_one(rig, &mut left, now);
+        }
+        // Nothing of theirs could be begun: not looked at before there is room again.
+        self.held.append(&mut left);
         let took = started.elapsed();
-        self.metrics.decided(dirty.len(), took, &self.world);
+        self.metrics.decided(rigs, took, &self.world);
         if took > CHEAP {
             self.breath = Instant::now() + (took * BREATHS).min(LONGEST_BREATH);
         }
-        for rig in &dirty {
+    }
+
+    /// Decides a rig and those it hangs together with. One after another: in a crowd the first of them use up what can be
+    /// begun, and each plan is made of all that waits.
+    fn decide_one(&mut self, rig: RigKey, left: &mut BTreeSet<RigKey>, now: Timestamp) {
+        let joined = self.world.joined(&BTreeSet::from([rig.clone()]));
+        for rig in &joined {
+            left.remove(rig);
             self.wakes.remove(rig);
         }
+        self.last = rig;
+        let plan = decide(&self.world, &joined, now);
         self.wakes.extend(plan.wakes);
         let (actions, all) = self.begun.take(plan.actions);
         for action in actions {
             self.start(action);
         }
         if !all {
-            self.held.extend(dirty);
+            self.held.extend(joined);
         }
     }
 

@@ -5,6 +5,7 @@ use gastown_api::labels;
 use gastown_rules::{ContainerRow, ContainerState, Ended, Kind, PodPhase, PodRole, PodRow};
 use jiff::Timestamp;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -166,9 +167,13 @@ pub(super) fn pod_row(object: Pod) -> Result<PodRow, String> {
         _ => None,
     };
     // What is read is not kept twice: there are thousands of pods.
-    meta.labels.retain(|name, _| name == labels::POLECAT);
+    // Read, so not kept: of thousands of pods even an empty map that was filled once has its node.
+    meta.labels = BTreeMap::new();
     meta.annotations
         .retain(|name, _| ![labels::RIG, labels::ATTEMPT, labels::ROUND, labels::ORDERS].contains(&name.as_str()));
+    if meta.annotations.is_empty() {
+        meta.annotations = BTreeMap::new();
+    }
     Ok(PodRow {
         role,
         rig,
