@@ -335,6 +335,7 @@ impl Turning {
             self.decide_one(rig, &mut left, now);
         }
         // Nothing of theirs could be begun: not looked at before there is room again.
+        self.wakes.retain(|rig, _| !left.contains(rig));
         self.held.append(&mut left);
         let took = started.elapsed();
         self.metrics.decided(rigs, took, &self.world);
