@@ -1,13 +1,14 @@
 #!/bin/sh
-# Every test program of the workspace and the judge of the demo, some at a time and the longest first: cargo runs one after
-# another, and most of ours wait for processes of theirs. One line a program as it ends; what those that failed said stands last.
-# No crate has examples in its documentation that could be run.
+# Every test program of the workspace but the scenarios, and the judge of the demo, some at a time and the longest first: cargo
+# runs one after another, and most of ours wait for processes of theirs. One line a program as it ends; what those that failed said
+# stands last. No crate has examples in its documentation that could be run. The scenarios are played by `make e2e`, on several kinds
+# of cluster: BACKEND=apiserver needs no more than this does.
 #
 # cargo is asked for the programs with this script as their runner: it writes down how each is to be run, and runs none.
 set -eu
 
 # A program that is not here is run all the same.
-LONGEST="scenarios one_machine queue remotes simulator transcripts properties polecat bad_days test-check kubectl paused rights reports"
+LONGEST="one_machine queue remotes simulator transcripts properties polecat bad_days test-check kubectl paused rights reports"
 # More at once than there are processors: most of them wait.
 JOBS=${JOBS:-4}
 CARGO=${CARGO:-cargo}
@@ -40,6 +41,7 @@ TEST_PLAN=$plan "$CARGO" --config "target.'cfg(all())'.runner = ['$self', '--not
     test --locked --workspace --lib --bins --tests --quiet
 
 echo "exec '${self%/e2e/*}/demo/test-check.sh'" >"$plan/demo.test-check.0.sh"
+rm "$plan"/gastown-scenarios.scenarios.*
 list() {
     for name in $LONGEST; do
         find "$plan" -name "*.$name.*.sh"
