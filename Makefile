@@ -18,7 +18,7 @@ demo: ## eight tasks slung, tested and landed on this machine (the first build t
 	@ln -sfn $(BIN)/gastown gastown
 	@demo/run.sh $(BIN)/gastown
 
-test: ## everything that is tested in Rust and sh (about 9 minutes after the demo's build, 5 when nothing is to be built)
+test: ## what is tested in Rust and sh, but the scenarios (about 8 minutes after the demo's build, 2½ when nothing is to be built)
 	@e2e/test.sh
 
 test: export KUBECTL ?= $(if $(wildcard target/kubectl),$(CURDIR)/target/kubectl)
@@ -64,6 +64,10 @@ cluster-down: ## ends it and leaves nothing behind
 
 differential: ## our API server held to a real kube-apiserver's answers (skipped, loudly, without Go)
 	@e2e/differential.sh
+
+.PHONY: transcripts
+transcripts: ## the plugin's transcripts once more, on a real kube-apiserver (skipped, loudly, without Go)
+	@e2e/transcripts.sh
 
 validate: ## templates and every manifest of README and docs, strictly, with nothing made: on our API server and on a real one
 	$(CARGO) build --locked --quiet --workspace --bins

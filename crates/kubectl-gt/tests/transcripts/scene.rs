@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::{ClusterResourceScope, NamespaceResourceScope};
+use kube::core::{ClusterResourceScope, NamespaceResourceScope, PartialObjectMeta};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use regex::Regex;
 use serde::Serialize;
@@ -164,7 +164,8 @@ impl Scene {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
-        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        // Metadata alone: some scenes leave what cannot be read.
+        let api: Api<PartialObjectMeta<K>> = Api::namespaced(self.client.clone(), namespace);
         let now = DeleteParams::default().grace_period(0);
         api.delete_collection(&now, &ListParams::default()).await.unwrap();
     }
