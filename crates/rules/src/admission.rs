@@ -67,13 +67,14 @@ impl<'w> Admission<'w> {
         asking.sort_by(|a, b| order(a).cmp(&order(b)));
         let mut asked = HashMap::with_capacity(asking.len());
         for row in asking {
-            let verdict = room.find(census, row);
+            // What holds a place already keeps it: a next attempt is no newcomer.
+            let holds = holds(census, row);
+            let verdict = if holds { Ok(()) } else { room.find(census, row) };
             if verdict.is_ok() {
                 if !polecat::can_start(census, row) {
                     continue;
                 }
-                // What holds a place already keeps it: a next attempt is no newcomer.
-                if !holds(census, row) {
+                if !holds {
                     room.fill(census, row);
                 }
             }
@@ -150,9 +151,6 @@ impl<'w> Room<'w> {
 
     /// Looks for a place.
     fn find(&self, census: &Census<'w>, row: &'w PolecatRow) -> Result<(), Full<'w>> {
-        if holds(census, row) {
-            return Ok(());
-        }
         let name = row.spec.rig.as_str();
         // Nobody has set a limit for polecats without a Rig.
         if let Some(rig) = census.rig(name).map(|r| &r.spec) {

@@ -166,8 +166,7 @@ pub(super) fn pod_row(object: Pod) -> Result<PodRow, String> {
         PodRole::Land => orders(annotation(labels::ORDERS))?,
         _ => None,
     };
-    // What is read is not kept twice: there are thousands of pods.
-    // Read, so not kept: of thousands of pods even an empty map that was filled once has its node.
+    // What is read is not kept twice: there are thousands of pods, and even an empty map that was filled once has its node.
     meta.labels = BTreeMap::new();
     meta.annotations
         .retain(|name, _| ![labels::RIG, labels::ATTEMPT, labels::ROUND, labels::ORDERS].contains(&name.as_str()));

@@ -46,7 +46,7 @@ impl Bench<'_> {
     }
 
     /// Steady streams: of the budget's rate, and of a quarter of it. Where the first is more than the machine can do, floor and
-    /// operator alike fall behind, and what they are late by says how long the stream was; the second says what a pod waits for.
+    /// operator alike fall behind, and what they are late by says how long the stream was. The audit log says which it was.
     pub(super) async fn steady(&mut self, table: &mut Table) -> anyhow::Result<()> {
         let (n, rate) = (self.scale.steady, self.scale.rate);
         for share in [1, 4] {
