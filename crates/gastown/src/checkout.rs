@@ -94,7 +94,7 @@ async fn mirror(git: &Git, place: &Place, top: &Path, here: &Repo) -> Result<(),
     let source = Remote::parse(&top.to_string_lossy()).map_err(|e| git_failed(&e))?;
     for behind in repo.mirror(&source).await.map_err(|e| git_failed(&e))? {
         eprintln!(
-            "note: {behind} differs in the town and in your checkout: git fetch gastown, then merge or rebase, then git push gastown"
+            "note: {behind} differs in the town and in your checkout: git fetch gastown, then merge or rebase, then git push gastown HEAD"
         );
     }
     let text = bare.to_string_lossy();
@@ -222,6 +222,6 @@ pub(crate) async fn push(place: &Place, origin: &Remote, branch: &BranchName) ->
             exit::REFUSED,
             format!("{} does not take {branch}: {refused:?}", origin.url()),
         )
-        .hint("bring its commits into the town first: git pull, then git push gastown")),
+        .hint("bring its commits into the town first: git pull, then git push gastown HEAD")),
     }
 }

@@ -8,8 +8,6 @@ mod checkout;
 mod commands;
 mod demo;
 mod detach;
-#[cfg(test)]
-mod documents;
 mod place;
 mod programs;
 mod story;

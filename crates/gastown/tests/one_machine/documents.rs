@@ -1,7 +1,9 @@
-//! The blocks of the documents that bring a town up, typed as they stand, by a newcomer with the agent that they print.
+//! What the documents say of a town: the blocks that bring one up, typed as they stand, by a newcomer with the agent that
+//! they print; and the commands of their sentences, in a town where work has landed.
 
 use crate::checkout::{Checkout, isolated, program};
-use gastown_testkit::documents::blocks;
+use gastown_testkit::documents::{blocks, spoken, top};
+use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
 /// What such a block cannot do here: cargo has made the programs, and the tests have them.
@@ -55,4 +57,60 @@ fn what_the_pages_print_brings_a_town_up_and_lands_work() {
             );
         }
     }
+}
+
+/// How it is typed here. A town that is in nobody's way goes on in the background.
+fn as_typed(words: &str) -> String {
+    let typed = words
+        .replace("NAME", "furiosa")
+        .replace("./scripts/", &format!("{}/scripts/", top().display()));
+    match typed.strip_prefix("gastown up") {
+        Some(flags) if isolated() || flags.contains("--unconfined") => format!("{typed} --detach"),
+        Some(_) => format!("{typed} --detach --unconfined"),
+        None => typed,
+    }
+}
+
+#[test]
+fn what_sentences_say_of_a_town_is_so() {
+    let checkout = Checkout::new();
+    checkout.script(
+        "agent.sh",
+        "echo more >> README; git commit --quiet --all --message='Done'",
+    );
+    // What the sentences take for there.
+    std::fs::write(checkout.dir().join("Makefile"), "test:\n\ttest ! -e BROKEN\n").unwrap();
+    std::fs::copy(
+        top().join("templates/polecat-minimal.yaml"),
+        checkout.dir().join("my-task.yaml"),
+    )
+    .unwrap();
+    std::fs::create_dir(checkout.path("home/.claude")).unwrap();
+    let login = r#"{"claudeAiOauth": {"accessToken": "sk-ant-oat01-none", "expiresAt": 32503680000000, "scopes": []}}"#;
+    std::fs::write(checkout.path("home/.claude/.credentials.json"), login).unwrap();
+    let folder = program().parent().unwrap().to_str().unwrap();
+    let run = |line: &str| checkout.shell(&format!("PATH=$1:$PATH\n{line}"), &[folder]);
+    let work = "set -e; gastown sling . -m 'Add a line' --agent-command ./agent.sh --wait; \
+        git pull --quiet --ff-only gastown main; git commit --quiet --allow-empty -m 'By hand'";
+
+    let typed = spoken().into_iter().filter(|s| s.is_a_command() && s.is_of_a_town());
+    let all: BTreeSet<String> = typed.map(|s| s.words).collect();
+    let (ups, rest): (Vec<&String>, Vec<&String>) = all.iter().partition(|c| c.starts_with("gastown up"));
+    let (downs, rest): (Vec<&String>, Vec<&String>) = rest.into_iter().partition(|c| *c == "gastown down");
+    assert!(!ups.is_empty() && downs.len() == 1 && rest.len() > 5, "{all:?}");
+    let mut wrong = Vec::new();
+    for (n, up) in ups.iter().enumerate() {
+        let first = if n == 0 { rest.as_slice() } else { &[] };
+        let work = (n == 0).then_some(work);
+        let typed = first.iter().chain(&downs).map(|c| as_typed(c));
+        for line in [as_typed(up)].into_iter().chain(work.map(str::to_owned)).chain(typed) {
+            let ran = run(&line);
+            // What lacks an argument is the name of a command, which its help knows.
+            let named = ran.code == 2 && ran.err.contains("required arguments were not provided");
+            if ran.code != 0 && !(named && run(&format!("{line} --help")).code == 0) {
+                wrong.push(format!("{line}: {ran:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -52,7 +52,7 @@ pub fn landed(name: &str, rig: &str, bead: &str) -> Value {
 pub fn pod(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"containers": [{"name": "claude", "image": "none:1"}, {"name": "courier", "image": "none:1"}]},
+        "spec": {"initContainers": [{"name": "clone", "image": "none:1"}], "containers": [{"name": "claude", "image": "none:1"}, {"name": "courier", "image": "none:1"}]},
     })
 }
 
