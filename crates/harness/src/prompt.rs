@@ -44,6 +44,7 @@ pub fn text(template: Option<&str>, facts: Facts<'_>) -> String {
         (_, bead) => bead.unwrap_or_default().to_owned(),
     };
     let template = template.unwrap_or(TEMPLATE);
+    let tells_evidence = template.contains("{evidence}");
     let mut text = fill(
         template,
         &[
@@ -54,6 +55,10 @@ pub fn text(template: Option<&str>, facts: Facts<'_>) -> String {
             ("{evidence}", &evidence),
         ],
     );
+    // Without it nobody could know what to do better.
+    if !tells_evidence {
+        text.push_str(&evidence);
+    }
     if facts.interrupted && facts.evidence.is_none() {
         text.push_str(
             "\nAn earlier attempt was interrupted: look at `git status` and `git log` first, and go on from there.\n",
@@ -174,6 +179,20 @@ mod tests {
             )
             .contains("git status")
         );
+    }
+
+    #[test]
+    fn evidence_is_told_also_where_a_rigs_text_has_no_place_for_it() {
+        let returned = Facts {
+            evidence: Some("# Round 2\nred"),
+            ..facts()
+        };
+        let own = text(Some("Do {task}."), returned);
+        assert!(
+            own.ends_with("Do Add {branch} to $(x) {nothing}.\n\n# Round 2\nred"),
+            "{own}"
+        );
+        assert_eq!(text(Some("{evidence}!"), returned), "\n\n# Round 2\nred!", "once");
     }
 
     #[test]

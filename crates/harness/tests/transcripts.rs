@@ -474,7 +474,7 @@ fn no_control_character_and_no_secret_reaches_a_log() {
         ("PATH", "/usr/local/bin"),
         ("OPENAI_API_KEY", "none"),
     ];
-    let secrets = Secrets::of(env.into_iter(), [login].into_iter());
+    let secrets = Secrets::of(env.into_iter(), &[], [login].into_iter());
     let said = r#"{"t":"sk-key-12345678 at-12345678 rt-\"quoted\"-1 user:inference none /usr/local/bin"}"#;
     assert_eq!(
         secrets.hide(said),
@@ -482,4 +482,61 @@ fn no_control_character_and_no_secret_reaches_a_log() {
     );
     assert!(secrets.are_in(b"\x00\x01sk-key-12345678\xff") && !secrets.are_in(b"sk-key-1234567"));
     assert!(!Secrets::default().are_in(b"anything"));
+}
+
+#[test]
+fn a_secret_is_known_by_the_secret_it_comes_from_and_by_what_settings_call_it() {
+    let env = [("PART", "parts-are-secret"), ("PLACE", "places-are-not")];
+    let files = [
+        "export OPENAI_API_KEY='sk-of-a-dot-env'\nAIDER_MODEL=openai/team-fast\n",
+        "openai-api-key: sk-of-aiders-yaml\nmodel: openai/team-slow\napi-key:\n  - anthropic=sk-ant-of-a-list\n",
+        r#"{"openai": {"type": "oauth", "refresh": "refresh-of-opencode", "access": "access-of-opencode"}}"#,
+        r#"{"env": {"ANTHROPIC_AUTH_TOKEN": "token-of-settings"}, "model": "claude-sonnet"}"#,
+        r#"{"mcpServers": {"x": {"headers": {"Authorization": "Bearer header-of-mcp"}}}}"#,
+    ];
+    let secrets = Secrets::of(env.into_iter(), &["PART".to_owned()], files.into_iter());
+    for secret in [
+        "parts-are-secret",
+        "sk-of-a-dot-env",
+        "sk-of-aiders-yaml",
+        "sk-ant-of-a-list",
+        "refresh-of-opencode",
+        "access-of-opencode",
+        "token-of-settings",
+        "Bearer header-of-mcp",
+    ] {
+        assert_eq!(
+            secrets.hide(&format!("it is {secret}.")),
+            "it is [redacted].",
+            "{secret}"
+        );
+    }
+    for word in [
+        "places-are-not",
+        "openai/team-fast",
+        "openai/team-slow",
+        "claude-sonnet",
+    ] {
+        assert_eq!(secrets.hide(word), word);
+    }
+}
+
+#[test]
+fn a_key_that_claude_is_refused_twice_is_not_asked_with_again() {
+    let retry = |attempt: u8, status: u16| {
+        format!(
+            r#"{{"type":"system","subtype":"api_retry","attempt":{attempt},"max_retries":7,"retry_delay_ms":600,"error_status":{status},"error":"authentication_failed"}}"#
+        )
+    };
+    let mut reader = Reader::of(Transcript::Claude);
+    assert!(
+        !reader.line(&retry(1, 401), NOW).contains(&Event::Over),
+        "once may be a slip"
+    );
+    assert!(!reader.line(&retry(2, 500), NOW).contains(&Event::Over));
+    assert!(reader.line(&retry(2, 401), NOW).contains(&Event::Over));
+    let refused = Word::Credential(CredentialProblem::Refused, "authentication_failed (401)".into());
+    assert_eq!(reader.word(143, NOW), refused);
+    reader.line(RESULT, NOW);
+    assert_eq!(reader.word(0, NOW), Word::Success, "what was done is done");
 }

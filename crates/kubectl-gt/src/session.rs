@@ -52,7 +52,12 @@ impl Session<'_> {
     }
 
     pub(crate) fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace)
+        self.pods_of(&self.cluster.namespace)
+    }
+
+    /// Pods of another namespace than the one that is asked about.
+    pub(crate) fn pods_of(&self, namespace: &str) -> Api<Pod> {
+        Api::namespaced(self.cluster.client.clone(), namespace)
     }
 
     /// The rig of that name, `.` included.

@@ -3,12 +3,15 @@
 use crate::globals::Scope;
 use crate::held::Held;
 use crate::output::{note, one_line, or_dash, print_list, since, write_out};
+use crate::polecat::{spent_now, task_line};
 use crate::session::Session;
 use crate::{Failure, Table, complete};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use futures::StreamExt as _;
 use gastown_api::conditions::{self, MERGED};
 use gastown_api::{Polecat, PolecatPhase};
+use gastown_wire::Tokens;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -34,6 +37,9 @@ pub struct TopArgs {
     scope: Scope,
 }
 
+/// Logs that are read at the same time.
+const LOGS_AT_ONCE: usize = 16;
+
 /// What `-o json` says of one.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,10 +57,13 @@ struct Row {
     attempt: i64,
     /// Since its state last changed.
     since: Option<Timestamp>,
+    /// Of attempts that are over, and of the one under way where its log can be read.
     input_tokens: Option<i64>,
     output_tokens: Option<i64>,
     #[serde(rename = "costUSD")]
     cost_usd: Option<String>,
+    /// The first line of its task.
+    task: Option<String>,
     message: Option<String>,
 }
 
@@ -77,7 +86,33 @@ impl Row {
             input_tokens: s.tokens.map(|t| t.input),
             output_tokens: s.tokens.map(|t| t.output),
             cost_usd: s.cost_usd,
+            task: task_line(polecat),
             message: s.message,
+        }
+    }
+
+    /// With what the agent that runs has spent since its status was written.
+    fn and_now(mut self, (tokens, micros): (Tokens, Option<u64>)) -> Self {
+        let plus = |held: Option<i64>, more: u64| {
+            Some(
+                held.unwrap_or(0)
+                    .saturating_add(i64::try_from(more).unwrap_or(i64::MAX)),
+            )
+        };
+        self.input_tokens = plus(self.input_tokens, tokens.input);
+        self.output_tokens = plus(self.output_tokens, tokens.output);
+        if let Some(micros) = micros {
+            let held = self.cost_usd.as_deref().and_then(gastown_api::micros);
+            self.cost_usd = plus(held, micros).map(gastown_api::dollars);
+        }
+        self
+    }
+
+    /// What it works at; else why it does not.
+    fn doing(&self) -> Option<&String> {
+        match self.active {
+            true => self.task.as_ref().or(self.message.as_ref()),
+            false => self.message.as_ref(),
         }
     }
 
@@ -96,15 +131,25 @@ impl Row {
 pub(crate) async fn run(args: TopArgs, session: &Session<'_>) -> Result<(), Failure> {
     let rig = args.rig.as_ref().map(|r| session.access.rig(r)).transpose()?;
     loop {
-        let mut rows: Vec<Row> = session
-            .polecats(args.scope.all_namespaces)
-            .list(None)
-            .await?
+        let all = session.polecats(args.scope.all_namespaces).list(None).await?;
+        let asked = all
             .iter()
             .filter(|p| rig.as_ref().is_none_or(|r| *r == p.object.spec.rig))
-            .filter(|p| args.all || !is_over(&p.object))
-            .map(Row::of)
-            .collect();
+            .filter(|p| args.all || !is_over(&p.object));
+        let mut rows: Vec<Row> = futures::stream::iter(asked)
+            .map(|held| async move {
+                let row = Row::of(held);
+                if !row.active {
+                    return row;
+                }
+                match spent_now(&held.object, session).await {
+                    Some(spent) => row.and_now(spent),
+                    None => row,
+                }
+            })
+            .buffered(LOGS_AT_ONCE)
+            .collect()
+            .await;
         rows.sort_by(|a, b| (a.rank(), &a.namespace, &a.polecat).cmp(&(b.rank(), &b.namespace, &b.polecat)));
         if args.watch && session.output.is_for_people() && std::io::stdout().is_terminal() {
             write_out("\u{1b}[H\u{1b}[2J")?;
@@ -158,7 +203,7 @@ fn print(rows: &[Row], args: &TopArgs, session: &Session<'_>) -> Result<(), Fail
                 r.input_tokens.map_or_else(|| "-".to_owned(), thousands),
                 r.output_tokens.map_or_else(|| "-".to_owned(), thousands),
                 or_dash(r.cost_usd.as_ref()),
-                or_dash(r.message.as_ref().map(|m| one_line(m)).as_ref()),
+                or_dash(r.doing().map(|m| one_line(m)).as_ref()),
             ];
             if args.scope.all_namespaces {
                 cells.insert(0, r.namespace.clone());

@@ -88,6 +88,28 @@ fn a_usage_limit_parks_and_goes_on_by_itself() {
 }
 
 #[test]
+fn it_is_said_with_what_a_parked_polecat_goes_on() {
+    use api::RecordLevel::{Commits, Conversation, Work};
+    for (level, goes_on) in [
+        (None, " from its commits; record.level conversation"),
+        (Some(Commits), " from its commits; record.level conversation"),
+        (Some(Work), " with its files; record.level conversation"),
+        (Some(Conversation), " with the same conversation"),
+    ] {
+        let mut scene = at_work(|r| {
+            r.record = level.map(|level| api::RecordSpec {
+                level: Some(level),
+                ..Default::default()
+            });
+        });
+        let until = scene.now.as_second() + 3600;
+        report(&mut scene, CourierOutcome::Parked { until });
+        let message = scene.status("nux").message.clone().unwrap();
+        assert!(message.contains(goes_on), "{level:?}: {message}");
+    }
+}
+
+#[test]
 fn a_parked_polecat_leaves_its_place_to_others() {
     let mut scene = at_work(|r| {
         r.settings = Some(api::RigSettings {
@@ -161,7 +183,13 @@ fn a_credential_that_cannot_be_used_is_named_with_its_remedy_and_tried_again() {
         },
     );
     let message = scene.status("nux").message.clone().unwrap();
-    assert!(message.contains("key anthropic of Secret work/keys"), "{message}");
+    assert!(
+        message.ends_with(
+            "key anthropic of Secret work/keys is not there: kubectl create secret generic keys -n work --from-file=anthropic=FILE \
+             --dry-run=client -o yaml | kubectl apply -f -"
+        ),
+        "{message}"
+    );
 }
 
 #[test]
@@ -184,13 +212,13 @@ fn the_remedy_is_for_this_agent_and_this_secret() {
             AgentKind::Opencode,
             "opencode-creds",
             Expired,
-            "the login of opencode in Secret work/opencode-creds has expired: run opencode once where you are logged in, then kubectl gt auth sync -n work --agent opencode",
+            "the login of opencode (key _7E__2F_.local_2F_share_2F_opencode_2F_auth.json) in Secret work/opencode-creds has expired: run opencode once where you are logged in, then kubectl gt auth sync -n work --agent opencode",
         ),
         (
             AgentKind::Opencode,
             "opencode-creds",
             Refused,
-            "the login of opencode in Secret work/opencode-creds is refused by the provider: log in and type kubectl gt auth sync -n work --agent opencode",
+            "the login of opencode (key _7E__2F_.local_2F_share_2F_opencode_2F_auth.json) in Secret work/opencode-creds is refused by the provider: log in and type kubectl gt auth sync -n work --agent opencode",
         ),
     ] {
         let mut scene = at_work(|r| {

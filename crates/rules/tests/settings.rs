@@ -357,3 +357,17 @@ fn a_path_is_mounted_from_the_host_on_one_machine() {
     assert_eq!(pod.common.local_remote.as_deref(), Some("/srv/p.git"));
     assert_eq!(pod.resources, None);
 }
+
+#[test]
+fn a_pod_knows_which_of_its_variables_a_secret_fills() {
+    let env = serde_json::json!([
+        {"name": "PART", "value": "blue"},
+        {"name": "PLACE", "valueFrom": {"secretKeyRef": {"name": "places", "key": "a"}}},
+        {"name": "SHIFT", "valueFrom": {"configMapKeyRef": {"name": "shifts", "key": "a"}}},
+    ]);
+    let pod = made(Town::default(), of_rig_none, |p| {
+        let config = p.spec.agent_config.get_or_insert_default();
+        config.env = serde_json::from_value(env.clone()).unwrap();
+    });
+    assert_eq!(pod.orders.agent.secret, ["PLACE"]);
+}

@@ -19,6 +19,7 @@ mod notify;
 mod orders;
 mod report;
 mod settings;
+pub mod spent;
 mod trouble;
 
 pub use beads::{BeadsOutcome, BeadsRead, BeadsReport};

@@ -162,6 +162,9 @@ pub struct AgentOrders {
     /// How it proves who pays, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
+    /// Variables that a Secret fills: their values are not shown, whatever their names are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<String>,
     /// The Rig's text in place of the harness's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_template: Option<String>,

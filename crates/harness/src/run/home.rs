@@ -67,13 +67,28 @@ pub(super) fn furnish(pod: &Pod) -> io::Result<Furnished> {
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder)?;
         }
-        files::replace(&place, &bytes, 0o600)?;
-        let name = place.strip_prefix(&home).unwrap_or(&place).to_string_lossy();
-        if name.ends_with("auth.json") || name.ends_with(".env") || name.ends_with(".conf.yml") {
+        files::replace(&place, &bytes, mode(&bytes))?;
+        if HOLD_SECRETS.iter().any(|end| path.ends_with(end)) {
             furnished.secrets.push(String::from_utf8_lossy(&bytes).into_owned());
         }
     }
     Ok(furnished)
+}
+
+/// Files of settings in which keys and tokens stand, by how their paths end.
+const HOLD_SECRETS: [&str; 7] = [
+    "settings.json",
+    "settings.local.json",
+    "mcp.json",
+    "auth.json",
+    "opencode.json",
+    ".env",
+    ".conf.yml",
+];
+
+/// A Secret holds no modes: what names its interpreter is meant to be started, as hooks and skills' scripts are.
+fn mode(content: &[u8]) -> u32 {
+    if content.starts_with(b"#!") { 0o700 } else { 0o600 }
 }
 
 /// Where a key of the Secret belongs.

@@ -105,6 +105,7 @@ async fn work(pod: &Pod, command: Vec<String>, courier: &mut Courier, term: &mut
         .collect();
     let secrets = Secrets::of(
         pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+        &pod.orders.agent.secret,
         furnished.secrets.iter().map(String::as_str),
     );
     let mut run = Run {

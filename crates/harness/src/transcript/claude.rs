@@ -20,8 +20,13 @@ pub struct Claude {
     resets: Option<i64>,
     /// The provider refused for a limit that is not the user's own.
     refused: bool,
+    /// Known before its end.
+    over: Option<Word>,
     stderr: String,
 }
+
+/// A key that was refused so often is not mended by asking again, which Claude Code does for minutes. Once may be the provider's slip.
+const REFUSALS: u64 = 2;
 
 #[derive(Clone, Debug)]
 struct Outcome {
@@ -81,22 +86,32 @@ impl Claude {
                 }
                 events
             }
-            "api_retry" => {
-                let number = |key: &str| value[key].as_u64().unwrap_or(0);
-                let why = value["error"].as_str().unwrap_or("unknown");
-                let status = value["error_status"]
-                    .as_u64()
-                    .map(|s| format!(" ({s})"))
-                    .unwrap_or_default();
-                vec![Event::Retries(format!(
-                    "the model's endpoint failed: {why}{status}; asked again in {} s ({} of {})",
-                    number("retry_delay_ms").div_ceil(1000),
-                    number("attempt"),
-                    number("max_retries")
-                ))]
-            }
+            "api_retry" => self.retries(value),
             _ => Vec::new(),
         }
+    }
+
+    fn retries(&mut self, value: &Value) -> Vec<Event> {
+        let number = |key: &str| value[key].as_u64().unwrap_or(0);
+        let why = value["error"].as_str().unwrap_or("unknown");
+        let status = number("error_status");
+        let told = if status == 0 {
+            String::new()
+        } else {
+            format!(" ({status})")
+        };
+        let mut events = vec![Event::Retries(format!(
+            "the model's endpoint failed: {why}{told}; asked again in {} s ({} of {})",
+            number("retry_delay_ms").div_ceil(1000),
+            number("attempt"),
+            number("max_retries")
+        ))];
+        if matches!(status, 401 | 403) && number("attempt") >= REFUSALS {
+            let words = format!("{why} ({status})");
+            self.over = Some(Word::Credential(CredentialProblem::Refused, words));
+            events.push(Event::Over);
+        }
+        events
     }
 
     fn assistant(&mut self, value: &Value) -> Vec<Event> {
@@ -145,6 +160,13 @@ impl Claude {
     }
 
     pub(super) fn word(&self, exit: i32, now: i64) -> Word {
+        match self.last_word(exit, now) {
+            Word::Success => Word::Success,
+            other => self.over.clone().unwrap_or(other),
+        }
+    }
+
+    fn last_word(&self, exit: i32, now: i64) -> Word {
         let Some(result) = &self.result else {
             let said = match self.stderr.as_str() {
                 "" => "it ended without a result".to_owned(),

@@ -1,7 +1,8 @@
 //! Lines as people may see them: no control character of a model reaches a terminal, no secret of the pod a log.
 
-use super::{Event, Spent};
+use super::Event;
 use gastown_wire::claude::{self, mark};
+use gastown_wire::spent;
 
 /// Written in place of a secret.
 const HIDDEN: &str = "[redacted]";
@@ -13,16 +14,20 @@ const SHORTEST: usize = 8;
 pub struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// From the environment of the agent's container, and from files with its login.
-    pub fn of<'a>(env: impl Iterator<Item = (&'a str, &'a str)>, files: impl Iterator<Item = &'a str>) -> Self {
+    /// From the environment of the agent's container, those of its names that a Secret fills, and files with logins and settings.
+    pub fn of<'a>(
+        env: impl Iterator<Item = (&'a str, &'a str)>,
+        named: &[String],
+        files: impl Iterator<Item = &'a str>,
+    ) -> Self {
         let mut values: Vec<String> = env
-            .filter(|(name, _)| is_secret_name(name))
+            .filter(|(name, _)| is_secret_name(name) || named.iter().any(|n| n == name))
             .flat_map(|(_, value)| value.lines().map(str::to_owned).collect::<Vec<_>>())
             .collect();
         for text in files {
             match serde_json::from_str::<serde_json::Value>(text) {
                 Ok(value) => strings(&value, "", &mut values),
-                Err(_) => values.extend(text.lines().map(|l| l.trim().to_owned())),
+                Err(_) => text.lines().for_each(|line| assigned(line, &mut values)),
             }
         }
         // As JSON writes them, too.
@@ -61,15 +66,45 @@ impl Secrets {
 
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_uppercase();
-    ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"]
+    ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "AUTHORIZATION"]
         .iter()
         .any(|word| name.contains(word))
+}
+
+/// A line of a file of variables or of YAML: the whole, and what it sets that is named like a secret. aider's `api-key` list sets
+/// by the names of providers.
+fn assigned(line: &str, found: &mut Vec<String>) {
+    let line = line.trim();
+    found.push(line.to_owned());
+    let (item, line) = match line.strip_prefix("- ") {
+        Some(item) => (true, item.trim()),
+        None => (false, line),
+    };
+    let line = unquoted(line.trim_start_matches("export "));
+    let Some((name, value)) = line.split_once(['=', ':']) else {
+        return;
+    };
+    if item || is_secret_name(name) {
+        let value = unquoted(value.trim());
+        found.push(value.to_owned());
+        found.extend(value.split_once('=').map(|(_, value)| value.to_owned()));
+    }
+}
+
+fn unquoted(text: &str) -> &str {
+    let quotes = ['"', '\''];
+    text.strip_prefix(quotes)
+        .and_then(|t| t.strip_suffix(quotes))
+        .unwrap_or(text)
 }
 
 /// Strings in a login that look like secrets: what is named so, at any depth.
 fn strings(value: &serde_json::Value, name: &str, found: &mut Vec<String>) {
     match value {
-        serde_json::Value::String(text) if is_secret_name(name) => found.push(text.clone()),
+        // opencode calls the tokens of a login so.
+        serde_json::Value::String(text) if is_secret_name(name) || ["access", "refresh"].contains(&name) => {
+            found.push(text.clone());
+        }
         serde_json::Value::Array(list) => list.iter().for_each(|v| strings(v, name, found)),
         serde_json::Value::Object(map) => map.iter().for_each(|(name, v)| strings(v, name, found)),
         _ => {}
@@ -124,20 +159,7 @@ pub fn lines(event: &Event, plain: bool) -> Vec<String> {
         Event::Ends(text) => marked(mark::ENDS, text),
         Event::Notes(text) => marked("note ", text),
         Event::Retries(text) => marked("waits", text),
-        Event::Spent(spent) => vec![format!("spent {}", total(spent))],
+        Event::Spent(spent) => vec![spent::line(spent.tokens, spent.micros)],
         Event::Session(_) | Event::TurnOver | Event::Over => Vec::new(),
     }
-}
-
-/// Tokens and dollars in words.
-#[must_use]
-pub fn total(spent: &Spent) -> String {
-    let Spent { tokens, micros } = spent;
-    let cost = micros.map(|m| format!(", {}.{:04} USD", m / 1_000_000, m % 1_000_000 / 100));
-    format!(
-        "{} tokens read, {} written{}",
-        tokens.input,
-        tokens.output,
-        cost.unwrap_or_default()
-    )
 }

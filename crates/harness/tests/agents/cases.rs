@@ -22,6 +22,8 @@ each!(hang, an_endpoint_that_hangs_is_ended, Claude claude, Opencode opencode, A
 each!(drop_, an_endpoint_that_drops_is_a_failure, Claude claude, Opencode opencode, Aider aider);
 each!(no_change, nothing_done_is_no_change, Claude claude, Opencode opencode, Aider aider);
 each!(killed, a_killed_agent_leaves_nobody, Claude claude, Opencode opencode);
+each!(killed_asking, an_agent_killed_as_it_asks_is_a_failure, Aider aider);
+each!(says_key, a_key_that_the_model_says_is_not_shown, Claude claude, Opencode opencode, Aider aider);
 each!(stopped, a_pod_that_goes_takes_its_tools_along, Claude claude, Opencode opencode);
 each!(budget, what_is_spent_is_spent, Claude claude, Opencode opencode, Aider aider);
 each!(no_key, without_a_key_nothing_starts, Claude claude, Opencode opencode, Aider aider);
@@ -162,14 +164,15 @@ fn a_hand_back_goes_on(who: Who, case: &'static str) {
 }
 
 fn a_refused_key_is_named(who: Who, case: &'static str) {
-    let Some(mut bench) = Bench::of(who, case, who.work()) else {
+    let Some(bench) = Bench::of(who, case, who.work()) else {
         return;
     };
-    hasten(&mut bench);
     bench.model.fail(Some(Fault::status(401)));
     let pod = bench.pod(1, 1);
     let report = bench.run(&pod);
     assert_eq!(report.outcome, unusable(CredentialProblem::Refused), "{}", pod.logs());
+    // Claude Code would ask eight times, which takes more than a minute.
+    assert!(bench.model.asked().len() <= 4, "within seconds: {}", pod.logs());
     bench.told(&format!(
         "credential refused; {} requests; {:?}",
         bench.model.asked().len(),
@@ -306,6 +309,53 @@ fn a_killed_agent_leaves_nobody(who: Who, case: &'static str) {
     bench.told("failed (exit 137), its tools dead, its commit pushed");
 }
 
+/// aider has no tool that could be under way: its turn is what it waits for.
+fn an_agent_killed_as_it_asks_is_a_failure(who: Who, case: &'static str) {
+    let Some(bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    bench.model.fail(Some(Fault::Hang));
+    let pod = bench.pod(1, 1);
+    let up = pod.cloned().up();
+    until("it asks", || !bench.model.asked().is_empty());
+    signal(*crate::town::children(up.run.id()).first().unwrap(), "KILL");
+    let report = up.report();
+    assert!(
+        matches!(report.outcome, CourierOutcome::AgentFailed { exit: 137 }),
+        "{report:?}"
+    );
+    bench.model.fail(None);
+    let next = bench.pod(1, 2);
+    let report = bench.run(&next);
+    assert_eq!(report.outcome, CourierOutcome::Done, "{}", next.logs());
+    bench.told("failed (exit 137); the next attempt done");
+}
+
+fn a_key_that_the_model_says_is_not_shown(who: Who, case: &'static str) {
+    let mut turns = who.work();
+    let said = format!("Done. The key is {KEY}, I think.");
+    match (who, turns.last_mut()) {
+        (Who::Aider, Some(Turn::Say(edit))) => edit.push_str(&format!("\n\n{said}\n")),
+        (_, Some(last)) => *last = Turn::Say(said),
+        (_, None) => {}
+    }
+    let Some(bench) = Bench::of(who, case, turns) else {
+        return;
+    };
+    let pod = bench.pod(1, 1);
+    // That no log holds it, every run looks for.
+    let report = bench.run(&pod);
+    assert_eq!(report.outcome, CourierOutcome::Done, "{}", pod.logs());
+    for log in ["run.log", "courier.log", "shared/raw.log"] {
+        assert!(
+            pod.read(log).contains("The key is [redacted], I think"),
+            "{log}: {}",
+            pod.logs()
+        );
+    }
+    bench.told("hidden in the log, the raw stream and courier's");
+}
+
 fn a_pod_that_goes_takes_its_tools_along(who: Who, case: &'static str) {
     let Some((bench, pod)) = busy(who, case) else { return };
     let up = pod.cloned().up();
@@ -321,13 +371,15 @@ fn a_pod_that_goes_takes_its_tools_along(who: Who, case: &'static str) {
 fn what_is_spent_is_spent(who: Who, case: &'static str) {
     let turns = match who {
         Who::Aider => who.work(),
-        _ => vec![Turn::Shell(format!("{WORK}; sleep 30")), Turn::Shell("sleep 30".into())],
+        // The second answer takes it over: what the first had it do is there.
+        _ => vec![Turn::Shell(WORK.into()), Turn::Shell("sleep 30".into())],
     };
     let Some(mut bench) = Bench::of(who, case, turns) else {
         return;
     };
+    let tokens = if who == Who::Aider { 100 } else { 150 };
     bench.budget = Some(gastown_api::Budget {
-        tokens: Some(100),
+        tokens: Some(tokens),
         ..gastown_api::Budget::default()
     });
     let pod = bench.pod(1, 1);
@@ -336,7 +388,18 @@ fn what_is_spent_is_spent(who: Who, case: &'static str) {
     let fine = matches!(report.outcome, CourierOutcome::BudgetSpent)
         || (who == Who::Aider && report.outcome == CourierOutcome::Done);
     assert!(fine, "{:?}\n{}", report, pod.logs());
-    assert!(report.tokens.is_some_and(|t| t.total() >= 100), "{:?}", report);
+    assert!(
+        report
+            .tokens
+            .is_some_and(|t| i64::try_from(t.total()).unwrap() >= tokens),
+        "{:?}",
+        report
+    );
+    // aider commits after its one answer, or is ended before it can.
+    if who != Who::Aider {
+        let kept = (report.commits, &report.commit);
+        assert_eq!(kept, (1, &bench.town.work()), "its work is kept: {}", pod.logs());
+    }
     bench.told(&format!(
         "{:?} at {} tokens",
         report.outcome,

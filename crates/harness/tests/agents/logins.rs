@@ -121,12 +121,30 @@ fn a_login_with_settings_arrives(who: Who, case: &'static str) {
     let Some(mut bench) = Bench::of(who, case, who.work()) else {
         return;
     };
-    bench.login = Some(vec![login(LATER)]);
+    let hook = "$HOME/.claude/hooks/stop.sh";
+    let settings = serde_json::json!({
+        "env": {"PART_TOKEN": "part-token-of-settings"},
+        "hooks": {"Stop": [{"hooks": [{"type": "command", "command": hook}]}]},
+    });
+    bench.login = Some(vec![
+        login(LATER),
+        ("settings.json", settings.to_string()),
+        (
+            "hooks_2F_stop.sh",
+            "#!/bin/sh\nprintf %s \"$PART_TOKEN\" > \"$CLAUDE_PROJECT_DIR/../hooked\"\n".into(),
+        ),
+    ]);
     let pod = bench.pod(1, 1);
     let report = bench.run(&pod);
     assert_eq!(report.outcome, CourierOutcome::Done, "{}", pod.logs());
     let asked = bench.model.asked();
     assert!(paid_by(&bench, ACCESS));
+    assert_eq!(
+        pod.read("work/hooked"),
+        "part-token-of-settings",
+        "hooks and settings arrive: {}",
+        pod.logs()
+    );
     let held = pod.read("home/.claude/.credentials.json");
     assert!(
         held.contains(ACCESS) && !held.contains("ort01"),
@@ -135,7 +153,7 @@ fn a_login_with_settings_arrives(who: Who, case: &'static str) {
     assert!(bench.heard(0, "House rule seventeen"), "CLAUDE.md arrives");
     let whole = asked.iter().map(|a| a.body.to_string()).collect::<String>();
     assert!(whole.contains("paints parts blue"), "skills arrive");
-    bench.told("login, CLAUDE.md and skill used; done");
+    bench.told("login, settings, hook, CLAUDE.md and skill used; done");
     // Without the file nothing starts.
     bench.login = Some(Vec::new());
     let pod = bench.pod(2, 2);

@@ -72,7 +72,7 @@ pub struct SyncArgs {
     /// Name of the Secret; else the agent's: claude-creds, opencode-creds, aider-creds.
     #[arg(long)]
     secret: Option<String>,
-    /// Upload settings though no login was found.
+    /// Upload settings alone, and no login.
     #[arg(long)]
     settings_only: bool,
     /// Take ~/.env along (aider): its variables may be anything.

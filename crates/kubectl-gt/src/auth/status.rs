@@ -6,7 +6,7 @@ use super::{Whose, size};
 use crate::output::{Block, print_one, since, span};
 use crate::session::Session;
 use crate::{Failure, exit};
-use gastown_wire::{LOGIN_KEYS, TOKEN_KEY, settings_path, without_refresh};
+use gastown_wire::{API_KEY_KEY, LOGIN_KEYS, TOKEN_KEY, settings_path, without_refresh};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -106,7 +106,9 @@ fn kind(values: &BTreeMap<String, Vec<u8>>, has_login: bool, readable: Option<bo
         .iter()
         .any(|(key, value)| key.ends_with("_API_KEY") && !value.is_empty());
     let has_token = values.get(TOKEN_KEY).is_some_and(|value| !value.is_empty());
+    // As pods do: a key wins over a token, and that over a login.
     match (has_login, readable) {
+        _ if values.get(API_KEY_KEY).is_some_and(|value| !value.is_empty()) => "apiKey",
         _ if has_token => "token",
         (true, Some(true)) => "oauth",
         (true, _) => "unreadable",

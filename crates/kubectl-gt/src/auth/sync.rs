@@ -7,7 +7,7 @@ use super::{SyncArgs, Whose, home, size};
 use crate::output::{note, print_one};
 use crate::session::Session;
 use crate::{DryRun, Failure, exit};
-use gastown_wire::{LOGIN_KEYS, Login, TOKEN_KEY};
+use gastown_wire::{LOGIN_KEYS, Login, OPENCODE_LOGINS, TOKEN_KEY, settings_key};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -142,7 +142,13 @@ fn files(args: &SyncArgs, program: &str) -> Result<Found, Failure> {
         claude: claude.clone(),
         with_env: args.with_env,
     };
-    let found = collect(args.agent, &places, &args.exclude);
+    let mut found = collect(args.agent, &places, &args.exclude);
+    if args.settings_only {
+        let opencodes = settings_key(OPENCODE_LOGINS);
+        found
+            .taken
+            .retain(|t| !LOGIN_KEYS.contains(&t.key.as_str()) && Some(&t.key) != opencodes.as_ref());
+    }
     if args.token_from_env {
         return with_token(found, args.agent);
     }

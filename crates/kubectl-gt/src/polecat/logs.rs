@@ -10,7 +10,7 @@ use clap_complete::engine::ArgValueCompleter;
 use futures::io::AsyncRead;
 use futures::{AsyncBufReadExt, AsyncReadExt, io::BufReader};
 use gastown_api::{DesiredState, Polecat, PolecatPhase, names};
-use gastown_wire::RAW_MARK;
+use gastown_wire::{RAW_MARK, Tokens, spent};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::LogParams;
@@ -59,6 +59,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(300);
 /// Longest line that is kept together. Bytes.
 const LONGEST_LINE: u64 = 256 * 1024;
+
+/// Lines of a log in which the last word about what was spent is looked for: one comes with each answer of the model.
+const RECENT: i64 = 200;
 
 /// One run of one container: what was printed once is not printed again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -190,13 +193,29 @@ fn goes_on(polecat: &Polecat) -> bool {
 
 /// The agent's container, where none is named.
 fn container(args: &LogArgs, polecat: &Polecat) -> String {
-    let agents = || match polecat.status.as_ref().and_then(|s| s.agent.as_deref()) {
+    args.container.clone().unwrap_or_else(|| agents(polecat).to_owned())
+}
+
+/// The container that its agent runs in.
+fn agents(polecat: &Polecat) -> &'static str {
+    match polecat.status.as_ref().and_then(|s| s.agent.as_deref()) {
         Some("custom") => "agent",
         Some("opencode") => "opencode",
         Some("aider") => "aider",
         _ => "claude",
+    }
+}
+
+/// What the agent that runs now says it has spent. None: it says nothing of that, or its log cannot be read.
+pub(crate) async fn spent_now(polecat: &Polecat, session: &Session<'_>) -> Option<(Tokens, Option<u64>)> {
+    let params = LogParams {
+        container: Some(agents(polecat).to_owned()),
+        tail_lines: Some(RECENT),
+        ..LogParams::default()
     };
-    args.container.clone().unwrap_or_else(|| agents().to_owned())
+    let pods = session.pods_of(&polecat.namespace()?);
+    let log = pods.logs(&pod_of(polecat, None)?, &params).await.ok()?;
+    log.lines().rev().find_map(spent::read)
 }
 
 async fn current_run(pod: &str, container: &str, session: &Session<'_>) -> Result<Run, Failure> {

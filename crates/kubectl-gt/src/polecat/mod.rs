@@ -9,6 +9,9 @@ mod place;
 mod retry;
 mod status;
 
+pub(crate) use logs::spent_now;
+pub(crate) use status::task_line;
+
 use crate::examples;
 use crate::globals::{Rehearsal, Scope};
 use crate::held::Held;

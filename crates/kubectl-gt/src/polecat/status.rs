@@ -75,7 +75,7 @@ fn block(polecat: &Polecat, program: &str, now: Timestamp) -> Block {
 }
 
 /// The first line of the task.
-fn task_line(polecat: &Polecat) -> Option<String> {
+pub(crate) fn task_line(polecat: &Polecat) -> Option<String> {
     let spec = &polecat.spec;
     let text = spec
         .task

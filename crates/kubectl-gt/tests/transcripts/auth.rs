@@ -2,6 +2,8 @@
 
 use crate::scene::{NAMESPACE, Scene};
 use crate::transcript;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -123,7 +125,7 @@ async fn a_login_that_is_over() {
             .tell(&[
                 "kubectl gt auth sync",
                 "kubectl gt auth sync --agent opencode",
-                "kubectl gt auth sync --exclude .credentials.json --settings-only",
+                "kubectl gt auth sync --settings-only",
             ])
             .await
     );
@@ -150,6 +152,51 @@ async fn a_login_that_is_over() {
     let value: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!((&value["expired"], &value["login"]), (&json!(true), &json!("oauth")));
     assert_eq!(value["holdsRefreshToken"], json!(true));
+    // What a pod would use is judged: the key beside it.
+    let key = k8s_openapi::ByteString(b"sk-ant-api03-key".to_vec());
+    let whole = k8s_openapi::ByteString(login(OVER).into_bytes());
+    scene
+        .put(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "both", "namespace": NAMESPACE},
+            "data": {".credentials.json": whole, "ANTHROPIC_API_KEY": key},
+        }))
+        .await;
+    let told = scene.run("kubectl gt auth status --secret both").await;
+    assert_eq!(told.code, 0, "{}", told.stdout);
+    assert!(told.stdout.contains("an API key, which says no end"), "{}", told.stdout);
+}
+
+/// What it exits with, and how old what was synced is.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_age_and_whether_anything_is_wrong() {
+    let scene = Scene::new().await;
+    claude(&scene);
+    assert_eq!(scene.run("kubectl gt auth sync --settings-only").await.code, 0);
+    let told = scene.run("kubectl gt auth status").await;
+    assert_eq!(told.code, 1, "no login");
+    assert!(told.stdout.contains("none: kubectl gt auth sync"), "{}", told.stdout);
+    assert_eq!(scene.run("kubectl gt auth sync").await.code, 0);
+    let long_ago = json!({"metadata": {"annotations": {"gastown.io/last-sync": "2026-01-01T00:00:00Z"}}});
+    let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(scene.client.clone(), NAMESPACE);
+    secrets
+        .patch("claude-creds", &PatchParams::default(), &Patch::Merge(long_ago))
+        .await
+        .unwrap();
+    let told = scene.run("kubectl gt auth status").await;
+    assert_eq!(told.code, 0, "{}", told.stdout);
+    let synced = told.stdout.lines().find(|l| l.starts_with("Synced")).unwrap();
+    assert!(synced.contains("d ago"), "{synced}");
+    let told = scene.run("kubectl gt auth status -o json").await;
+    let value: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    let a_month = 30 * 86_400;
+    assert!(value["ageSeconds"].as_i64().unwrap() > a_month, "{value}");
+    let unreadable = k8s_openapi::ByteString(b"no login".to_vec());
+    let broken = json!({"data": {".credentials.json": unreadable}});
+    secrets
+        .patch("claude-creds", &PatchParams::default(), &Patch::Merge(broken))
+        .await
+        .unwrap();
+    assert_eq!(scene.run("kubectl gt auth status").await.code, 1, "unreadable");
 }
 
 /// What would get another token stays where it was made; only what pods are given counts as changed.

@@ -111,6 +111,38 @@ async fn top() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn top_counts_the_attempt_that_is_under_way() {
+    let scene = Scene::new().await;
+    if scene.real {
+        eprintln!("skipped: without a node nobody has a log");
+        return;
+    }
+    let mut spender = polecat("spender", "my-project", "mp-31", "Working");
+    spender["status"]["tokens"] = json!({"input": 1_234_567, "output": 8_901});
+    spender["status"]["costUSD"] = json!("0.4321");
+    scene.put_strange(spender).await;
+    scene
+        .put_strange(polecat("silent", "my-project", "mp-32", "Working"))
+        .await;
+    let told = scene.run("kubectl gt top -o json").await;
+    let rows: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(
+        (&rows[0]["polecat"], &rows[0]["inputTokens"]),
+        (&json!("silent"), &json!(null))
+    );
+    assert_eq!(
+        (&rows[1]["inputTokens"], &rows[1]["outputTokens"], &rows[1]["costUSD"]),
+        (&json!(1_235_567), &json!(9_000), &json!("0.50"))
+    );
+    let told = scene.run("kubectl gt top").await;
+    assert!(
+        told.stdout.contains("1.2M   9.0k   0.50   Do mp-31."),
+        "{}",
+        told.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn doctor() {
     let scene = Scene::new().await;
     if scene.real {

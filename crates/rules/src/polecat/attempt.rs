@@ -12,7 +12,7 @@ use crate::row::PodRow;
 use crate::settings;
 use gastown_api::PolecatPhase;
 use gastown_api::conditions::{self, PROGRESSING};
-use gastown_wire::{CourierOutcome, CourierReport, CredentialProblem};
+use gastown_wire::{CourierOutcome, CourierReport, CredentialProblem, OPENCODE_LOGINS, RecordLevel, settings_key};
 use jiff::{SignedDuration, Timestamp};
 
 /// A pod whose agent does not run after this is given up: no image, no node, no admission, no remote.
@@ -322,7 +322,7 @@ impl Case<'_, '_> {
         self.next_attempt(because, tally, wait, out);
     }
 
-    /// The provider takes no more for a while: the place is free, nothing is spent, the same conversation goes on.
+    /// The provider takes no more for a while: the place is free, nothing is spent, and what the record keeps goes on.
     fn park(&self, until: i64, words: &str, out: &mut Draft<'_>) {
         let now = self.census.now;
         // A time that was over before it was read, or one in another decade, is no time.
@@ -333,9 +333,16 @@ impl Case<'_, '_> {
             "" => String::new(),
             words => format!(" ({})", one_line(words)),
         };
+        let kept = match self.settings().map(|s| s.record) {
+            Ok(RecordLevel::Conversation) => "with the same conversation",
+            Ok(RecordLevel::Work) => "with its files; record.level conversation keeps the conversation too",
+            Ok(RecordLevel::Commits) | Err(_) => {
+                "from its commits; record.level conversation keeps the conversation too"
+            }
+        };
         let because = Reason::new(
             "Parked",
-            format!("usage limit reached{said}: goes on at {until:.0}, where it was"),
+            format!("usage limit reached{said}: goes on at {until:.0} {kept}"),
         );
         let to = status::waiting(self, &because, Tally::of(&self.row.status), until);
         self.publish(to, because, Tone::Normal, out);
@@ -394,13 +401,18 @@ fn credential_reason(case: &Case<'_, '_>, problem: CredentialProblem, words: &st
     let (what, fix) = match (&credentials.api_key, &credentials.claude) {
         (Some((secret, key, _)), _) => (
             format!("key {key} of Secret {namespace}/{secret}"),
+            // Whether the Secret is there or not.
             format!(
-                "kubectl create secret generic {secret} -n {namespace} --from-file={key}=FILE, or replace its value"
+                "kubectl create secret generic {secret} -n {namespace} --from-file={key}=FILE --dry-run=client -o yaml | kubectl apply -f -"
             ),
         ),
         (None, Some(secret)) => (
             match agent.as_str() {
-                "opencode" | "aider" => format!("the login of {agent} in Secret {namespace}/{secret}"),
+                "opencode" => format!(
+                    "the login of opencode (key {}) in Secret {namespace}/{secret}",
+                    settings_key(OPENCODE_LOGINS).unwrap_or_default()
+                ),
+                "aider" => format!("the login of aider in Secret {namespace}/{secret}"),
                 _ => format!("the login (.credentials.json) in Secret {namespace}/{secret}"),
             },
             match problem {

@@ -446,11 +446,15 @@ fn words(pod: &PodRow) -> String {
 
 /// Untrusted or foreign words as one bounded line.
 pub(crate) fn one_line(text: &str) -> String {
-    const LIMIT: usize = 200;
+    line_of(text, 200)
+}
+
+/// The same with another bound. Characters.
+pub(crate) fn line_of(text: &str, limit: usize) -> String {
     let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.retain(|c| !c.is_control());
-    if line.chars().count() > LIMIT {
-        line = line.chars().take(LIMIT).chain("…".chars()).collect();
+    if line.chars().count() > limit {
+        line = line.chars().take(limit).chain("…".chars()).collect();
     }
     line
 }

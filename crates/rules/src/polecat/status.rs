@@ -1,7 +1,7 @@
 //! Statuses of a polecat. Each is built from the published one, so that what did not change is not written.
 
 use super::Case;
-use super::outcome::{self, Content, one_line};
+use super::outcome::{self, Content, line_of};
 use crate::reason::Reason;
 use crate::settings::budget::Spent;
 use crate::settings::{self, Settings};
@@ -12,6 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Rounds kept in a status.
 const ROUNDS_KEPT: usize = 20;
+/// Longest message, in characters: what happened, and all that is to be typed.
+const MESSAGE_LIMIT: usize = 400;
 
 /// Finished work, proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -343,7 +345,7 @@ fn judge(to: &mut PolecatStatus, case: &Case<'_, '_>, because: &Reason, marks: M
 
 /// What every write brings up to date; nothing where nothing else changed.
 fn stamp(mut to: PolecatStatus, case: &Case<'_, '_>, because: &Reason) -> PolecatStatus {
-    to.message = Some(one_line(&because.message));
+    to.message = Some(line_of(&because.message, MESSAGE_LIMIT));
     to.observed_generation = Some(case.row.meta.generation);
     to.round = Some(to.round.unwrap_or(1));
     to.assigned_bead.clone_from(&case.row.spec.bead_id);

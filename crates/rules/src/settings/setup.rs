@@ -140,9 +140,12 @@ pub(super) fn start(
             orders.command.extend([flag.to_owned(), dollars]);
         }
     }
+    let env = env(agent, setup, &speech);
+    let from_secret = |var: &&EnvVar| var.value_from.as_ref().is_some_and(|v| v.secret_key_ref.is_some());
+    orders.secret = env.iter().filter(from_secret).map(|var| var.name.clone()).collect();
     Ok(Started {
         orders,
-        env: env(agent, setup, &speech),
+        env,
         credentials: Credentials {
             api_key,
             ..named.others
