@@ -48,10 +48,14 @@ DIR ?= target/cluster-state
 cluster-up: target/cluster ## a real control plane on loopback in seconds; DIR=folder, ARGS="--audit --kubelet --openshift"
 	@e2e/cluster/up.sh $(ARGS) $(DIR)
 
-# kubelet needs root and the images of this checkout; where something is missing, it says so and that backend is skipped
-# (E2E_STRICT=1: fails). Only some: make e2e ONLY=conflict. On a cluster of yours, BACKEND=kubeconfig: docs/INSTALL.md.
+# kubelet needs root, and the images of this checkout, which are made first (E2E_IMAGES= takes those that are there); where something
+# is missing, it says so and that backend is skipped (E2E_STRICT=1: fails). Only some: make e2e ONLY=conflict. On a cluster of yours,
+# BACKEND=kubeconfig: docs/INSTALL.md.
 BACKEND ?= apiserver kube-apiserver kubelet openshift
+E2E_IMAGES ?= operator harness polecat-agent polecat-agent-opencode
 e2e: $(if $(filter-out apiserver,$(BACKEND)),helm target/cluster) ## one list of scenarios on four kinds of cluster, and on yours: BACKEND="apiserver kube-apiserver kubelet openshift kubeconfig"
+	@$(if $(and $(filter kubelet openshift,$(BACKEND)),$(E2E_IMAGES)),[ "$$(id -u)" != 0 ] || \
+		! bash -c '. images/engine.sh && find_engine' || $(MAKE) --no-print-directory images PROFILE=quick IMAGES="$(E2E_IMAGES)")
 	$(CARGO) build --locked --workspace --bins --test scenarios
 	@set -e; for backend in $(BACKEND); do \
 		start=$$(date +%s); echo "== e2e $$backend"; \
@@ -62,16 +66,19 @@ e2e: $(if $(filter-out apiserver,$(BACKEND)),helm target/cluster) ## one list of
 cluster-down: ## ends it and leaves nothing behind
 	@e2e/cluster/down.sh $(DIR)
 
+# RECORD=1 writes the recordings anew.
 differential: ## our API server held to a real kube-apiserver's answers (skipped, loudly, without Go)
-	@e2e/differential.sh
+	@DIFFERENTIAL_RECORD=$(RECORD) e2e/cluster/with.sh "the differential suite" $(CARGO) test --locked --workspace --test differential -- --nocapture
 
 .PHONY: transcripts
 transcripts: ## the plugin's transcripts once more, on a real kube-apiserver (skipped, loudly, without Go)
-	@e2e/transcripts.sh
+	@e2e/cluster/with.sh "the second half of transcripts" $(CARGO) test --locked --quiet --workspace --test transcripts
 
+MANIFESTS := templates README.md docs crates/api/tests/manifests
 validate: ## templates and every manifest of README and docs, strictly, with nothing made: on our API server and on a real one
 	$(CARGO) build --locked --quiet --workspace --bins
-	@e2e/validate.sh
+	$(BIN)/gastown validate $(MANIFESTS)
+	@e2e/cluster/with.sh "the second half of validate" e2e/validate.sh $(MANIFESTS)
 
 cel126: ## our CRDs and their CEL rules, judged by Kubernetes 1.26, the oldest release we promise
 	cd e2e/cel126 && GOFLAGS=-mod=readonly go test -count=1 ./...
@@ -120,6 +127,7 @@ BENCH_PAGE = $(if $(filter full,$(BENCH)),--page docs/BENCHMARKS.md)
 bench: target/cluster ## every budget beside its floor on a real control plane, ten minutes; BENCH=quick: a smoke test of two
 	$(CARGO) build --locked --release -p gastown-operator -p kubectl-gt -p gastown-bench
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile dist-small --target x86_64-unknown-linux-gnu -p gastown-harness
+	$(if $(BENCH_PAGE),@$(MAKE) --no-print-directory demo)
 	target/release/gastown-bench run --size $(BENCH) $(BENCH_PAGE)
 
 e2e-citizen: target/cluster ## the operator under its own rights: API server and leader killed, its audit log held against deploy/install.yaml

@@ -4,7 +4,7 @@
 //! conversations/*.yaml ─▶ play ─▶ answers ─▶ plain ─▶ compare ─▶ what differs, less differences.yaml
 //! ```
 //! `recorded/` holds the real server's answers, made plain. Ours is always held to them; the real one is
-//! held to them too, where `DIFFERENTIAL_KUBECONFIG` names one (`make differential`), so that a recording
+//! held to them too, where `REAL_KUBECONFIG` names one (`make differential`), so that a recording
 //! cannot grow old unseen. With `DIFFERENTIAL_RECORD=1` that run writes them.
 #![allow(
     clippy::unwrap_used,
@@ -147,7 +147,7 @@ async fn ours_answers_as_the_real_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_one_answers_as_recorded() {
-    let Some(kubeconfig) = std::env::var_os("DIFFERENTIAL_KUBECONFIG").filter(|p| !p.is_empty()) else {
+    let Some(kubeconfig) = std::env::var_os("REAL_KUBECONFIG").filter(|p| !p.is_empty()) else {
         eprintln!("SKIPPED: the recordings were not held against a real kube-apiserver; make differential does that");
         return;
     };
@@ -159,7 +159,7 @@ async fn the_real_one_answers_as_recorded() {
     // A 504 is an answer here.
     config.default_retry = false;
     let answers = play_all(&Client::try_from(config).unwrap(), &all).await;
-    if std::env::var_os("DIFFERENTIAL_RECORD").is_some() {
+    if std::env::var_os("DIFFERENTIAL_RECORD").is_some_and(|v| !v.is_empty()) {
         record(&all, &answers);
     }
     judge("kube-apiserver", &all, &answers, &recorded(&all), Known::nothing());

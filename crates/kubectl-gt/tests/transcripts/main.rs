@@ -1,5 +1,5 @@
 //! Transcripts: what a person types, and what comes back on stdout, stderr and as exit code. Run against the API server
-//! of this repository in process; or, with `GASTOWN_TEST_KUBECONFIG`, against any real one that is there for tests
+//! of this repository in process; or, with `REAL_KUBECONFIG`, against any real one that is there for tests
 //! (every object of Gas Town in it is deleted between scenes).
 #![allow(
     clippy::unwrap_used,

@@ -69,6 +69,8 @@ impl Row {
 #[derive(Default)]
 pub(crate) struct Table {
     rows: Vec<Row>,
+    /// The operator's calls while it led polecats from created to deleted: verb and resource, how often.
+    pub(crate) calls: Vec<(String, usize)>,
 }
 
 impl Table {
@@ -114,17 +116,24 @@ impl Table {
             }
             println!("{}", text.trim_end());
         }
+        println!("\nthe operator's calls for these lives:");
+        for (call, times) in &self.calls {
+            println!("{times:>6}  {call}");
+        }
     }
 
     pub(crate) fn write_json(&self, path: &Path, machine: &str) -> anyhow::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let all = serde_json::json!({"machine": machine, "at": jiff::Timestamp::now(), "rows": self.rows});
+        let all = serde_json::json!({"machine": machine, "at": jiff::Timestamp::now(), "rows": self.rows, "calls": self.calls});
         Ok(std::fs::write(path, serde_json::to_string_pretty(&all)? + "\n")?)
     }
 
+    /// The page anew, but what a person wrote at its end.
     pub(crate) fn write_page(&self, path: &Path, machine: &str) -> anyhow::Result<()> {
+        let before = std::fs::read_to_string(path).unwrap_or_default();
+        let kept = before.find(KEPT).and_then(|at| before.get(at..)).unwrap_or(KEPT);
         let mut page = String::from(PREAMBLE);
         for (n, line) in self.lines().iter().enumerate() {
             let _ = writeln!(page, "| {} |", line.join(" | "));
@@ -137,9 +146,17 @@ impl Table {
             "\nMeasured {} on {machine}.",
             jiff::Timestamp::now().strftime("%Y-%m-%d")
         );
+        page.push_str("\nThe operator's calls for the first lives, by verb and resource:\n\n| calls | |\n|---|---|\n");
+        for (call, times) in &self.calls {
+            let _ = writeln!(page, "| {times} | {call} |");
+        }
+        let _ = write!(page, "\n{}\n", kept.trim_end());
         Ok(std::fs::write(path, page)?)
     }
 }
+
+/// What stands from here on is a person's.
+const KEPT: &str = "<!-- From here on by hand: kept when the page is made anew. -->";
 
 const PREAMBLE: &str = "# Benchmarks
 

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Scenarios share a backend and have a namespace, a repository and a rig each; they run side by side, those that
-//! would disturb the others alone afterwards. `E2E_STRICT=1` makes a backend that cannot be had a failure.
+//! would disturb the others alone afterwards. `E2E_STRICT=1` makes a backend or an image that cannot be had a failure.
 #![allow(
     clippy::disallowed_types,
     clippy::unwrap_used,
@@ -114,8 +114,7 @@ fn main() -> ExitCode {
         Ok(backend) => backend,
         Err(backend::Missing(why)) => {
             eprintln!("SKIPPED: no scenario was played on {wanted}: {why}");
-            let strict = std::env::var_os("E2E_STRICT").is_some();
-            return ExitCode::from(u8::from(strict));
+            return ExitCode::from(u8::from(is_strict()));
         }
     };
     println!("backend {wanted} is up after {:.1} s", start.elapsed().as_secs_f32());
@@ -140,6 +139,11 @@ fn main() -> ExitCode {
     drop(stage);
     drop(scratch);
     ExitCode::from(u8::from(failed) * 101)
+}
+
+/// Whether what is missing here fails.
+fn is_strict() -> bool {
+    std::env::var_os("E2E_STRICT").is_some()
 }
 
 /// What all scenarios share.

@@ -89,7 +89,9 @@ impl Backend for Kubelet {
         };
         let _one = self.loading.lock().unwrap();
         let loaded = load(&[image]);
-        (loaded.code != 0).then(|| format!("{}: make images IMAGES={image}", loaded.err.trim()))
+        let why = (loaded.code != 0).then(|| format!("{}: make images IMAGES={image}", loaded.err.trim()))?;
+        assert!(!crate::is_strict(), "{why}");
+        Some(why)
     }
 
     fn rig_spec(&self) -> serde_json::Value {
