@@ -29,7 +29,7 @@ impl Bench<'_> {
         table.add(row.at_most(30.0));
         self.counted(n).await?;
         self.quiet(table, &operator).await?;
-        cli::list(self.options, &self.cluster.dir.join("kubeconfig"), n, table)?;
+        cli::list(self.options, &self.cluster.dir.join("kubeconfig"), n, table).await?;
         let operator = match self.scale.large {
             None => operator,
             Some(large) => {
