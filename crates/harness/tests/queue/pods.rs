@@ -45,6 +45,46 @@ fn a_test_pod_and_a_land_pod_leave_their_reports() {
     assert_eq!(town.main(), tested.commit);
 }
 
+/// It takes connections, as its host does, and says nothing.
+#[test]
+fn a_server_that_never_answers_keeps_neither_test_nor_land_pod() {
+    let town = Town::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}/parts.git", listener.local_addr().unwrap());
+    let member = town.member("nux", "main", &[&[("a", "1\n")]]);
+    let mut orders = town.test_orders("test", MergeStyle::Rebase, &[member]);
+    let candidate = start::<CandidateReport>("candidate", &Orders::Test(Box::new(orders.clone())), &town.path("."));
+    let CandidateOutcome::Built { commit, tree } = candidate.1.outcome.clone() else {
+        panic!("{candidate:?}");
+    };
+    let tested = Tested {
+        commit,
+        tree,
+        report: candidate.1,
+    };
+    let mut land = town.land_orders("land", &tested);
+    let main = town.main();
+
+    orders.paths = town.test_orders("test-2", MergeStyle::Rebase, &[]).paths;
+    for (remote, pace) in [
+        (&mut orders.remote, &mut orders.pace),
+        (&mut land.remote, &mut land.pace),
+    ] {
+        remote.url.clone_from(&silent);
+        pace.git_timeout_s = 1;
+    }
+    let (code, report) = start::<CandidateReport>("candidate", &Orders::Test(Box::new(orders)), &town.path("."));
+    assert_eq!(
+        (code, report.outcome),
+        (Some(exit::TRANSIENT), CandidateOutcome::Transient)
+    );
+    assert!(report.detail.contains("took longer than 1s"), "{}", report.detail);
+    let (code, report) = start::<LandReport>("land", &Orders::Land(Box::new(land)), &town.path("."));
+    assert_eq!((code, report.outcome), (Some(exit::TRANSIENT), LandOutcome::Transient));
+    assert!(report.detail.contains("took longer than 1s"), "{}", report.detail);
+    assert_eq!(town.main(), main);
+}
+
 #[test]
 fn a_test_container_never_starts_without_a_candidate() {
     let town = Town::new();

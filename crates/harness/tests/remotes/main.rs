@@ -10,7 +10,7 @@ mod town;
 use std::fs;
 
 use forge::*;
-use gastown_testkit::remotes::{Access, Authority, HttpGit, Mood, SshGit, SshKey};
+use gastown_testkit::remotes::{Access, Authority, HttpGit, Mood, Proxy, SshGit, SshKey};
 use gastown_wire::*;
 use town::*;
 
@@ -142,6 +142,34 @@ fn https_carries_work_with_a_token_and_an_authority_of_its_own() {
     let ca = folder(&pod, "ca", &[("ca.crt", authority.pem())]);
     pod.env = vec![("GIT_SSL_CAINFO".into(), format!("{ca}/ca.crt"))];
     done(&pod, &forge.parts);
+}
+
+/// As a company has it: nothing leaves but through its proxy, and some hosts are within.
+#[test]
+fn https_goes_through_a_proxy_but_where_it_must_not() {
+    let (forge, authority, proxy) = (Forge::new(), Authority::new(), Proxy::start());
+    let server = HttpGit::of(&forge.repositories)
+        .token(TOKEN, Access::Write)
+        .start_tls(&authority);
+    let with = |round: u32, env: &[(&str, &str)]| {
+        let script = "echo $GASTOWN_ROUND > c.txt; git add -A; git commit -qm c";
+        let mut pod = forge.pod(&server.url("parts.git"), &[("token", TOKEN)], script);
+        (pod.orders.round, pod.orders.attempt) = (round, round);
+        pod.uid = format!("pod-{round}");
+        let ca = folder(&pod, "ca", &[("ca.crt", authority.pem())]);
+        pod.env = vec![("GIT_SSL_CAINFO".into(), format!("{ca}/ca.crt"))];
+        pod.env
+            .extend(env.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        pod
+    };
+    done(&with(1, &[("HTTPS_PROXY", &proxy.url())]), &forge.parts);
+    let carried = proxy.carried();
+    assert!(carried > 0, "it was asked");
+    let nowhere = ("HTTPS_PROXY", "http://127.0.0.1:9");
+    let (code, report) = with(2, &[nowhere]).clone_step();
+    assert_eq!((code, report.outcome), (exit::TRANSIENT, CloneOutcome::Transient));
+    done(&with(3, &[nowhere, ("NO_PROXY", "127.0.0.1,localhost")]), &forge.parts);
+    assert_eq!(proxy.carried(), carried);
 }
 
 #[test]
@@ -285,6 +313,30 @@ fn a_server_that_never_answers_ends_within_the_deadline() {
             assert!(report.detail.contains("took longer than 2s"), "{}", report.detail);
         }
     }
+}
+
+/// Nobody may wait for ever either who pushes, builds or lands.
+#[test]
+fn a_server_that_falls_silent_under_way_keeps_nobody() {
+    let forge = Forge::new();
+    let server = http(&forge);
+    let mut pod = forge.pod(
+        &server.url("parts.git"),
+        &[("token", TOKEN)],
+        &format!("touch ../started; until [ -e ../go ]; do sleep 0.05; done; {GOOD}"),
+    );
+    pod.orders.pace.git_timeout_s = 2;
+    let up = pod.cloned().up();
+    until("the agent works", || pod.path("work/started").exists());
+    server.feel(Mood::Mute);
+    fs::write(pod.path("work/go"), "").unwrap();
+    until("the work cannot be pushed", || {
+        let log = pod.read("courier.log");
+        log.contains("cannot be pushed now") && log.contains("took longer than 2s")
+    });
+    server.feel(Mood::Well);
+    let report = up.report();
+    assert_eq!(report.outcome, CourierOutcome::Done, "{report:?}\n{}", pod.logs());
 }
 
 /// As OpenShift does it: some user of a large range, group 0, a read-only root. ssh works for nobody without a name.

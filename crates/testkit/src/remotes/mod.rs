@@ -20,11 +20,13 @@
 mod backend;
 mod door;
 mod http;
+mod proxy;
 mod repositories;
 mod ssh;
 
 pub use door::Mood;
 pub use http::{Authority, HttpGit, HttpPlan};
+pub use proxy::Proxy;
 pub use repositories::{Repositories, Repository};
 pub use ssh::{SshGit, SshKey};
 
