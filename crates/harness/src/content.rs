@@ -46,6 +46,11 @@ impl ContentError {
     }
 }
 
+/// The work's own repository takes nothing but commits and records, now or later.
+pub(crate) fn refused_beside(why: &str) -> ContentTrouble {
+    trouble_of(RemoteTrouble::ContentRefused.as_str(), why)
+}
+
 /// It takes no such ref, now or later.
 pub(crate) fn refused(why: &str) -> ContentTrouble {
     trouble_of(RemoteTrouble::RefsRefused.as_str(), why)

@@ -82,7 +82,11 @@ fn a_remote_that_takes_no_uncommitted_work_takes_the_rest() {
         pod.read("courier.log").contains("takes no uncommitted work")
     });
     fs::write(pod.path("work/go"), "").unwrap();
-    assert_eq!(up.report().outcome, CourierOutcome::Done, "{}", pod.logs());
+    let report = up.report();
+    assert_eq!(report.outcome, CourierOutcome::Done, "{}", pod.logs());
+    let content = report.content.expect("what is not kept is said");
+    assert_eq!(content.reason, "ContentRefused");
+    assert!(content.detail.contains("too large"), "{content}");
     assert_eq!(town.tip(&snapshot_ref(UID)), "");
 }
 

@@ -3,6 +3,7 @@
 use crate::key::{Key, RigKey};
 use crate::plan::{Action, Notice, Plan, Status};
 use crate::reason::Reason;
+use crate::remote;
 use crate::row::{BeadStoreRow, ConvoyRow, Meta, PolecatRow, RefineryRow, RigRow, WitnessRow};
 use crate::world::{Blocked, World};
 use gastown_api as api;
@@ -82,17 +83,18 @@ impl<'w> Draft<'w> {
         next.is_none()
     }
 
-    /// Publishes a Polecat's status where it differs.
+    /// Publishes a Polecat's status where it differs. Whatever it says, what is kept no more is told with it.
     pub(crate) fn publish_polecat(
         &mut self,
         row: &PolecatRow,
         to: api::PolecatStatus,
         because: Reason,
-        notices: Vec<Notice>,
+        mut notices: Vec<Notice>,
     ) -> bool {
         if to == row.status {
             return false;
         }
+        notices.extend(remote::kept_no_more(&row.status, &to).map(|because| Notice { warning: true, because }));
         let (from, to) = (
             Status::Polecat(Box::new(row.status.clone())),
             Status::Polecat(Box::new(to)),

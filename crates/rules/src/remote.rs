@@ -1,6 +1,8 @@
 //! A pod's trouble with its git remote, as a reason with its fix. Codes are ours alone: a container cannot make new ones.
 
 use crate::reason::Reason;
+use gastown_api::PolecatStatus;
+use gastown_api::conditions::{self, CONTENT_KEPT};
 use gastown_wire::{ContentTrouble, RemoteTrouble as Trouble};
 
 /// How much of a pod's own words goes into a message: enough for a command to type.
@@ -17,7 +19,7 @@ pub(crate) fn reason(name: &str, detail: &str, other: fn() -> Reason) -> Reason 
 /// A remote that does not answer.
 pub(crate) const UNREACHABLE: &str = "RemoteUnreachable";
 
-/// The reason for what a pod reports of the record repository.
+/// The reason for what a pod reports of what it keeps beside commits.
 pub(crate) fn of_content(trouble: &ContentTrouble) -> Reason {
     let why = reason(&trouble.reason, &trouble.detail, || {
         Reason::new(
@@ -25,11 +27,26 @@ pub(crate) fn of_content(trouble: &ContentTrouble) -> Reason {
             "the repository does not answer: is its server up, and let through?",
         )
     });
+    let keeper = match why.code {
+        code if code == Trouble::ContentRefused.as_str() => "record.level",
+        _ => "record.gitURL",
+    };
     let message = format!(
-        "work goes on without what record.gitURL keeps, uncommitted files and conversations: {}",
+        "work goes on without what {keeper} keeps, uncommitted files and conversations: {}",
         why.message
     );
     Reason::new(why.code, message)
+}
+
+/// What is kept no more, where a status is the first to say so, or to say why: told once an incident.
+pub(crate) fn kept_no_more(from: &PolecatStatus, to: &PolecatStatus) -> Option<Reason> {
+    let unkept = |status: &PolecatStatus| {
+        let told = conditions::get(&status.conditions, CONTENT_KEPT).filter(|c| c.status == "False")?;
+        let code = Trouble::parse(&told.reason).map_or(UNREACHABLE, Trouble::as_str);
+        Some(Reason::new(code, told.message.clone()))
+    };
+    let (before, now) = (unkept(from), unkept(to)?);
+    before.is_none_or(|before| before.code != now.code).then_some(now)
 }
 
 /// The code, if it is of the repository, its credential or the way to it, and so of the whole rig.
@@ -115,6 +132,9 @@ fn fix(trouble: Trouble) -> &'static str {
         Trouble::RefsRefused => {
             "the server refuses refs/gastown/*, where records and proofs are kept: allow this credential to create, update and delete refs/gastown/*"
         }
+        Trouble::ContentRefused => {
+            "the server takes none of it: allow this credential refs/gastown/work/* and refs/gastown/conversations/*, name another repository in record.gitURL, or set record.level to commits"
+        }
         Trouble::PushRejected => "the server refuses the push: let this credential push the branch, or name another",
         Trouble::UserUnknown => {
             "the pod's user has no name, and ssh wants one: set podTemplate.runAsUser, or use an https address"
@@ -170,6 +190,11 @@ mod tests {
         }
         for code in ["RemoteUnreachable", "ForgedByAnAgent", ""] {
             assert_eq!(told(code).code, UNREACHABLE);
+        }
+        let beside = told("ContentRefused");
+        assert_eq!(beside.code, "ContentRefused");
+        for words in ["without what record.level keeps", "refs/gastown/work/*", "(no way)"] {
+            assert!(beside.message.contains(words), "{beside}");
         }
     }
 

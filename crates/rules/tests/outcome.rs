@@ -10,8 +10,8 @@
 mod common;
 
 use common::*;
-use gastown_api::PolecatPhase;
-use gastown_rules::{Action, ContainerState, Ended, PodPhase, PodRow};
+use gastown_api::{self as api, PolecatPhase};
+use gastown_rules::{Action, ContainerState, Ended, Notice, PodPhase, PodRow};
 use gastown_wire::{CloneOutcome, CloneReport, ContentTrouble, CourierOutcome, CourierReport, Report, exit};
 
 fn furnished() -> Scene {
@@ -324,6 +324,8 @@ fn trouble_with_the_record_repository_is_told_with_writes_that_are_made_anyway()
         (None, failed.clone(), trouble("RefsRefused"), NONE, "RefsRefused"),
         (None, Stopped, trouble("RepositoryNotFound"), NONE, "RepositoryNotFound"),
         (None, Done, trouble("MadeUp"), NONE, "RemoteUnreachable"),
+        // Without a record repository, from a server that takes commits and records alone.
+        (None, Done, trouble("ContentRefused"), NONE, "ContentRefused"),
         // It could not be read, and what came after was kept.
         (trouble("RemoteUnreachable"), Done, None, "RemoteUnreachable", NONE),
         (trouble("RemoteUnreachable"), failed, None, "RemoteUnreachable", NONE),
@@ -348,6 +350,55 @@ fn trouble_with_the_record_repository_is_told_with_writes_that_are_made_anyway()
         let (written, told) = kept(start, outcome, end);
         assert_eq!(told, [running, over], "{seen}");
         assert_eq!(written, without, "{seen}: it costs no write");
+    }
+}
+
+/// What attempts say of it one after another, and what of that is an event.
+#[test]
+fn what_is_kept_no_more_is_told_once_an_incident() {
+    const TOLD: &[&str] = &["CredentialRefused"];
+    const QUIET: &[&str] = &[];
+    let mut scene = scene();
+    scene.polecat("nux", |row| {
+        alone(row);
+        row.spec.retry = Some(api::Retry {
+            limit: Some(9),
+            ..Default::default()
+        });
+    });
+    scene.at_work("nux");
+    for (content, told) in [
+        (None, QUIET),
+        (trouble("CredentialRefused"), TOLD),
+        (trouble("CredentialRefused"), QUIET),
+        // Another one, with another fix.
+        (trouble("ContentRefused"), &["ContentRefused"]),
+        (None, QUIET),
+        (trouble("CredentialRefused"), TOLD),
+    ] {
+        let status = scene.status("nux").clone();
+        let ended = CourierReport {
+            content: content.clone(),
+            ..courier(CourierOutcome::AgentFailed { exit: 1 }, 1, status.attempt.unwrap())
+        };
+        scene.pod(&status.pod_name.unwrap(), |p| {
+            runs(p);
+            over(p, PodPhase::Failed);
+            said(p, "courier", 0, &ended.encode());
+        });
+        let mut events = Vec::new();
+        for action in scene.settle() {
+            if let Action::Publish { notices, .. } = action {
+                events.extend(notices);
+            }
+        }
+        let of_content = |n: &&Notice| n.because.message.starts_with("work goes on without what record.");
+        let heard: Vec<&Notice> = events.iter().filter(of_content).collect();
+        let codes: Vec<&str> = heard.iter().map(|n| n.because.code).collect();
+        assert_eq!(codes, told, "{content:?}: {events:?}");
+        assert!(heard.iter().all(|n| n.warning));
+        scene.later(3600);
+        scene.settle();
     }
 }
 

@@ -67,7 +67,7 @@ const OF_CALLS: &[&str] = &[
     "Unknown",
 ];
 /// Kinds, types of conditions, values of variables; an incident of a polecat that says no reason.
-const OTHER_WORDS: &[&str] = &["Processing", "Refinery", "Rig", "Stuck", "True"];
+const OTHER_WORDS: &[&str] = &["False", "Processing", "Refinery", "Rig", "Stuck", "True"];
 
 /// String literals that look like a reason, of the code that decides; not of its tests.
 fn literals(folder: &Path, found: &mut BTreeSet<String>) {

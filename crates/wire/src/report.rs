@@ -121,7 +121,7 @@ pub enum CredentialProblem {
     Refused,
 }
 
-/// Why the record repository keeps nothing now, or is not read.
+/// Why what is not committed is not kept now, beside the code or in the record repository, or not read from there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContentTrouble {
@@ -301,7 +301,7 @@ pub struct CourierReport {
     /// For people; untrusted.
     #[serde(default)]
     pub detail: String,
-    /// Why the record repository does not keep what it should. It ends no attempt.
+    /// Why what is not committed is not kept as it should be. It ends no attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentTrouble>,
 }

@@ -64,6 +64,8 @@ troubles! {
     AtomicUnsupported,
     /// The server takes no refs beside branches and tags.
     RefsRefused,
+    /// The server takes commits and records, and not what else is kept beside them.
+    ContentRefused,
     /// The server refuses the push for good.
     PushRejected,
     /// The pod's user has no name, and ssh wants one.

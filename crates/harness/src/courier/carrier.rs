@@ -77,7 +77,7 @@ pub(crate) struct Carrier {
     keeping_refused: bool,
     /// How the record repository does, where there is one.
     mood: kept::Mood,
-    /// Why it does not keep, or was not read: the last word, until a push is taken.
+    /// Why content is not kept, or was not read: the last word, until a push is taken.
     trouble: Option<ContentTrouble>,
     /// The newest conversation, as a commit of ours.
     conversation: Option<Oid>,
@@ -160,7 +160,7 @@ impl Carrier {
         &self.record
     }
 
-    /// What is wrong with the record repository.
+    /// What is wrong with where content is kept.
     pub(crate) fn content_trouble(&self) -> Option<&ContentTrouble> {
         self.trouble.as_ref()
     }

@@ -23,6 +23,8 @@ const GIT_KEYS: [&[&str]; 7] = [
 ];
 /// The reason of a queue whose branch is protected.
 const PUSH_REJECTED: &str = "PushRejected";
+/// The reason of a polecat whose repository takes nothing but commits.
+const CONTENT_REFUSED: &str = "ContentRefused";
 
 pub(super) async fn checks(rig: Option<&str>, session: &Session<'_>) -> Result<Vec<Check>, Failure> {
     let rigs = match rig {
@@ -242,7 +244,12 @@ fn content(name: &str, polecats: &[Polecat]) -> Option<Check> {
     let trouble = trouble?;
     let said = format!("{}: {}", trouble.reason, one_line(&trouble.message));
     let fix = "do as it says (docs/TROUBLESHOOTING.md: The git remote); the next attempt tries it again";
-    Some(Check::warn(format!("rig {name} record repository"), said).fix(fix))
+    let check = match trouble.reason.as_str() {
+        // The code's own repository.
+        CONTENT_REFUSED => format!("rig {name} record"),
+        _ => format!("rig {name} record repository"),
+    };
+    Some(Check::warn(check, said).fix(fix))
 }
 
 /// The condition that says the remote is what is wrong, for good or for now.

@@ -1,6 +1,6 @@
 //! polecat.
 
-use crate::objects::{busy, polecat, rig, with_condition};
+use crate::objects::{busy, landed, polecat, rig, with_condition};
 use crate::scene::Scene;
 use crate::transcript;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -176,6 +176,36 @@ async fn logs_from_the_record_repository() {
     assert_eq!(told.code, 3, "{}", told.stdout);
     let place = format!("{} keeps no conversation", at("code"));
     assert!(told.stderr.contains(&place), "{}", told.stderr);
+}
+
+/// Nothing but commits is taken beside the code: the polecat says so, and so does doctor, until one keeps everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn content_that_the_codes_own_server_refuses() {
+    let scene = busy().await;
+    let mut told = landed("dag", "my-project", "mp-15");
+    let kept = json!({
+        "type": "ContentKept", "status": "False", "reason": "ContentRefused", "message": "work goes on: the server takes none of it",
+        "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
+    });
+    told["status"]["conditions"].as_array_mut().unwrap().push(kept);
+    told["status"]["lastActivity"] = json!("2026-01-01T00:00:00Z");
+    scene.put(told).await;
+    let status = scene.run("kubectl gt polecat status dag").await.stdout;
+    assert!(status.contains("ContentRefused"), "{status}");
+    let doctor = scene.run("kubectl gt doctor --rig my-project -o json").await.stdout;
+    let checks: serde_json::Value = serde_json::from_str(&doctor).unwrap();
+    let check = checks
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["name"] == "rig my-project record");
+    let check = check.unwrap_or_else(|| panic!("{doctor}"));
+    assert_eq!(check["verdict"], "warn");
+    assert!(
+        check["message"].as_str().unwrap().starts_with("ContentRefused"),
+        "{check}"
+    );
+    assert!(check["fix"].as_str().unwrap().contains("The git remote"), "{check}");
 }
 
 /// Puts a conversation of one part where courier would.

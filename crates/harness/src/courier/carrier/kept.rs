@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use gastown_git::{Expect, Oid, PushOutcome, RefUpdate};
-use gastown_wire::RecordLevel;
+use gastown_wire::{ContentTrouble, RecordLevel};
 use tokio::time::Instant;
 
 use super::{Carried, Carrier};
@@ -132,9 +132,13 @@ impl Carrier {
         }
     }
 
-    fn refuse_to_keep(&mut self, why: &str) {
-        tracing::warn!("the remote takes no uncommitted work, nor a conversation: {why}");
+    fn refuse_to_keep(&mut self, trouble: ContentTrouble) {
+        tracing::warn!(
+            "the remote takes no uncommitted work, nor a conversation: {}",
+            trouble.detail
+        );
         self.keeping_refused = true;
+        self.trouble = Some(trouble);
     }
 
     async fn push_beside(&mut self) -> Result<Carried, LedgerError> {
@@ -158,7 +162,7 @@ impl Carrier {
             }
             PushOutcome::Stale { .. } => self.reread().await,
             PushOutcome::Refused { why, .. } => {
-                self.refuse_to_keep(&why);
+                self.refuse_to_keep(content::refused_beside(&why));
                 Ok(Carried::Level)
             }
         }
@@ -188,7 +192,7 @@ impl Carrier {
             }
             PushOutcome::Stale { .. } => return self.reread().await,
             PushOutcome::Refused { why, .. } => {
-                self.refuse_to_keep(&why);
+                self.refuse_to_keep(content::refused_beside(&why));
                 return Ok(Carried::Level);
             }
         }
@@ -202,8 +206,7 @@ impl Carrier {
             // Ours, whose answer was lost, or an older attempt's last push: the next turn has the right lease.
             Ok(PushOutcome::Stale { .. }) => self.reread().await,
             Ok(PushOutcome::Refused { why, .. }) => {
-                self.refuse_to_keep(&why);
-                self.trouble = Some(content::refused(&why));
+                self.refuse_to_keep(content::refused(&why));
                 Ok(Carried::Level)
             }
             Err(error) => {
