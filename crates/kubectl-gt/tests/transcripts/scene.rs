@@ -371,7 +371,7 @@ impl PodLogs for Prattle {
             if request.pod == "polecat-gone" {
                 return Err(LogError::NotFound("pods \"polecat-gone\" not found".into()));
             }
-            if request.previous {
+            if request.previous && request.pod != "polecat-rictus" {
                 return Err(LogError::BadRequest(format!(
                     "previous terminated container \"{}\" in pod \"{}\" not found",
                     request.container.as_deref().unwrap_or_default(),

@@ -82,11 +82,6 @@ pub const NOWHERE: &[(&str, &str)] = &[
         "ssh-keyscan -p 2222 git.example.com > known_hosts",
         "a git server of the reader's",
     ),
-    (
-        "kubectl gt polecat logs NAME --previous",
-        "no container here began twice",
-    ),
-    ("kubectl logs POD -c CONTAINER --previous", "likewise"),
     ("kubectl auth whoami", "our API server has one user, and reviews none"),
     (
         "kubectl drain NODE --ignore-daemonsets --delete-emptydir-data",
