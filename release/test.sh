@@ -39,4 +39,25 @@ ours release/krew.sh "$scratch/packed" https://example.com/r >"$scratch/gt.yaml"
 sums() { sed -n 's/^ *sha256: //p' "$scratch/gt.yaml" | sort; }
 check "five platforms, each with its archive's checksum" diff <(sums) <(cd "$scratch/packed" && sha256sum ./*.tar.gz | cut -d' ' -f1 | sort)
 check "the archive's address is where it is uploaded" grep -qx '      uri: https://example.com/r/releases/download/v1.2.3/kubectl-gt-1.2.3-darwin-arm64.tar.gz' "$scratch/gt.yaml"
+
+# What the chart asks for unless told otherwise is what is published: deploy/install.yaml is the chart as it stands.
+workflow=.github/workflows/release.yml
+published=$(sed -n 's/^ *image: \[\(.*\)\]$/\1/p' $workflow | tr -d ,)
+names() { for image in "$@"; do images/name.sh "$image"; done | sort; }
+# shellcheck disable=SC2086
+check "every image that the chart names is published, and no other" \
+    diff <(names $published) <(grep -oE "^ +(image|value): \"$(sed -n 's/^REGISTRY=//p' release.env)/[^\"]*" deploy/install.yaml | sed 's/.*"//' | sort -u)
+check "every one of them is built for amd64" [ "$(ARCH=amd64 images/list.sh)" = "$published" ]
+check "none is built for arm64 that amd64 has not" [ -z "$(ARCH=arm64 images/list.sh | tr ' ' '\n' | grep -vxF "$(tr ' ' '\n' <<<"$published")")" ]
+check "Trivy looks at each of them" diff <(tr ' ' '\n' <<<"$published" | sort) <(sed -n 's/.*input: archives\/\(.*\)\.tar,.*/\1/p' $workflow | sort)
+
+platforms() { sed -n 's/.*{ os: \([a-z]*\), arch: \([a-z0-9]*\), .*/\1\/\2/p' $workflow | sort; }
+check "the manifest's platforms are those that are built" diff <(platforms) <(sed -n 's/^for platform in \(.*\); do$/\1/p' release/krew.sh | tr ' ' '\n' | sort)
+# Windows: what is of one system alone is in crates/git, and its compiler needs nothing else. All of the plugin needs a C compiler
+# for Windows too: cargo check --target x86_64-pc-windows-gnu -p kubectl-gt, with mingw-w64.
+if [ -d "$(rustc --print sysroot)/lib/rustlib/x86_64-pc-windows-gnu" ]; then
+    check "the plugin's git compiles for windows" cargo check --quiet --locked --target x86_64-pc-windows-gnu -p gastown-git
+else
+    echo "  SKIPPED the plugin's git for windows: rustup target add x86_64-pc-windows-gnu"
+fi
 [ "$failed" = 0 ] || { echo "some checks failed" >&2; exit 1; }

@@ -343,13 +343,19 @@ pub(crate) fn fields(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A path as git prints it with `-z`.
+#[cfg(unix)]
 pub(crate) fn path(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
+/// A path as git prints it with `-z`: in UTF-8, whatever the system writes its names in.
+#[cfg(windows)]
+pub(crate) fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
+}
+
 /// A path as git reads it with `-z`.
 pub(crate) fn path_bytes(path: &Path) -> &[u8] {
-    use std::os::unix::ffi::OsStrExt;
-    path.as_os_str().as_bytes()
+    path.as_os_str().as_encoded_bytes()
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +28,10 @@ const INHERITED: &[&str] = &[
     "GIT_SSL_CAINFO",
     "HTTPS_PROXY",
     "https_proxy",
+    // Windows: without these no program has temporary files, sockets or name resolution.
+    "TEMP",
+    "TMP",
+    "SystemRoot",
     // The upper-case one is not read by git's http library, as a request's header can set it.
     "http_proxy",
     "ALL_PROXY",
@@ -169,10 +172,9 @@ impl Git {
         };
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let path = home.0.join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
-        std::fs::OpenOptions::new()
+        private_file()
             .write(true)
             .create_new(true)
-            .mode(0o600)
             .open(&path)
             .and_then(|mut file| file.write_all(content))
             .map_err(|source| failed(&path, source))?;
@@ -349,6 +351,33 @@ impl Environment {
     }
 }
 
+#[cfg(unix)]
+fn private_file() -> std::fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new();
+    file.mode(0o600);
+    file
+}
+
+#[cfg(unix)]
+fn private_folder() -> std::fs::DirBuilder {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut folder = std::fs::DirBuilder::new();
+    folder.mode(0o700);
+    folder
+}
+
+/// A person's temporary files lie in a folder that nobody else may enter.
+#[cfg(windows)]
+fn private_file() -> std::fs::OpenOptions {
+    std::fs::OpenOptions::new()
+}
+
+#[cfg(windows)]
+fn private_folder() -> std::fs::DirBuilder {
+    std::fs::DirBuilder::new()
+}
+
 /// A file that is there for one command.
 pub(crate) struct Lent(PathBuf);
 
@@ -381,7 +410,7 @@ impl Home {
         );
         let home = std::env::temp_dir().join(name);
         // Not recursive: it fails if somebody was there before us.
-        std::fs::DirBuilder::new().mode(0o700).create(&home).ok()?;
+        private_folder().create(&home).ok()?;
         let home = Self(home);
         std::fs::write(home.config(), "[safe]\n\tdirectory = *\n").ok()?;
         Some(home)

@@ -21,6 +21,7 @@ mod diff;
 mod error;
 mod fetch;
 mod git;
+mod group;
 mod locks;
 mod merge;
 mod names;

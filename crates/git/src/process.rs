@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
+
+use crate::group::{self, Group};
 
 /// What is kept of standard error: its end, where the cause stands.
 const STDERR_KEPT: usize = 16 * 1024;
@@ -55,33 +55,6 @@ pub(crate) enum Broken {
     TooLarge { cap: usize },
 }
 
-/// The process group of a child. Killed when dropped while the child has not been waited for:
-/// an unreaped child keeps its id from being given to anyone else.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
-    }
-
-    fn kill(&self) {
-        if let Some(pid) = self.0 {
-            // Fails only if every process of the group is gone already.
-            let _ = killpg(pid, Signal::SIGKILL);
-        }
-    }
-
-    fn reaped(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 /// Runs the process to its end. Whatever way this ends, also when the future is dropped, its whole group is gone.
 #[expect(clippy::disallowed_types, reason = "this crate runs git")]
 pub(crate) async fn run(spec: Spec<'_>) -> Result<Output, Broken> {
@@ -97,8 +70,8 @@ pub(crate) async fn run(spec: Spec<'_>) -> Result<Output, Broken> {
         })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
         .kill_on_drop(true);
+    group::lead(&mut command);
     if let Some(dir) = spec.dir {
         command.current_dir(dir);
     }
