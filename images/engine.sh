@@ -2,11 +2,14 @@
 # shellcheck shell=bash
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# An image of your own may stand in for the base.
+chosen=${BASE:-}
 set -a
 # shellcheck source=../release.env
 . ./release.env
 # shellcheck source=versions.env
 . images/versions.env
+BASE=${chosen:-$BASE}
 set +a
 
 case "$(uname -m)" in
