@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
 # Fetches the real coding agents, pinned, into target/agents: claude, opencode and aider are links there. What cannot be had on this
-# machine is said and skipped; its contract tests say so too. Their licences are their own: nothing of them is part of this project.
+# machine is said and skipped (E2E_STRICT=1: fails); its contract tests say so too. Their licences are their own: nothing of them is part of this project.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . images/versions.env
 into=$PWD/target/agents
 mkdir -p "$into"
 
-skip() { echo "agents: $1 SKIPPED: $2" >&2; }
+skip() {
+    if [ -n "${E2E_STRICT:-}" ]; then
+        echo "agents: no $1: $2" >&2
+        exit 1
+    fi
+    echo "agents: $1 SKIPPED: $2" >&2
+}
 
 npm_binary() { # npm_binary NAME PACKAGE VERSION FILE: one file of a platform package, without its wrapper
     local name=$1 package=$2 version=$3 file=$4 folder=$into/$1-$3
