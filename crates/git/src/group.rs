@@ -1,6 +1,8 @@
 //! What a child has begun, to be ended with it: git has its network and its ssh done by children of its own.
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
+#[expect(clippy::disallowed_types, reason = "this crate runs git")]
+use tokio::process::Command;
 
 /// A child and all that it started. Killed when dropped while the child has not been waited for:
 /// an unreaped child keeps its id from being given to anyone else.
