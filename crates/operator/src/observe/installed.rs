@@ -4,7 +4,7 @@
 //! of its own, and a dry run asks admission webhooks and only of kinds that we may create.
 
 use super::pace::Backoff;
-use super::scope::{Scope, watched};
+use super::scope::{Scope, Watched, watched};
 use crate::call::{self, Failed};
 use crate::health::Health;
 use crate::town::OperatorError;
@@ -29,7 +29,7 @@ pub(crate) async fn check_kinds(client: &Client, scope: &Scope, health: &Health)
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
     for watched in watched(scope) {
         for place in &watched.places {
-            while let Err(e) = glance(client, watched.kind, place.as_deref()).await {
+            while let Err(e) = glance(client, &watched, place.as_deref()).await {
                 health.turned();
                 match e.code() {
                     Some(404) => return Err(OperatorError::MissingKind { kind: watched.kind }),
@@ -56,15 +56,18 @@ pub(crate) async fn check_kinds(client: &Client, scope: &Scope, health: &Health)
     Ok(())
 }
 
-/// Whether a kind is there and may be listed.
-async fn glance(client: &Client, kind: Kind, place: Option<&str>) -> Result<(), Failed> {
+/// Whether a kind is there and may be listed, as it will be: of pods, ours.
+async fn glance(client: &Client, watched: &Watched, place: Option<&str>) -> Result<(), Failed> {
     #[derive(Deserialize)]
     struct Any {
         #[serde(rename = "metadata")]
         _metadata: IgnoredAny,
     }
-    let one = ListParams::default().limit(1);
-    call::read::<Any>(client, call::about(kind, place).list(&one)?)
+    let one = ListParams {
+        label_selector: watched.selector.clone(),
+        ..ListParams::default().limit(1)
+    };
+    call::read::<Any>(client, call::about(watched.kind, place).list(&one)?)
         .await
         .map(drop)
 }

@@ -10,6 +10,7 @@
 mod faults;
 
 use faults::{Call, Fault, Network};
+use gastown_api::labels;
 use gastown_api::{AgentConfig, AgentKind, DesiredState, Polecat, PolecatSpec, Rig, RigSpec, Task};
 use gastown_apiserver::{ApiServer, Options};
 use gastown_operator::{Health, LeaseSettings, Metrics, Settings, run};
@@ -158,8 +159,28 @@ impl Replica {
     async fn end(self) -> Network {
         self.stop.cancel();
         self.task.await.unwrap();
+        asked_for_its_own_pods(&self.network.calls());
         self.network
     }
+}
+
+/// Of all pods of a cluster, only its own are ever sent to it: whatever befell it, every list and watch says which.
+fn asked_for_its_own_pods(calls: &[Call]) {
+    let selector = format!(
+        "labelSelector={}%3D{}",
+        labels::MANAGED_BY.replace('/', "%2F"),
+        labels::MANAGED_BY_VALUE
+    );
+    let collections = calls.iter().filter(|c| {
+        let path = c.uri.split('?').next().unwrap_or_default();
+        c.method == Method::GET && path.ends_with("/pods")
+    });
+    let mut asked = 0;
+    for call in collections {
+        assert!(call.uri.contains(&selector), "all pods are asked for: {}", call.uri);
+        asked += 1;
+    }
+    assert!(asked > 0, "no pods were asked for: is this how lists are addressed?");
 }
 
 async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
