@@ -81,14 +81,14 @@ impl SshGit {
     /// cannot have one.
     #[must_use]
     pub fn of(repositories: &Repositories) -> Option<Self> {
-        Self::at(repositories, SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
+        Self::at(repositories.root(), SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
     }
 
-    /// The same on another address; for others on a bridge.
+    /// The same of any folder and on another address; for others on a bridge.
     #[must_use]
-    pub fn at(repositories: &Repositories, addr: SocketAddr) -> Option<Self> {
+    pub fn at(root: &Path, addr: SocketAddr) -> Option<Self> {
         match Ready::check() {
-            Ok(ready) => Some(Self::start(repositories, addr, ready)),
+            Ok(ready) => Some(Self::start(root, addr, ready)),
             Err(lacks) => {
                 eprintln!("SKIPPED: no ssh server for this test: {lacks}");
                 None
@@ -96,7 +96,7 @@ impl SshGit {
         }
     }
 
-    fn start(repositories: &Repositories, addr: SocketAddr, ready: Ready) -> Self {
+    fn start(root: &Path, addr: SocketAddr, ready: Ready) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("sshd_config");
         let (sshd, place) = (ready.sshd, config.clone());
@@ -106,7 +106,7 @@ impl SshGit {
         let server = Self {
             door,
             user: ready.user,
-            root: repositories.root().to_owned(),
+            root: root.to_owned(),
             host_key: Mutex::new(SshKey::new()),
             authorized: Mutex::new(String::new()),
             dir,

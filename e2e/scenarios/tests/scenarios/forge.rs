@@ -5,9 +5,10 @@ use crate::backend::{Backend, SYSTEM};
 use gastown_testkit::remotes::{Access, Authority, HttpGit, HttpPlan};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Name of the Secret with the account.
@@ -51,6 +52,11 @@ impl Forge {
         self.folder.path().join(name)
     }
 
+    /// Where all of them lie.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// How pods reach it.
     pub(crate) fn url(&self, name: &str) -> String {
         self.server.url(name)
@@ -77,19 +83,25 @@ impl Forge {
                 "data": { "ca.crt": a.pem() },
             })
         });
-        for namespace in [namespace, SYSTEM] {
-            let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-            put(&secrets, SECRET, &secret).await;
-            if let Some(authority) = &authority {
-                let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-                put(&maps, AUTHORITY, authority).await;
-            }
+        put::<Secret>(client, namespace, SECRET, &secret).await;
+        if let Some(authority) = &authority {
+            put::<ConfigMap>(client, namespace, AUTHORITY, authority).await;
         }
     }
 }
 
-/// Creates it, or makes the one that stands like it.
-async fn put<K>(api: &Api<K>, name: &str, object: &Value)
+/// Creates it in a scene's namespace and in the operator's, or makes the one that stands like it.
+pub(crate) async fn put<K>(client: &Client, namespace: &str, name: &str, object: &Value)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
+{
+    for namespace in [namespace, SYSTEM] {
+        put_in(&Api::<K>::namespaced(client.clone(), namespace), name, object).await;
+    }
+}
+
+async fn put_in<K>(api: &Api<K>, name: &str, object: &Value)
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
 {

@@ -35,6 +35,7 @@ mod real_agents;
 mod refusals;
 mod scene;
 mod signpost;
+mod ssh;
 
 use backend::Need;
 use gastown_testkit::agents::Who;
@@ -95,6 +96,7 @@ const SCENARIOS: &[Scenario] = scenarios![
     lost::an_agent_that_is_killed_goes_on_in_its_workspace,
     refusals::a_repository_or_branch_that_is_not_there_is_named,
     refusals::words_that_are_off_get_an_exit_code_and_what_to_type_next,
+    ssh::ssh_lands_and_a_host_that_is_another_is_named,
     real_agents::claude_code_lands[Need::Agent(Who::Claude)],
     real_agents::opencode_lands[Need::Agent(Who::Opencode)],
     agents::a_pod_runs_whole_as_whom_its_cluster_names[Need::Users],

@@ -2,7 +2,7 @@
 
 use crate::Stage;
 use crate::backend::{Backend, SYSTEM};
-use crate::forge::Forge;
+use crate::forge::{self, Forge};
 use crate::programs::{self, Ran, git, ours, run, until};
 use crate::signpost::Signpost;
 use gastown_api::{Polecat, PolecatPhase, Refinery, Rig, conditions, labels};
@@ -134,6 +134,20 @@ impl<'a> Scene<'a> {
     /// Its URL for pods.
     pub(crate) fn url(&self) -> String {
         self.forge.url(&format!("{}.git", self.name))
+    }
+
+    /// Where all repositories lie.
+    pub(crate) fn repositories(&self) -> &Path {
+        self.forge.folder()
+    }
+
+    /// An object of the scene where its pods find it: agents' and the queue's.
+    pub(crate) fn put_everywhere<K>(&self, name: &str, object: &Value)
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
+    {
+        self.wait(forge::put::<K>(&self.client, &self.name, name, object));
     }
 
     /// The URL of any repository.
