@@ -170,3 +170,115 @@ fn context_namespace(file: &Kubeconfig, context: Option<&str>) -> Option<String>
     let named = file.contexts.iter().find(|c| c.name == current)?;
     named.context.as_ref()?.namespace.clone().filter(|n| !n.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, Config, Connection, Path, override_with};
+    use crate::Globals;
+    use clap::{Args, Command, FromArgMatches};
+    use kube::config::AuthInfo;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    const FILE: &str = "
+current-context: here
+contexts:
+  - {name: here, context: {cluster: near, user: ann, namespace: one}}
+  - {name: there, context: {cluster: far, user: bob, namespace: two}}
+clusters:
+  - {name: near, cluster: {server: 'https://near'}}
+  - {name: far, cluster: {server: 'https://far'}}
+users:
+  - {name: ann, user: {username: ann}}
+  - {name: bob, user: {username: bob}}
+";
+
+    /// How the cluster is reached, as words: what somebody types after the command, with that kubeconfig.
+    async fn reached(kubeconfig: &Path, typed: &[&str]) -> (Config, Option<String>) {
+        let command = Globals::augment_args(Command::new("gt"));
+        let matches = command.get_matches_from([&["gt"], typed].concat());
+        let mut globals = Globals::from_arg_matches(&matches).unwrap();
+        globals.kubeconfig = Some(kubeconfig.to_owned());
+        let (mut config, named) = Access::default().config(&globals).await.unwrap();
+        override_with(&mut config, &globals.connection).unwrap();
+        (config, named)
+    }
+
+    #[tokio::test]
+    async fn each_of_kubectls_flags_counts() {
+        type Seen = fn(&Config) -> bool;
+        fn by(config: &Config) -> &AuthInfo {
+            &config.auth_info
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("kubeconfig");
+        std::fs::write(&file, FILE).unwrap();
+        let flags: [(&[&str], Seen); 12] = [
+            (&["--cluster", "far"], |c| c.cluster_url == "https://far/"),
+            (&["--user", "bob"], |c| by(c).username.as_deref() == Some("bob")),
+            (&["--server", "https://away"], |c| c.cluster_url == "https://away/"),
+            (&["--token", "t"], |c| by(c).token.is_some()),
+            (&["--as", "eve"], |c| by(c).impersonate.as_deref() == Some("eve")),
+            (&["--as-group", "a", "--as-group", "b"], |c| {
+                by(c).impersonate_groups.as_deref() == Some(&["a".to_owned(), "b".to_owned()])
+            }),
+            (&["--certificate-authority", "ca.crt"], |c| {
+                c.root_cert_file.as_deref() == Some(Path::new("ca.crt"))
+            }),
+            (&["--client-certificate", "me.crt"], |c| {
+                by(c).client_certificate.as_deref() == Some("me.crt")
+            }),
+            (&["--client-key", "me.key"], |c| {
+                by(c).client_key.as_deref() == Some("me.key")
+            }),
+            (&["--insecure-skip-tls-verify"], |c| c.accept_invalid_certs),
+            (&["--tls-server-name", "name"], |c| {
+                c.tls_server_name.as_deref() == Some("name")
+            }),
+            (&["--request-timeout", "5s"], |c| {
+                c.read_timeout == Some(Duration::from_secs(5))
+            }),
+        ];
+        let (plain, _) = reached(&file, &[]).await;
+        for (typed, seen) in &flags {
+            assert!(!seen(&plain), "{typed:?}: without it, too");
+            assert!(seen(&reached(&file, typed).await.0), "{typed:?}");
+        }
+        assert!(
+            reached(&file, &["--request-timeout", "0"])
+                .await
+                .0
+                .read_timeout
+                .is_none()
+        );
+
+        let all = Connection::augment_args(Command::new("gt"));
+        let all: BTreeSet<String> = all
+            .get_arguments()
+            .filter_map(|a| a.get_long())
+            .map(|l| format!("--{l}"))
+            .collect();
+        let shown: BTreeSet<String> = flags
+            .iter()
+            .filter_map(|(typed, _)| typed.first())
+            .map(|&f| f.to_owned())
+            .collect();
+        assert_eq!(shown, all, "each flag has its row");
+    }
+
+    #[tokio::test]
+    async fn a_context_brings_its_cluster_its_user_and_its_namespace() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("kubeconfig");
+        std::fs::write(&file, FILE).unwrap();
+        for (typed, url, user, namespace) in [
+            (&[][..], "https://near/", "ann", "one"),
+            (&["--context", "there"], "https://far/", "bob", "two"),
+        ] {
+            let (config, named) = reached(&file, typed).await;
+            assert_eq!(config.cluster_url, url);
+            assert_eq!(config.auth_info.username.as_deref(), Some(user));
+            assert_eq!(named.as_deref(), Some(namespace));
+        }
+    }
+}

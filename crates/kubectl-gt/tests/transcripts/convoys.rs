@@ -19,6 +19,7 @@ async fn convoys() {
                 "kubectl gt convoy status cv-none",
                 "kubectl gt convoy create \"Release\" mp-1 mp-2",
                 "kubectl gt convoy create \"Release\" mp-1 mp-2 --rig my-project --parallelism 2 --name cv-rel --notify https://hooks.example.com/x -o yaml",
+                "kubectl gt convoy create \"Release\" mp-1 --rig my-project --name cv-told --notify slack --notify-secret our-channel -o yaml",
                 "kubectl gt convoy create \"Release\" mp-1 --name cv-rel",
                 "kubectl gt convoy create \"Release\"",
                 "kubectl gt convoy create \"Release\" mp-1 --name cv-dry --dry-run=server",

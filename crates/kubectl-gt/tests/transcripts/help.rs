@@ -78,6 +78,53 @@ async fn every_command_with_something_to_show_has_an_example_and_every_example_w
     assert!(ran > 20, "{ran} examples");
 }
 
+/// What is typed in these transcripts and in the examples of help, line by line.
+fn typed_lines() -> Vec<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scenes = std::fs::read_dir(folder.join("tests/transcripts")).unwrap();
+    let mut files: Vec<_> = scenes.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "rs"));
+    files.push(folder.join("src/examples.rs"));
+    let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
+    texts
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Flags of a command and of those below it that no line has.
+fn untyped(command: &clap::Command, path: &str, lines: &[String], seen: &mut usize) -> Vec<String> {
+    let mut lost = Vec::new();
+    for below in command.get_subcommands().filter(|c| !c.get_name().starts_with("__")) {
+        lost.extend(untyped(below, &format!("{path} {}", below.get_name()), lines, seen));
+    }
+    let own = command
+        .get_arguments()
+        .filter(|a| !a.is_global_set() && a.get_id() != "help");
+    for (flag, short) in own.filter_map(|a| Some((a.get_long()?, a.get_short()))) {
+        *seen += 1;
+        let long = format!(" --{flag}");
+        let has = |line: &String, word: &str| {
+            let after = line.split_once(word).map(|(_, rest)| rest.chars().next());
+            after.is_some_and(|next| next.is_none_or(|c| !c.is_alphanumeric() && c != '-'))
+        };
+        let is_typed = |line: &&String| {
+            line.contains(path) && (has(line, &long) || short.is_some_and(|s| has(line, &format!(" -{s}"))))
+        };
+        if !lines.iter().any(|line| is_typed(&line)) {
+            lost.push(format!("{path}{long}"));
+        }
+    }
+    lost
+}
+
+#[test]
+fn every_flag_of_every_command_is_typed_in_a_transcript() {
+    let mut seen = 0;
+    let lost = untyped(&kubectl_gt::command(), "kubectl gt", &typed_lines(), &mut seen);
+    assert!(lost.is_empty(), "nobody types these: {lost:#?}");
+    assert!(seen > 60, "{seen} flags");
+}
+
 /// `make generate` writes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reference_is_in_step() {

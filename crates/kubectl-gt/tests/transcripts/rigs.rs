@@ -38,6 +38,7 @@ async fn rig_create_as_the_readmes_print_it() {
                 "kubectl gt rig create local --git-url git@github.com:myorg/my-project.git --prefix proj --local-path /home/user/workspaces/my-project -o json",
                 "kubectl gt rig create files --git-url /srv/git/repo.git --prefix fi --test 'make test'",
                 "kubectl gt rig create all --git-url ssh://git@host:22/a/b.git --prefix al --test 'make test && echo ok' --target-branch trunk --max-polecats 3 --git-secret g --claude-creds c --api-key-secret k/key --theme minerals --agent opencode --model m --image i:1 -o yaml",
+                "kubectl gt rig create own --git-url /srv/git/own.git --prefix ow --agent-command './agent.sh --fast' -o yaml",
             ])
             .await
     );
@@ -87,10 +88,13 @@ async fn pause_and_resume() {
                 "kubectl gt rig pause my-project",
                 "kubectl gt rig pause my-project -o name",
                 "kubectl gt rig status my-project",
+                "kubectl gt rig resume my-project --dry-run=client",
                 "kubectl gt rig resume my-project",
                 "kubectl gt rig resume my-project",
+                "kubectl gt refinery pause my-project --dry-run=server",
                 "kubectl gt refinery pause my-project",
                 "kubectl gt refinery queue my-project",
+                "kubectl gt refinery resume my-project --dry-run=client",
                 "kubectl gt refinery resume my-project",
                 "kubectl gt rig pause nowhere",
             ])
@@ -113,6 +117,7 @@ async fn children_of_a_rig() {
                 "kubectl gt witness list -A",
                 "kubectl gt witness status my-project",
                 "kubectl gt beadstore list",
+                "kubectl gt beadstore list -A -o name",
                 "kubectl gt beadstore status my-project-beads",
                 "kubectl gt beadstore status nowhere",
                 "kubectl gt refinery list -n gastown-workers",
