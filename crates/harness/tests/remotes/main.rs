@@ -10,6 +10,7 @@ mod town;
 use std::fs;
 
 use forge::*;
+use gastown_testkit::documents::blocks;
 use gastown_testkit::remotes::{Access, Authority, HttpGit, Mood, Proxy, SshGit, SshKey};
 use gastown_wire::*;
 use town::*;
@@ -40,6 +41,41 @@ fn ssh_carries_work_with_any_key_name_and_sloppy_files() {
         pod.orders.remote.secret_dir = Some(folder(&pod, "other", &[(name, &text)]));
         done(&pod, &forge.parts);
     }
+}
+
+/// The pages have a host's key asked for like this.
+#[test]
+fn what_ssh_keyscan_prints_makes_a_host_known() {
+    let forge = Forge::new();
+    let Some(server) = SshGit::of(&forge.repositories) else {
+        return;
+    };
+    let mut pod = forge.ssh_pod(&server, &server.key(Access::Write), GOOD);
+    let url = server.url("parts.git");
+    let (host, port) = url
+        .rsplit('/')
+        .nth(1)
+        .and_then(|at| at.split('@').nth(1)?.split_once(':'))
+        .unwrap();
+    let printed = blocks().into_iter().flat_map(|b| b.commands);
+    let printed = printed.filter(|c| c.starts_with("ssh-keyscan ")).collect::<Vec<_>>();
+    let [printed] = printed.as_slice() else {
+        panic!("{printed:?}")
+    };
+    let typed = printed.replace("2222", port).replace("git.example.com", host);
+    let scanned = folder(&pod, "scanned", &[]);
+    let ran = std::process::Command::new("sh")
+        .args(["-c", &typed])
+        .current_dir(&scanned)
+        .output()
+        .unwrap();
+    assert!(
+        ran.status.success(),
+        "{typed}: {}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    pod.orders.remote.known_hosts = Some(format!("{scanned}/known_hosts"));
+    done(&pod, &forge.parts);
 }
 
 #[test]

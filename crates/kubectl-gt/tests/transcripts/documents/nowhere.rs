@@ -78,10 +78,6 @@ pub const NOWHERE: &[(&str, &str)] = &[
         "make e2e BACKEND=kubeconfig E2E_HELM=\"--set image.registry=registry.example.com/gastown\"",
         "likewise, and a registry; the backend is played by hand",
     ),
-    (
-        "ssh-keyscan -p 2222 git.example.com > known_hosts",
-        "a git server of the reader's",
-    ),
     ("kubectl auth whoami", "our API server has one user, and reviews none"),
     (
         "kubectl drain NODE --ignore-daemonsets --delete-emptydir-data",
