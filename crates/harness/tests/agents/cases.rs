@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use gastown_testkit::model::{Fault, Turn};
-use gastown_wire::{CourierOutcome, CourierReport, CredentialProblem, RAW_MARK};
+use gastown_wire::{CourierOutcome, CourierReport, CredentialProblem, RAW_MARK, Text};
 
 use crate::{
     bench::{Bench, KEY, TASK, WORK, Who},
@@ -23,6 +23,8 @@ each!(drop_, an_endpoint_that_drops_is_a_failure, Claude claude, Opencode openco
 each!(no_change, nothing_done_is_no_change, Claude claude, Opencode opencode, Aider aider);
 each!(killed, a_killed_agent_leaves_nobody, Claude claude, Opencode opencode);
 each!(killed_asking, an_agent_killed_as_it_asks_is_a_failure, Aider aider);
+each!(stall, an_answer_that_stalls_is_ended, Claude claude, Opencode opencode);
+each!(long_task, a_long_task_is_told_to_its_end, Claude claude, Opencode opencode, Aider aider);
 each!(says_key, a_key_that_the_model_says_is_not_shown, Claude claude, Opencode opencode, Aider aider);
 each!(stopped, a_pod_that_goes_takes_its_tools_along, Claude claude, Opencode opencode);
 each!(budget, what_is_spent_is_spent, Claude claude, Opencode opencode, Aider aider);
@@ -245,11 +247,36 @@ fn an_endpoint_that_hangs_is_ended(who: Who, case: &'static str) {
     fails(who, case, Fault::Hang, (who != Who::Claude).then_some(20));
 }
 
+/// The answer begins and never ends, for which Claude Code would wait five minutes.
+fn an_answer_that_stalls_is_ended(who: Who, case: &'static str) {
+    fails(who, case, Fault::Stall, Some(20));
+}
+
+/// Longer than what fits in an argument or in a pod's spec.
+fn a_long_task_is_told_to_its_end(who: Who, case: &'static str) {
+    let Some(bench) = Bench::of(who, case, who.work()) else {
+        return;
+    };
+    let mut pod = bench.pod(1, 1);
+    let rules: String = (1..=3000)
+        .map(|n| format!("House rule {n}: leave the workshop as you found it, or better, please.\n"))
+        .collect();
+    let task = format!("{TASK}\n{rules}Last of all: paint it chrome.\n");
+    assert!(task.len() > 200_000);
+    fs::write(pod.path("task"), &task).unwrap();
+    pod.orders.task = Text::File(pod.path("task").display().to_string());
+    let report = bench.run(&pod);
+    assert_eq!(report.outcome, CourierOutcome::Done, "{}", pod.logs());
+    assert!(bench.heard(0, "House rule 3000") && bench.heard(0, "paint it chrome"));
+    bench.told(&format!("{} KB told; done", task.len() / 1000));
+}
+
 fn fails(who: Who, case: &'static str, fault: Fault, max_idle: Option<u64>) {
     let Some(mut bench) = Bench::of(who, case, who.work()) else {
         return;
     };
     hasten(&mut bench);
+    let retries = matches!(fault, Fault::Status(500, _));
     bench.model.fail(Some(fault));
     let mut pod = bench.pod(1, 1);
     pod.orders.pace.max_idle_s = max_idle.or(pod.orders.pace.max_idle_s);
@@ -258,6 +285,10 @@ fn fails(who: Who, case: &'static str, fault: Fault, max_idle: Option<u64>) {
         panic!("{:?}\n{}", report, pod.logs());
     };
     assert!(!report.detail.is_empty(), "why is told\n{}", pod.logs());
+    if retries {
+        let log = pod.read("run.log");
+        assert!(log.lines().any(|line| line.starts_with("waits ")), "{log}");
+    }
     bench.told(&format!(
         "failed (exit {exit}); {} requests; {:?}",
         bench.model.asked().len(),
