@@ -45,7 +45,7 @@ target/cluster: $(wildcard e2e/cluster/*.go) e2e/cluster/go.mod e2e/cluster/go.s
 		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) -X k8s.io/client-go/pkg/version.gitVersion=$(KUBERNETES)" .
 
 DIR ?= target/cluster-state
-cluster-up: target/cluster ## a real control plane on loopback in seconds; DIR=folder, ARGS="--audit --kubelet --openshift"
+cluster-up: target/cluster ## a real control plane on loopback in seconds; DIR=folder, ARGS="--audit --openshift", and for a node --kubelet, --processes or --fake
 	@e2e/cluster/up.sh $(ARGS) $(DIR)
 
 # kubelet needs root, and the images of this checkout, which are made first (E2E_IMAGES= takes those that are there); where something

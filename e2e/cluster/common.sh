@@ -3,6 +3,8 @@
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 binary=${CLUSTER_BINARY:-$top/target/cluster}
+# Of nodes that are not a kubelet.
+programs=${CLUSTER_PROGRAMS:-$top/target/debug}
 
 fail() { # fail WHAT [MORE ...]: says why it cannot go on, and ends
     printf 'cluster: %s\n' "$@" >&2
@@ -63,4 +65,15 @@ end() {
 end_part() {
     local pid
     for pid in $(sed -n "s/^$2 //p" "$1/pids"); do end "$pid" "$1"; done
+}
+
+# processes_down DIR: our own node ends its pods when it is asked to end
+processes_down() {
+    local pid deadline=$((SECONDS + 15))
+    for pid in $(sed -n 's/^process-node //p' "$1/pids"); do
+        while ours "$pid" "$1" && [ "$SECONDS" -lt "$deadline" ]; do
+            kill -TERM "$pid" 2>/dev/null || true
+            sleep 0.1
+        done
+    done
 }

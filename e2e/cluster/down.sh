@@ -15,6 +15,7 @@ dir=$1
 dir=$(cd "$dir" && pwd)
 
 node_down "$dir"
+processes_down "$dir"
 # The last begun goes first: what others rest on ends last.
 tac "$dir/pids" | while read -r _ pid; do end "$pid" "$dir"; done
 if [ -n "$keep" ]; then

@@ -2,12 +2,14 @@
 # A real Kubernetes control plane on loopback, for tests: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
 # Several run side by side, each in its own DIR on ports that are free.
 #
-# usage: up.sh [--audit] [--audit-policy FILE] [--user NAME[=GROUP,...]]... [--bare] [--kubelet] DIR
+# usage: up.sh [--audit] [--audit-policy FILE] [--user NAME[=GROUP,...]]... [--bare] [--openshift] [--kubelet | --processes | --fake] DIR
 #   --audit          every call at level Metadata into DIR/audit.log
 #   --audit-policy   the same with a policy of one's own
 #   --user           a further user; its kubeconfig is DIR/NAME.kubeconfig (service accounts: account.sh)
 #   --bare           no scheduler, no service accounts, and nothing of Kubernetes' own in a new namespace (no pods of controllers then)
 #   --kubelet        a real node too: kubelet on containerd (needs root; one on a machine)
+#   --processes      our own node: pods are processes of this machine
+#   --fake           a node that takes every pod and runs nothing, for scale: containers are ready at once, and end after 2 seconds
 #   --openshift      pods are admitted as by OpenShift's restricted-v2 (openshift.yaml)
 # exit code 3: this machine lacks something, and it is said what.
 # leaves DIR/kubeconfig (cluster admin), DIR/log, DIR/pids; down.sh DIR ends and removes it all.
@@ -27,7 +29,7 @@ while [ $# -gt 0 ]; do
     --audit-policy) policy=$(realpath "${2:?--audit-policy needs a file}") && shift ;;
     --user) users+=("${2:?--user needs a name}") && shift ;;
     --bare) bare=1 ;;
-    --kubelet) node=1 ;;
+    --kubelet | --processes | --fake) [ -z "$node" ] || usage && node=${1#--} ;;
     --openshift) openshift=1 ;;
     -*) usage ;;
     *) [ -z "$dir" ] || usage && dir=$1 ;;
@@ -38,11 +40,16 @@ done
 [ -x "$binary" ] || cannot "$binary is missing: run make cluster (needs Go 1.25 or newer)"
 [ ! -e "$dir/pids" ] || fail "$dir is in use: run down.sh $dir first"
 
-if [ -n "$node" ]; then
+[ -z "$node" ] || [ -z "$bare" ] || fail "a --bare cluster schedules nothing: a node would have nothing to do"
+case $node in
+kubelet)
     lacks=$(node_lacks)
     [ -z "$lacks" ] || cannot "no node can run here:" "$lacks"
     node_claim
-fi
+    ;;
+processes) [ -x "$programs/process-node" ] || cannot "$programs/process-node is missing: cargo build --locked --workspace --bins" ;;
+fake) [ -x "$programs/gastown-bench" ] || cannot "$programs/gastown-bench is missing: cargo build --locked --workspace --bins" ;;
+esac
 
 umask 077
 mkdir -p "$dir/log"
@@ -82,7 +89,7 @@ member() {
 control_plane() {
     address=127.0.0.1 range=10.0.0.0/24
     { read -r port && read -r client && read -r peer; } < <("$binary" free-ports 3)
-    if [ -n "$node" ]; then
+    if [ "$node" = kubelet ]; then
         node_network
         address=$service port=443 range=$service_range
     fi
@@ -148,6 +155,14 @@ if [ -n "$openshift" ]; then
     await "$dir" kube-apiserver 60 'policies in force' openshift
 fi
 
-[ -z "$node" ] || node_up "$dir"
+[ "$node" != kubelet ] || node_up "$dir"
+if [ "$node" = processes ]; then
+    KUBECONFIG=$dir/kubeconfig begin "$dir" process-node "$programs/process-node" --data "$dir/node" --path-prefix "$programs" --hide "$dir"
+fi
+[ "$node" != fake ] || begin "$dir" fake-node "$programs/gastown-bench" kubelet --kubeconfig "$dir/kubeconfig" --node localhost --all
+case $node in
+processes) await "$dir" process-node 120 'ready node' kubectl wait --for=condition=Ready --timeout=2s node/localhost ;;
+fake) await "$dir" fake-node 120 'ready node' kubectl wait --for=condition=Ready --timeout=2s node/localhost ;;
+esac
 
 echo "Kubernetes $(kubectl version -o json | sed -n '/serverVersion/,$s/.*"gitVersion": "\(.*\)".*/\1/p') after $SECONDS s; export KUBECONFIG=$dir/kubeconfig"
