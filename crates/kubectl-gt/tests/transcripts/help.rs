@@ -3,6 +3,7 @@
 use crate::objects::busy;
 use crate::scene::Scene;
 use crate::transcript;
+use serde_json::Value;
 
 /// Every command, from what help itself lists.
 async fn commands(scene: &Scene) -> Vec<String> {
@@ -76,6 +77,74 @@ async fn every_command_with_something_to_show_has_an_example_and_every_example_w
         }
     }
     assert!(ran > 20, "{ran} examples");
+}
+
+/// What is wrong with what a command printed in a form; a list is an array.
+fn misspoken(form: &str, out: &str, is_list: bool) -> Option<String> {
+    match form {
+        "json" => match serde_json::from_str::<Value>(out) {
+            Ok(value) => (is_list != value.is_array()).then(|| "a list is an array, and nothing else is".to_owned()),
+            Err(error) => Some(error.to_string()),
+        },
+        "yaml" => serde_saphyr::from_str::<Value>(out)
+            .err()
+            .map(|error| error.to_string()),
+        "name" => {
+            let is_name = |line: &str| {
+                line.split_once('/')
+                    .is_some_and(|(kind, name)| !kind.is_empty() && !name.contains(' '))
+            };
+            (!out.lines().all(is_name)).then(|| "not KIND/NAME, line by line".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Each command's first example, in every form.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_speaks_every_form() {
+    // A patch, lines as they come, and a script for a shell.
+    let of_their_own = ["polecat diff", "polecat logs", "completion"];
+    let (mut ran, mut wrong) = (0, Vec::new());
+    for form in ["table", "wide", "json", "yaml", "name"] {
+        let scene = busy().await;
+        if scene.real {
+            eprintln!("skipped: what is printed was looked at on our own API server");
+            return;
+        }
+        crate::day_two::with_files(&scene).await;
+        crate::auth::claude(&scene);
+        scene.lead().await;
+        scene.run("kubectl gt auth sync").await;
+        for command in commands(&scene).await {
+            let help = scene.run(&format!("kubectl gt {command} --help")).await.stdout;
+            let examples = help.lines().skip_while(|l| *l != "Examples:");
+            let plain = |l: &&str| l.starts_with("  kubectl gt ") && !l.contains(" -o ");
+            let Some(example) = examples
+                .skip(1)
+                .find(plain)
+                .filter(|_| !of_their_own.contains(&command.as_str()))
+            else {
+                continue;
+            };
+            let example = example.trim();
+            let told = scene.run(&format!("{example} -o {form}")).await;
+            let is_list = command.ends_with(" list") || ["top", "doctor"].contains(&command.as_str());
+            // Of what doctor finds in order there is nothing to name.
+            let may_be_empty = form == "name" && command == "doctor";
+            let fault = match told.code {
+                0 if told.stdout.is_empty() => (!may_be_empty).then(|| "nothing".to_owned()),
+                0 => misspoken(form, &told.stdout, is_list),
+                code => Some(format!("ends with {code}")),
+            };
+            if let Some(fault) = fault {
+                wrong.push(format!("{example} -o {form}: {fault}\n{}{}", told.stdout, told.stderr));
+            }
+            ran += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(ran > 100, "{ran}");
 }
 
 /// What is typed in these transcripts and in the examples of help, line by line.
