@@ -31,6 +31,7 @@ pub const NOWHERE: &[(&str, &str)] = &[
     ("make images images-test", "in .ci/run, with PROFILE=quick"),
     ("make images-reproduce", "builds all once more"),
     ("CA_BUNDLE=/path/to/ca.crt make images", "a proxy of the reader's"),
+    ("BASE=name make images", "a base of the reader's"),
     (
         "make install",
         "e2e/install/run.sh types the command that it is, against a cluster of its own",
