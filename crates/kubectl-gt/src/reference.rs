@@ -35,7 +35,7 @@ Any other value is a usage error. `json` and `yaml` of a list is an array, also 
 | `rig`, `polecat`, `convoy`, `refinery`, `witness`, `beadstore` and their verbs | the object, or an array of objects for `list` |
 | `polecat logs` | one object a line as it comes (`yaml`: the items of one sequence): `polecat`, `pod`, `container`, `line`; `name`: the pod |
 | `polecat diff` | `polecat`, `branch`, `base`, `commit`, `files[]`, `patch` (not with `--name-only`), `truncated` |
-| `top` | array of `namespace`, `polecat`, `rig`, `bead`, `phase`, `active`, `agent`, `model`, `round`, `attempt`, `since`, `inputTokens`, `outputTokens`, `costUSD`, `message`; what is not known is null |
+| `top` | array of `namespace`, `polecat`, `rig`, `bead`, `phase`, `active`, `agent`, `model`, `round`, `attempt`, `since`, `inputTokens`, `outputTokens`, `costUSD`, `task`, `message`; what is not known is null |
 | `doctor` | array of `name`, `verdict` (`ok`, `warn`, `fail`), `message`, `fix` (where there is one); `name`: those that fail |
 | `auth sync` | `secret`, `namespace`, `action` (`created`, `updated`, `unchanged`), `dryRun`, `bytes`, `expiresAt`, `files[]` (`path`, `key`, `bytes`), `skipped[]` (`path`, `why`) |
 | `auth status` | `secret`, `namespace`, `login` (`oauth`, `token`, `apiKey`, `opencode`, `settings`, `unreadable`), `expiresAt`, `expired`, `odd` (what in it is not as its agent writes it), `holdsRefreshToken`, `lastSync`, `ageSeconds`, `files[]` (`path`, `bytes`) |

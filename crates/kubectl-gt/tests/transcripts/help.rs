@@ -4,6 +4,7 @@ use crate::objects::busy;
 use crate::scene::Scene;
 use crate::transcript;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Every command, from what help itself lists.
 async fn commands(scene: &Scene) -> Vec<String> {
@@ -145,6 +146,51 @@ async fn every_command_speaks_every_form() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(ran > 100, "{ran}");
+}
+
+/// The fields that the reference gives a command's own document: between backticks, up to what other forms print.
+fn documented(reference: &str, command: &str) -> BTreeSet<String> {
+    let row = reference
+        .lines()
+        .find_map(|l| l.strip_prefix(&format!("| `{command}` | ")));
+    let row = row.unwrap_or_else(|| panic!("no row of {command}"));
+    let aside = regex::Regex::new(r"\([^)]*\)").unwrap();
+    let row = aside.replace_all(row, "");
+    let fields = row.split(';').next().unwrap().split('`').skip(1).step_by(2);
+    fields.map(|field| field.trim_end_matches("[]").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_of_commands_have_the_fields_that_the_reference_names() {
+    let scene = busy().await;
+    if scene.real {
+        eprintln!("skipped: what is printed was looked at on our own API server");
+        return;
+    }
+    crate::day_two::with_files(&scene).await;
+    crate::auth::claude(&scene);
+    scene.run("kubectl gt auth sync").await;
+    let reference = kubectl_gt::reference(&mut kubectl_gt::command());
+    for (command, typed) in [
+        ("polecat logs", "polecat logs nux --tail 1"),
+        ("polecat diff", "polecat diff toast"),
+        ("top", "top"),
+        ("doctor", "doctor"),
+        ("auth sync", "auth sync --dry-run"),
+        ("auth status", "auth status"),
+        ("version", "version"),
+    ] {
+        let told = scene.run(&format!("kubectl gt {typed} -o json")).await;
+        let printed: Value = serde_json::from_str(&told.stdout).unwrap();
+        let objects = printed.as_array().cloned().unwrap_or_else(|| vec![printed]);
+        let fields = objects.iter().flat_map(|o| o.as_object().unwrap().keys());
+        let mut fields: BTreeSet<String> = fields.cloned().collect();
+        if command == "auth status" {
+            // Only of a login that is not as its agent writes it.
+            fields.insert("odd".to_owned());
+        }
+        assert_eq!(fields, documented(&reference, command), "{typed}");
+    }
 }
 
 /// What is typed in these transcripts and in the examples of help, line by line.
