@@ -3,25 +3,27 @@
 # releases left behind. There is no kubelet: the Deployment's pod is admitted and stays pending, and the operator runs here, as its
 # ServiceAccount, with the environment that the Deployment gives it.
 #
-# usage: run.sh [PART...]   parts: fresh namespaced from-v0.4.2 from-v0.1.2 manifest documents
+# usage: run.sh [PART...]   parts: fresh policies targets namespaced from-v0.4.2 from-v0.1.2 manifest documents
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 helm=${HELM:-$PWD/target/helm}
 operator=${OPERATOR:-$PWD/target/debug/gastown-operator}
 export CLUSTER_BINARY=${CLUSTER_BINARY:-$PWD/target/cluster}
+bench=${BENCH_PROGRAM:-$PWD/target/debug/gastown-bench}
 chart=charts/gastown-operator
 old=e2e/install/v0.4.2
 ns=gastown-system
 patience=120
 
-for needed in "$helm:make helm" "$CLUSTER_BINARY:make cluster" "$operator:cargo build -p gastown-operator"; do
+for needed in "$helm:make helm" "$CLUSTER_BINARY:make cluster" "$operator:make build" "$bench:make build"; do
     [ -x "${needed%%:*}" ] || { echo "install: ${needed%%:*} is missing: run ${needed#*:}" >&2; exit 1; }
 done
 
 scratch=$(mktemp -d)
 cluster=$scratch/cluster
-operator_pid=''
+operator_pid='' others=()
 finish() {
+    [ ${#others[@]} = 0 ] || kill "${others[@]}" 2>/dev/null || true
     [ -z "$operator_pid" ] || kill "$operator_pid" 2>/dev/null || true
     e2e/cluster/down.sh "$cluster" >/dev/null 2>&1 || true
     rm -rf "$scratch"
@@ -163,13 +165,6 @@ YAML
     await "an event" kubectl -n $ns events --for polecat/furiosa
     say "as its account, it made the rig's children, a polecat's pod and a convoy's polecat, in a restricted namespace"
 
-    for policy in gastown-operator:control-plane=controller-manager gastown-operator-pods:gastown.io/polecat=furiosa; do
-        local selector
-        selector=$(kubectl -n $ns get networkpolicy "${policy%%:*}" -o 'go-template={{range $k, $v := .spec.podSelector.matchLabels}}{{$k}}={{$v}},{{end}}')
-        [ -n "$(kubectl -n $ns get pods -l "$selector${policy#*:}" -o name)" ] || wrong "NetworkPolicy ${policy%%:*} selects no ${policy#*:}"
-    done
-    say "both network policies select the pods that they are for"
-
     for right in "get secrets" "list secrets -A" "update pods" "create pods --subresource=exec" "get pods --subresource=log" "delete polecats" "update rigs" "create rigs" \
         "get nodes" "create rolebindings" "impersonate users" "delete leases" "create serviceaccounts --subresource=token"; do
         # shellcheck disable=SC2086
@@ -201,6 +196,99 @@ YAML
     polecat $ns slit
     await "slit's pod" pod_of $ns slit
     say "installed again over what stayed"
+}
+
+# recorded ROLE: the labels of each pod of that role that ever was, one a line
+recorded() { grep -F "\"gastown.io/role\":\"$1\"" "$scratch/pods"; }
+
+# selects POLICY YES|NO LABELS...: whether a network policy selects pods with these labels
+selects() {
+    local policy=$1 wanted=$2 labels pair answer=yes
+    shift 2
+    for labels in "$@"; do
+        answer=yes
+        while read -r pair; do
+            [[ $labels == *"$pair"* ]] || answer=no
+        done < <(kubectl -n $ns get networkpolicy "$policy" -o 'go-template={{range $k, $v := .spec.podSelector.matchLabels}}"{{$k}}":"{{$v}}"{{"\n"}}{{end}}')
+        [ "$answer" = "$wanted" ] || wrong "does NetworkPolicy $policy select a pod of these labels? $answer, and it should be $wanted:" "$labels"
+    done
+}
+
+# Every pod that there is, of whatever role, is recorded from before there is any, while a kubelet that runs nothing brings work to
+# its end: then each policy is asked whom it selects.
+policies() {
+    namespace $ns
+    helm install gastown-operator $chart --namespace $ns >/dev/null
+    : >"$scratch/pods"
+    kubectl -n $ns get pods --watch -o 'jsonpath={.metadata.labels}{"\n"}' >>"$scratch/pods" 2>/dev/null &
+    others+=($!)
+    await "the operator's pod" grep -q control-plane "$scratch/pods"
+    "$bench" kubelet --kubeconfig "$cluster/kubeconfig" --life-ms 100 >"$scratch/kubelet.log" 2>&1 &
+    others+=($!)
+    begin $ns
+    rig
+    kubectl apply --server-side -f - >/dev/null <<YAML
+apiVersion: gastown.gastown.io/v1alpha1
+kind: BeadStore
+metadata: {name: beads, namespace: $ns}
+spec: {rigRef: parts, prefix: pa-}
+---
+apiVersion: gastown.gastown.io/v1alpha1
+kind: Convoy
+metadata: {name: batch, namespace: $ns}
+spec: {description: a batch, trackedBeads: [pa-nux], rigRef: parts, notifyOnComplete: "https://hooks.example.com/x"}
+YAML
+    local role labels own
+    own=$(grep -F '"control-plane":"controller-manager"' "$scratch/pods" | head -n 1)
+    for role in polecat test land notify; do await "a pod of role $role" recorded "$role"; done
+    selects gastown-operator yes "$own"
+    selects gastown-operator-pods no "$own"
+    selects gastown-operator-notify no "$own"
+    while read -r labels; do
+        selects gastown-operator no "$labels"
+        selects gastown-operator-pods yes "$labels"
+        case $labels in
+        *'"gastown.io/role":"notify"'*) selects gastown-operator-notify yes "$labels" ;;
+        *) selects gastown-operator-notify no "$labels" ;;
+        esac
+    done < <(grep -F '"gastown.io/role"' "$scratch/pods" | sort -u)
+    [ "$(kubectl -n $ns get networkpolicies -o name | wc -l)" = 3 ] || wrong "there are policies that nobody looked at:" "$(kubectl -n $ns get networkpolicies)"
+    kill "${others[@]}"
+    others=()
+    say "three network policies, each selects the pods that it is for and no other: of the operator, of polecats, tests and landings, of notices"
+}
+
+# The targets of the Makefile that reach a cluster, as they stand there. What `cargo run` would build once more is the operator that
+# is built; kubectl-gt-install is nothing but a build.
+targets() {
+    local make=(env KUBECONFIG="$cluster/kubeconfig" PATH="$scratch/bin:$PATH" make --no-print-directory CARGO="$scratch/bin/cargo")
+    mkdir -p "$scratch/bin"
+    ln -sf "$CLUSTER_BINARY" "$scratch/bin/kubectl"
+    printf '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "%s" "$@"\n' "$operator" >"$scratch/bin/cargo"
+    chmod +x "$scratch/bin/cargo"
+    "${make[@]}" install >/dev/null
+    [ "$(kubectl get crd -o name | grep -c gastown)" = 6 ] || wrong "make install brings no six definitions"
+    "${make[@]}" deploy HELM="$helm" IMG=registry.example.com:5000/town/operator:v9 >/dev/null
+    is registry.example.com:5000/town/operator:v9 '{.spec.template.spec.containers[0].image}' -n $ns deployment gastown-operator-controller-manager ||
+        wrong "make deploy IMG= did not name the image:" "$(field '{.spec.template.spec.containers[0].image}' -n $ns deployment gastown-operator-controller-manager)"
+    "${make[@]}" undeploy HELM="$helm" >/dev/null
+    [ -z "$(kubectl -n $ns get deployment -o name)" ] && [ "$(kubectl get crd -o name | grep -c gastown)" = 6 ] || wrong "make undeploy leaves a deployment, or takes the definitions"
+    say "make install, deploy IMG=, undeploy"
+
+    rig
+    polecat $ns furiosa
+    setsid "${make[@]}" run-local >"$scratch/operator.log" 2>&1 &
+    others+=($!)
+    await "furiosa's pod, by make run-local" pod_of $ns furiosa
+    # make and the operator, which have a session of their own.
+    kill -TERM -- "-${others[0]}"
+    wait "${others[0]}" || true
+    others=()
+    say "make run-local serves the cluster of KUBECONFIG"
+    "${make[@]}" uninstall >/dev/null
+    ! kubectl get crd -o name | grep -q gastown || wrong "make uninstall leaves definitions"
+    kubectl apply --server-side -f $chart/files/crds/ >/dev/null
+    say "make uninstall takes the definitions, and with them all that they define"
 }
 
 namespaced() {
@@ -372,7 +460,7 @@ says_ready() {
 }
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(fresh namespaced from-v0.4.2 from-v0.1.2 manifest documents)
+[ $# -gt 0 ] || parts=(fresh policies targets namespaced from-v0.4.2 from-v0.1.2 manifest documents)
 e2e/cluster/up.sh --audit "$cluster" | sed 's/; export.*//'
 for part in "${parts[@]}"; do
     echo "== $part"
