@@ -34,8 +34,9 @@ fn is_said(command: &str) -> bool {
         let text = fs::read_to_string(top().join(script)).unwrap().replace("\\\n", " ");
         text.lines().any(|line| {
             let line: Vec<&str> = line.split_whitespace().collect();
-            // All that this says is that nothing may be skipped.
-            let line = line.join(" ").replace(" E2E_STRICT=1", "");
+            // How a script names make, and what it adds: that nothing may be skipped, and where Helm is.
+            let line = line.join(" ").replace("\"${make[@]}\"", "make");
+            let line = line.replace(" E2E_STRICT=1", "").replace(" HELM=\"$helm\"", "");
             line.find(command).is_some_and(|at| {
                 let rest = &line[at + command.len()..];
                 let before = line[..at].chars().next_back();

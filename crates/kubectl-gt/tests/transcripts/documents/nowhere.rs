@@ -33,18 +33,8 @@ pub const NOWHERE: &[(&str, &str)] = &[
     ("CA_BUNDLE=/path/to/ca.crt make images", "a proxy of the reader's"),
     ("BASE=name make images", "a base of the reader's"),
     (
-        "make install",
-        "e2e/install/run.sh types the command that it is, against a cluster of its own",
-    ),
-    ("make uninstall", "likewise"),
-    (
         "make deploy IMG=registry.example.com/gastown/gastown-operator:dev",
-        "likewise, with images of its own",
-    ),
-    ("make undeploy", "likewise"),
-    (
-        "make run-local",
-        "serves until it is ended; every scenario starts the same program so",
+        "e2e/install/run.sh deploys another image so",
     ),
     ("claude setup-token", "asks a person in a browser"),
     (
