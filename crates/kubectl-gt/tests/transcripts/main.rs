@@ -28,6 +28,7 @@ mod polecats;
 mod rigs;
 mod scene;
 mod slinging;
+mod terminal;
 
 /// Compares a transcript with the one that is committed; `INSTA_UPDATE=always` writes it.
 macro_rules! transcript {
