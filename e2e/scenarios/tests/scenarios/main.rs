@@ -136,7 +136,18 @@ fn main() -> ExitCode {
         "backend {wanted}: all scenarios in {:.1} s",
         start.elapsed().as_secs_f32()
     );
-    let failed = together.has_failed() || alone.has_failed();
+    let mut failed = together.has_failed() || alone.has_failed();
+    // Of some scenarios only, nothing is to be learned of rights that the others use.
+    let whole = arguments.filter.is_none() && arguments.skip.is_empty();
+    if whole && let Some(stage) = stage.as_ref() {
+        match stage.backend.audit() {
+            Ok(()) => println!("backend {wanted}: nothing was called outside the operator's rights"),
+            Err(why) => {
+                eprintln!("the operator's calls and its rights do not fit:\n{why}");
+                failed = true;
+            }
+        }
+    }
     // Takes the backend down.
     drop(stage);
     drop(scratch);

@@ -68,6 +68,11 @@ pub(crate) trait Backend: Send + Sync {
         serde_json::json!({})
     }
 
+    /// Once all scenarios were played: what the operator called that it has no right to, and what it may that it never did.
+    fn audit(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Last words of the operator.
     fn operator_log(&self, lines: usize) -> String;
 }
