@@ -82,6 +82,7 @@ impl Case<'_, '_> {
         }
         let settings = match self.settings() {
             Ok(settings) => settings,
+            Err(_) if self.may_have_a_pod() => return self.wake_when_left(out),
             Err(because) => return self.give_up(because, Tally::of(&self.row.status), out),
         };
         let pod = blueprint::pod(self, &settings, self.attempt());
@@ -89,11 +90,12 @@ impl Case<'_, '_> {
         let next = texts.map_or_else(|| Blueprint::PolecatPod(pod), Blueprint::Texts);
         let trouble = self.refused(next.key());
         let deadline = self.reserved_at() + START_DEADLINE;
-        if now >= deadline {
+        if now < deadline {
+            self.wake(deadline, out);
+        } else if !self.may_have_a_pod() {
             let because = trouble.unwrap_or_else(|| Reason::new("NotStarted", "its pod could not be created in time"));
             return self.give_up(because, Tally::of(&self.row.status), out);
         }
-        self.wake(deadline, out);
         if let Some(trouble) = trouble {
             self.tell_trouble(trouble, out);
         }

@@ -13,6 +13,7 @@ mod sweep;
 use crate::admission::{Admission, Verdict};
 use crate::census::Census;
 use crate::draft::Draft;
+use crate::key::{Key, Kind};
 use crate::names;
 use crate::plan::Notice;
 use crate::reason::Reason;
@@ -29,6 +30,8 @@ pub(crate) use silence::is_silent;
 use status::{Finished, Tally};
 use std::sync::Arc;
 
+/// How far the watch of pods may be behind what was written: a client whose watch is dead lists again before.
+const POD_MAY_LAG: SignedDuration = SignedDuration::from_mins(1);
 /// How far the watch of Rigs may be behind that of polecats.
 const RIG_MAY_LAG: SignedDuration = SignedDuration::from_secs(5);
 
@@ -168,20 +171,42 @@ impl<'a, 'w> Case<'a, 'w> {
 
     /// Whether a pod of it runs, or may run in a moment.
     fn is_housed(&self) -> bool {
-        self.census.is_coming(self.row) || self.pods.iter().any(|p| outcome::occupies(p, self.census.now))
+        self.may_have_a_pod() || self.pods.iter().any(|p| outcome::occupies(p, self.census.now))
+    }
+
+    /// Whether a pod is being made for it, or was perhaps.
+    fn may_have_a_pod(&self) -> bool {
+        self.census.is_coming(self.row) || self.unsure().is_some()
+    }
+
+    /// Until when the pod of its attempt counts as there that nobody has seen: the answer to its creation was lost.
+    fn unsure(&self) -> Option<Timestamp> {
+        let status = &self.row.status;
+        let pod = status
+            .pod_name
+            .as_deref()
+            .filter(|_| reserved(status) && self.pod().is_none())?;
+        let key = Key::new(Kind::Pod, &self.row.meta.key.namespace, pod);
+        let unanswered = self
+            .census
+            .world
+            .refusal(&key)
+            .filter(|refusal| refusal.why.is_none())?;
+        Some(unanswered.until + POD_MAY_LAG).filter(|at| *at > self.census.now)
     }
 
     fn wake(&self, at: Timestamp, out: &mut Draft<'_>) {
         out.wake_at(&self.row.spec.rig, at);
     }
 
-    /// Looks again when the last of its leaving pods is given up.
+    /// Looks again when the last of its leaving pods, or one that was never seen, is given up.
     fn wake_when_left(&self, out: &mut Draft<'_>) {
         let leaving = self
             .pods
             .iter()
             .filter_map(|p| p.meta.deleting)
-            .map(|at| at + DELETION_SLACK);
+            .map(|at| at + DELETION_SLACK)
+            .chain(self.unsure());
         if let Some(at) = leaving.filter(|at| *at > self.census.now).min() {
             self.wake(at, out);
         }

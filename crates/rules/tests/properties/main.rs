@@ -159,3 +159,46 @@ fn statuses_are_published_from_what_was_read() {
     }
     cluster.happen(Event::Decide(vec![Reply::Done]));
 }
+
+/// Found by the property above: the answer to a pod's creation is lost as the last moment comes in which it may start. It may run,
+/// and holds its place.
+#[test]
+fn a_pod_that_may_have_been_made_is_not_given_up() {
+    use Reply::{Done, LostApplied};
+    let mut cluster = Cluster::new(false);
+    for event in [
+        Event::Decide(vec![Done]),
+        Event::Later(598),
+        Event::Decide(vec![Done, Done, LostApplied]),
+        Event::Watch(1),
+        Event::Later(1),
+        Event::Watch(2),
+        Event::Later(1),
+        Event::Decide(vec![Done]),
+        Event::Decide(vec![Done]),
+        Event::Decide(vec![Done]),
+    ] {
+        cluster.happen(event);
+    }
+}
+
+/// And whoever rests or ends such a polecat does not free its place before it is known.
+#[test]
+fn a_pod_that_may_have_been_made_holds_its_place() {
+    use Reply::{Done, LostApplied};
+    for wish in [Wish::Idle, Wish::Terminate] {
+        for nth in 0..3 {
+            let mut cluster = Cluster::new(false);
+            cluster.happen(Event::Decide(vec![Done]));
+            cluster.happen(Event::Watch(usize::MAX));
+            cluster.happen(Event::Decide(vec![LostApplied]));
+            let unseen = std::mem::take(&mut cluster.behind);
+            cluster.happen(Event::Edit(nth, wish));
+            cluster.happen(Event::Watch(usize::MAX));
+            cluster.behind = unseen;
+            for _ in 0..3 {
+                cluster.happen(Event::Decide(vec![Done]));
+            }
+        }
+    }
+}
