@@ -28,10 +28,9 @@ impl Bench<'_> {
                 c.merged.is_some() && c.pod_gone
             })
             .await?;
-        let took = began.elapsed();
         tokio::time::sleep(Duration::from_secs(3)).await;
         let spent = operator.cpu()?.saturating_sub(cpu);
-        let entries = self.log.since("operator")?;
+        let (entries, took) = (self.log.since("operator")?, began.elapsed());
         self.writes(table, &entries, took);
         let each = spent.as_secs_f64() * 1000.0 / count(n);
         table.add(Row::new("processor time a polecat, created to merged", "ms", each));
