@@ -85,10 +85,7 @@ impl Aider {
     }
 
     pub(super) fn word(&self, exit: i32, now: i64) -> Word {
-        match self.last_word(exit, now) {
-            Word::Success => Word::Success,
-            other => self.over.clone().unwrap_or(other),
-        }
+        self.last_word(exit, now).unless_known(self.over.as_ref())
     }
 
     fn last_word(&self, exit: i32, now: i64) -> Word {

@@ -94,6 +94,16 @@ pub enum Word {
     Budget,
 }
 
+impl Word {
+    /// What was known before its end, unless it did what it was asked all the same.
+    fn unless_known(self, over: Option<&Self>) -> Self {
+        match self {
+            Self::Success => Self::Success,
+            other => over.cloned().unwrap_or(other),
+        }
+    }
+}
+
 /// Reads one agent's output.
 #[derive(Clone, Debug)]
 pub enum Reader {

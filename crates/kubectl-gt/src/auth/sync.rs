@@ -144,10 +144,7 @@ fn files(args: &SyncArgs, program: &str) -> Result<Found, Failure> {
     };
     let mut found = collect(args.agent, &places, &args.exclude);
     if args.settings_only {
-        let opencodes = settings_key(OPENCODE_LOGINS);
-        found
-            .taken
-            .retain(|t| !LOGIN_KEYS.contains(&t.key.as_str()) && Some(&t.key) != opencodes.as_ref());
+        leave_logins(&mut found);
     }
     if args.token_from_env {
         return with_token(found, args.agent);
@@ -192,13 +189,20 @@ fn files(args: &SyncArgs, program: &str) -> Result<Found, Failure> {
     Ok(found)
 }
 
+fn leave_logins(found: &mut Found) {
+    let opencodes = settings_key(OPENCODE_LOGINS);
+    found
+        .taken
+        .retain(|t| !LOGIN_KEYS.contains(&t.key.as_str()) && Some(&t.key) != opencodes.as_ref());
+}
+
 /// The files with a long-lived token in place of the login.
 fn with_token(mut found: Found, whose: Whose) -> Result<Found, Failure> {
     if whose != Whose::ClaudeCode {
         return Err(Failure::new(exit::USAGE, "only Claude Code has long-lived tokens")
             .hint("other agents take an API key: --api-key-from-env VARIABLE"));
     }
-    found.taken.retain(|t| !LOGIN_KEYS.contains(&t.key.as_str()));
+    leave_logins(&mut found);
     found.taken.push(from_env(
         TOKEN_KEY,
         "`claude setup-token` makes one; then: read -rs CLAUDE_CODE_OAUTH_TOKEN && export CLAUDE_CODE_OAUTH_TOKEN",

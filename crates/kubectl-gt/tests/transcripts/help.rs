@@ -101,6 +101,19 @@ fn misspoken(form: &str, out: &str, is_list: bool) -> Option<String> {
     }
 }
 
+/// A town in which every command has something to say. None: a real server, for it was looked at on our own.
+async fn furnished() -> Option<Scene> {
+    let scene = busy().await;
+    if scene.real {
+        eprintln!("skipped: what is printed was looked at on our own API server");
+        return None;
+    }
+    crate::day_two::with_files(&scene).await;
+    crate::auth::claude(&scene);
+    scene.run("kubectl gt auth sync").await;
+    Some(scene)
+}
+
 /// Each command's first example, in every form.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_speaks_every_form() {
@@ -108,15 +121,8 @@ async fn every_command_speaks_every_form() {
     let of_their_own = ["polecat diff", "polecat logs", "completion"];
     let (mut ran, mut wrong) = (0, Vec::new());
     for form in ["table", "wide", "json", "yaml", "name"] {
-        let scene = busy().await;
-        if scene.real {
-            eprintln!("skipped: what is printed was looked at on our own API server");
-            return;
-        }
-        crate::day_two::with_files(&scene).await;
-        crate::auth::claude(&scene);
+        let Some(scene) = furnished().await else { return };
         scene.lead().await;
-        scene.run("kubectl gt auth sync").await;
         for command in commands(&scene).await {
             let help = scene.run(&format!("kubectl gt {command} --help")).await.stdout;
             let examples = help.lines().skip_while(|l| *l != "Examples:");
@@ -162,14 +168,7 @@ fn documented(reference: &str, command: &str) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_of_commands_have_the_fields_that_the_reference_names() {
-    let scene = busy().await;
-    if scene.real {
-        eprintln!("skipped: what is printed was looked at on our own API server");
-        return;
-    }
-    crate::day_two::with_files(&scene).await;
-    crate::auth::claude(&scene);
-    scene.run("kubectl gt auth sync").await;
+    let Some(scene) = furnished().await else { return };
     let reference = kubectl_gt::reference(&mut kubectl_gt::command());
     for (command, typed) in [
         ("polecat logs", "polecat logs nux --tail 1"),

@@ -8,9 +8,8 @@ mod spoken;
 
 use gastown_testkit::documents::{Block, blocks, top};
 use nowhere::NOWHERE;
-use reader::{before, lack, reader, with_an_operator};
+use reader::{fault, kubectl, lack, reader, typed_by_a_reader};
 use std::fs;
-use std::path::PathBuf;
 
 /// Scripts that CI runs.
 const SCRIPTS: [&str; 2] = [".ci/run", "e2e/install/run.sh"];
@@ -102,7 +101,7 @@ fn a_command_stands_in_a_script_as_a_whole_or_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_that_can_be_run_here_works() {
-    let kubectl = std::env::var_os("KUBECTL").map(PathBuf::from).filter(|p| p.exists());
+    let kubectl = kubectl();
     let mut pages: Vec<(String, Vec<String>)> = Vec::new();
     for block in typed() {
         match pages.last_mut() {
@@ -127,13 +126,9 @@ async fn every_command_that_can_be_run_here_works() {
                 eprintln!("SKIPPED: {page}: {command}: {lack}");
                 continue;
             }
-            before(&scene, command).await;
-            let told = with_an_operator(&scene, command).await;
+            let told = typed_by_a_reader(&scene, command).await;
             if told.code != 0 {
-                wrong.push(format!(
-                    "{page}: {command}\nends with {}\n{}{}",
-                    told.code, told.stdout, told.stderr
-                ));
+                wrong.push(fault(&page, command, &told));
             }
             ran += 1;
         }

@@ -13,7 +13,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What an environment of a reader has.
 const ENVIRONMENT: &str =
@@ -88,8 +88,27 @@ pub async fn lack(scene: &Scene, command: &str, kubectl: bool) -> Option<&'stati
     (keygen && scene.run("command -v ssh-keygen").await.code != 0).then_some("OpenSSH's client is not installed")
 }
 
+/// The real kubectl, where it was built.
+pub fn kubectl() -> Option<PathBuf> {
+    std::env::var_os("KUBECTL").map(PathBuf::from).filter(|p| p.exists())
+}
+
+/// What comes of a command of a page, with all that the page takes for granted.
+pub async fn typed_by_a_reader(scene: &Scene, command: &str) -> Told {
+    before(scene, command).await;
+    with_an_operator(scene, command).await
+}
+
+/// A command that does not do what its page says.
+pub fn fault(page: &str, command: &str, told: &Told) -> String {
+    format!(
+        "{page}: {command}\nends with {}\n{}{}",
+        told.code, told.stdout, told.stderr
+    )
+}
+
 /// What has come about by the time that somebody types this.
-pub async fn before(scene: &Scene, command: &str) {
+async fn before(scene: &Scene, command: &str) {
     let furiosa = |phase| polecat("furiosa", "my-project", "mp-10", phase)["status"].clone();
     if command.contains(" polecat tell ") {
         status(scene, "furiosa", furiosa("Working")).await;
@@ -138,7 +157,7 @@ async fn status(scene: &Scene, name: &str, status: Value) {
 }
 
 /// Runs it while an operator is at work, and lets that finish.
-pub async fn with_an_operator(scene: &Scene, command: &str) -> Told {
+async fn with_an_operator(scene: &Scene, command: &str) -> Told {
     let line = format!("{ENVIRONMENT}{command}");
     let told = if command.contains(" --wait ") {
         tokio::select! {

@@ -1,7 +1,7 @@
 //! The same of what stands between backticks in a sentence: who reads `kubectl gt polecat retry NAME -m "…"` types it with
 //! a name of theirs. What lacks what it must be given is the name of a command, and its help knows it, flags and all.
 
-use super::reader::{before, lack, reader, with_an_operator};
+use super::reader::{fault, kubectl, lack, reader, typed_by_a_reader};
 use super::{is_run_here, is_run_nowhere, stands_in_a_script, typed};
 use crate::objects::polecat;
 use crate::scene::{NAMESPACE, Scene, Told};
@@ -169,7 +169,7 @@ fn a_name_of_a_command_is_told_from_a_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_of_a_sentence_works() {
-    let kubectl = std::env::var_os("KUBECTL").map(PathBuf::from).filter(|p| p.exists());
+    let kubectl = kubectl();
     let scene = reader(false, kubectl.as_deref()).await;
     if scene.real {
         eprintln!("skipped: documents are read on our own API server");
@@ -196,15 +196,11 @@ async fn every_command_of_a_sentence_works() {
             help(&scene, &command).await
         } else {
             between_sentences(&scene).await;
-            before(&scene, &command).await;
-            let told = with_an_operator(&scene, &command).await;
+            let told = typed_by_a_reader(&scene, &command).await;
             (told.code == 0, told)
         };
         if !works {
-            wrong.push(format!(
-                "{page}: {command}\nends with {}\n{}{}",
-                told.code, told.stdout, told.stderr
-            ));
+            wrong.push(fault(&page, &command, &told));
         }
         ran += 1;
     }
