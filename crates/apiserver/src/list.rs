@@ -16,11 +16,12 @@ use crate::table;
 use crate::verbs::{Call, render};
 
 const EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. \
-    You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results.";
+    You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. \
+    Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
-/// Where a chunked list goes on: its revision, and the last place it showed.
+/// Where a chunked list goes on: its revision, none for whatever is there by then, and the last place it showed.
 struct Token {
-    rv: u64,
+    rv: Option<u64>,
     after: Place,
 }
 
@@ -35,7 +36,7 @@ impl Token {
         let value: Value = serde_json::from_slice(&bytes).ok()?;
         let part = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
         Some(Token {
-            rv: value.get("rv")?.as_u64()?,
+            rv: value.get("rv")?.as_u64(),
             after: (part("ns")?, part("name")?),
         })
     }
@@ -146,7 +147,7 @@ impl Call<'_> {
             return Err(ApiError::too_new(wanted, state.rv));
         }
         let rv = match &token {
-            Some(token) => token.rv,
+            Some(token) => token.rv.unwrap_or(state.rv),
             None if exact && wanted > 0 => wanted,
             None => state.rv,
         };
@@ -159,9 +160,12 @@ impl Call<'_> {
                 .filter(|(_, o)| selector.admits(&o.value));
             matching.extend(found.map(|(p, o)| (p.clone(), Arc::clone(o))));
         } else {
-            let gone = || match self.context.query.text("continue") {
-                "" => ApiError::expired(format!("The resourceVersion for the provided list is too old: {rv}")),
-                _ => ApiError::expired(EXPIRED),
+            let gone = || match &after {
+                None => ApiError::expired("The resourceVersion for the provided list is too old."),
+                Some(after) => {
+                    let after = after.clone();
+                    ApiError::expired(EXPIRED).with_continue(Token { rv: None, after }.encode())
+                }
             };
             let snapshot = state.at(id, namespace, rv).ok_or_else(gone)?;
             let rest = snapshot
@@ -174,7 +178,7 @@ impl Call<'_> {
         let next = (total > matching.len())
             .then(|| {
                 matching.last().map(|(place, _)| Token {
-                    rv,
+                    rv: Some(rv),
                     after: place.clone(),
                 })
             })

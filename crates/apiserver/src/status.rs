@@ -162,6 +162,8 @@ pub(crate) struct ApiError {
     causes: Vec<FieldError>,
     /// Seconds after which trying again makes sense.
     retry_after: Option<u32>,
+    /// Where a list that was cut short may go on.
+    next: Option<String>,
 }
 
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -175,6 +177,7 @@ impl ApiError {
             about: None,
             causes: Vec::new(),
             retry_after: None,
+            next: None,
         }
     }
 
@@ -329,6 +332,12 @@ impl ApiError {
         self
     }
 
+    /// How a list that was cut short can still go on, though not consistently.
+    pub(crate) fn with_continue(mut self, token: String) -> Self {
+        self.next = Some(token);
+        self
+    }
+
     /// `limit` and `continue` and watches answer 410 without details.
     pub(crate) fn body(&self) -> Value {
         let mut status = json!({
@@ -340,10 +349,13 @@ impl ApiError {
             "reason": self.reason,
             "code": self.code.as_u16(),
         });
-        if let Some(details) = self.details()
-            && let Some(map) = status.as_object_mut()
-        {
-            map.insert("details".to_owned(), details);
+        if let Some(map) = status.as_object_mut() {
+            map.extend(self.details().map(|details| ("details".to_owned(), details)));
+            map.extend(
+                self.next
+                    .as_ref()
+                    .map(|next| ("metadata".to_owned(), json!({"continue": next}))),
+            );
         }
         status
     }

@@ -34,6 +34,59 @@ pub(crate) struct Player {
     client: Client,
     /// Makes namespaces of this run unlike those of any other.
     run: String,
+    past: Past,
+}
+
+/// How a server's past is forgotten.
+pub(crate) enum Past {
+    /// The real one's store is told to compact. None: nobody knows its store.
+    Compacted(Option<Client>),
+    /// Ours forgets the oldest changes of a kind after so many newer ones.
+    Outgrown(usize),
+}
+
+impl Past {
+    /// Forgets what was before that revision, of that collection at least.
+    async fn forget(&self, server: &Client, collection: &str, revision: &Value) {
+        let ask = async |client: &Client, method: &str, path: &str, body: Value| {
+            let request = Request::builder().method(method).uri(path);
+            let media = match method {
+                "PATCH" => "application/merge-patch+json",
+                _ => "application/json",
+            };
+            let request = request.header(header::CONTENT_TYPE, media);
+            let content = if body.is_null() {
+                Vec::new()
+            } else {
+                serde_json::to_vec(&body).unwrap()
+            };
+            let request = request.body(Body::from(content)).unwrap();
+            let response = client.send(request).await.unwrap();
+            let code = response.status().as_u16();
+            let said = read(response).await;
+            assert!(code < 300, "{method} {path}: {code} {said}");
+            said
+        };
+        match self {
+            Self::Compacted(None) => panic!("nobody said where its store is: REAL_ETCD"),
+            Self::Compacted(Some(store)) => {
+                let body = json!({"revision": revision, "physical": true});
+                ask(store, "POST", "/v3/kv/compaction", body).await;
+            }
+            Self::Outgrown(changes) => {
+                let list = ask(server, "GET", collection, Value::Null).await;
+                let mut passing = list["items"][0].clone();
+                passing["metadata"] = json!({"name": "passing"});
+                ask(server, "POST", collection, passing).await;
+                let passing = format!("{collection}/passing");
+                for i in 0..*changes {
+                    let change = json!({"metadata": {"annotations": {"i": i.to_string()}}});
+                    ask(server, "PATCH", &passing, change).await;
+                }
+                ask(server, "DELETE", &passing, Value::Null).await;
+            }
+        }
+    }
 }
 
 /// An open watch: its answer, and what of its next line has come.
@@ -50,10 +103,11 @@ struct Memory {
 
 impl Player {
     /// Brings in the definitions the conversations are about.
-    pub(crate) async fn prepare(client: Client) -> Player {
+    pub(crate) async fn prepare(client: Client, past: Past) -> Player {
         let player = Player {
             client,
             run: uuid::Uuid::new_v4().simple().to_string()[..6].to_owned(),
+            past,
         };
         for definition in definitions() {
             let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
@@ -117,6 +171,10 @@ impl Player {
         let fill = |text: &str| filled(text, namespace, &memory.answers);
         let path = fill(&step.path);
         let body = filled_value(&step.body, &fill);
+        if step.verb == "FORGET" {
+            self.past.forget(&self.client, &path, &body).await;
+            return step.answer(200, String::new(), Vec::new(), Value::Null);
+        }
         let (media, accept) = (
             step.options.media.as_deref().unwrap_or_default(),
             step.options.accept.as_deref().unwrap_or_default(),

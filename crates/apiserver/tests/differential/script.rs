@@ -13,7 +13,8 @@
 //!
 //! Verbs beside the methods: `MERGE`, `JSON`, `STRATEGIC`, `APPLY` (patches of that type), `WATCH` (opens
 //! one; `EVENTS: n` reads n events of it, `EVENTS: end` all until it ends). `$ns` is the conversation's
-//! own namespace; the words before the first `/` of a path are looked up in the file's `roots`.
+//! own namespace; `FORGET path: revision` makes the server forget what that collection was before it, and the
+//! conversation is played alone, after the others; the words before the first `/` of a path are looked up in the file's `roots`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,6 +27,13 @@ pub(crate) struct Conversation {
     pub(crate) file: String,
     pub(crate) title: String,
     pub(crate) steps: Vec<Step>,
+}
+
+impl Conversation {
+    /// Whether it makes the server forget, which others in the middle of something would notice.
+    pub(crate) fn forgets(&self) -> bool {
+        self.steps.iter().any(|s| s.verb == "FORGET")
+    }
 }
 
 #[derive(Debug, Clone)]
