@@ -51,6 +51,15 @@ render >"$scratch/whole"
 [ "$(grep -c 'helm.sh/resource-policy: keep' "$scratch/whole")" = 6 ] || wrong "a definition would not survive an uninstall"
 render --api-versions security.openshift.io/v1 --set crds.install=false >"$scratch/seen"
 grep -A1 GASTOWN_POD_USER "$scratch/seen" | grep -q '"none"' || wrong "OpenShift is not seen by its API"
+printf 'pods: {user: 1000660000}\n' >"$scratch/user.yaml"
+render --values "$scratch/user.yaml" --set crds.install=false >"$scratch/seen"
+grep -A1 GASTOWN_POD_USER "$scratch/seen" | grep -q '"1000660000"' || wrong "a user that is a number is written otherwise"
+render --set crds.install=false >"$scratch/plain"
+for value in watchNamespaces networkPolicy.pods.namespaces networkPolicy.apiServer.cidrs pods.user image.tag; do
+    render --set crds.install=false --set "$value=null" >"$scratch/null" || wrong "$value=null is not the same as unset"
+    cmp -s "$scratch/plain" "$scratch/null" || wrong "$value=null is not the same as unset"
+done
+render --set crds.install=false --set networkPolicy.pods.except=null >/dev/null || wrong "nothing to except is refused"
 ! grep -E 'secrets|pods/exec|"\*"' "$scratch/whole" | grep -vE 'description:|^ *#' | grep -E 'resources:|verbs:' || wrong "a right that nobody needs"
 
 refused "additional properties 'replicaCounts' not allowed" --set replicaCounts=2
@@ -60,6 +69,7 @@ refused "at '/networkPolicy/apiServer/cidrs/0': 'nonsense' does not match" --set
 refused "at '/watchNamespaces/0': 'Team_A' does not match" --set 'watchNamespaces={Team_A}'
 refused "at '/pods/user'" --set pods.user=root
 refused "leaderElection.enabled=true" --set replicaCount=2 --set leaderElection.enabled=false
+refused "image.tag is 0.4.2-fips: a release of the predecessor" --set image.tag=0.4.2-fips
 refused "serviceAccount.name" --set serviceAccount.create=false
 
 # What stands before the marker is xtask's.
