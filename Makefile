@@ -37,9 +37,14 @@ target/kubectl: target/cluster
 
 cluster: target/cluster ## etcd, Kubernetes and kubectl in one binary, for tests, where Go is (6 minutes cold)
 
+# From 1.21 on, Go fetches the release that a module asks for.
+GO_FETCHES_GO = go env GOVERSION | grep -qE '^go1\.(2[1-9]|[3-9][0-9])' || \
+	{ echo "$$(go version) is too old to build Kubernetes: install Go 1.25 or newer (https://go.dev/dl)" >&2; exit 1; }
+
 KUBERNETES := v1.35.4
 target/cluster: $(wildcard e2e/cluster/*.go) e2e/cluster/go.mod e2e/cluster/go.sum
 	@command -v go >/dev/null || { echo "no Go on the PATH, so nothing that needs a real Kubernetes runs here: install Go 1.25 or newer (https://go.dev/dl)" >&2; exit 1; }
+	@$(GO_FETCHES_GO)
 	mkdir -p target
 	cd e2e/cluster && GOFLAGS=-mod=readonly go build -trimpath -o ../../target/cluster \
 		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) -X k8s.io/client-go/pkg/version.gitVersion=$(KUBERNETES)" .
@@ -103,7 +108,8 @@ PROFILE ?= release
 TRIPLE ?= $(shell uname -m)-unknown-linux-gnu
 ARCH := $(patsubst x86_64-%,amd64,$(patsubst aarch64-%,arm64,$(TRIPLE)))
 DIST := dist/$(PROFILE)/linux-$(ARCH)
-STATIC = RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=/gastown --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" \
+STATIC = CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037%s\037%s' -Ctarget-feature=+crt-static \
+	"--remap-path-prefix=$(CURDIR)=/gastown" "--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo")" \
 	$(CARGO) build --locked --target $(TRIPLE) --profile
 BUILT := target/$(TRIPLE)/$(PROFILE)
 # The harness is copied into every pod: its release is the small one.
@@ -126,9 +132,9 @@ BENCH ?= full
 BENCH_PAGE = $(if $(filter full,$(BENCH)),--page docs/BENCHMARKS.md)
 bench: target/cluster ## every budget beside its floor on a real control plane, ten minutes; BENCH=quick: a smoke test of two
 	$(CARGO) build --locked --release -p gastown-operator -p kubectl-gt -p gastown-bench
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile dist-small --target x86_64-unknown-linux-gnu -p gastown-harness
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile dist-small --target $(TRIPLE) -p gastown-harness
 	$(if $(BENCH_PAGE),@$(MAKE) --no-print-directory demo)
-	target/release/gastown-bench run --size $(BENCH) $(BENCH_PAGE)
+	target/release/gastown-bench run --size $(BENCH) --harness target/$(TRIPLE)/dist-small/gastown-harness $(BENCH_PAGE)
 
 e2e-citizen: target/cluster ## the operator under its own rights: API server and leader killed, its audit log held against deploy/install.yaml
 	$(CARGO) build --locked --workspace --bins
@@ -144,8 +150,9 @@ helm: target/helm ## the real Helm, where Go is
 
 target/helm:
 	@command -v go >/dev/null || { echo "SKIPPED: Helm is built with Go, which is not here; chart-test and e2e-install cannot run without it" >&2; exit 1; }
+	@$(GO_FETCHES_GO)
 	mkdir -p target
-	cd target && GOBIN=$(CURDIR)/target GOFLAGS=-mod=mod go install -trimpath -ldflags "$(HELM_FLAGS)" helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+	cd target && GOBIN="$(CURDIR)/target" GOFLAGS=-mod=mod go install -trimpath -ldflags "$(HELM_FLAGS)" helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
 
 chart-test: helm ## the chart without a cluster: lint, snapshots, refusals, install.yaml
 	e2e/chart/test.sh
@@ -169,15 +176,18 @@ install: ## the six definitions into the cluster of KUBECONFIG
 uninstall: ## delete the six definitions, and with them every rig, polecat and convoy
 	kubectl delete --ignore-not-found -f charts/gastown-operator/files/crds/
 
-deploy: helm ## the chart; IMG=registry/name:tag names the operator's image
-	$(HELM) upgrade --install gastown-operator charts/gastown-operator --namespace $(NAMESPACE) --create-namespace --take-ownership \
+deploy: helm ## the chart, with the values that it has; IMG=registry/name:tag names the operator's image
+	$(HELM) upgrade --install gastown-operator charts/gastown-operator --namespace $(NAMESPACE) --create-namespace --take-ownership --reset-then-reuse-values \
 		$(if $(IMG),--set image.repository=$(shell echo '$(IMG)' | sed 's/:[^:/]*$$//') --set image.tag=$(shell echo '$(IMG)' | sed -n 's/.*:\([^:/]*\)$$/\1/p'))
 
 undeploy: helm ## the release; definitions, rigs and polecats stay
 	$(HELM) uninstall gastown-operator --namespace $(NAMESPACE)
 
-run-local: ## the operator from this checkout, as yourself, against the cluster of KUBECONFIG
-	$(CARGO) run --locked -p gastown-operator -- --namespace $(NAMESPACE) --log-format text --metrics-bind-address 127.0.0.1:8443 --health-probe-bind-address 127.0.0.1:8081
+run-local: ## the operator from this checkout, as yourself, against the cluster of KUBECONFIG, whose nodes have the images
+	$(CARGO) run --locked -p gastown-operator -- --namespace $(NAMESPACE) --log-format text --leader-elect \
+		--harness-image "$${GASTOWN_HARNESS_IMAGE:-$$(images/name.sh harness)}" --agent-image "$${GASTOWN_AGENT_IMAGE:-$$(images/name.sh polecat-agent)}" \
+		--opencode-image "$${GASTOWN_OPENCODE_IMAGE:-$$(images/name.sh polecat-agent-opencode)}" --aider-image "$${GASTOWN_AIDER_IMAGE:-$$(images/name.sh polecat-agent-aider)}" \
+		--metrics-bind-address 127.0.0.1:8443 --health-probe-bind-address 127.0.0.1:8081
 
 kubectl-gt-install: ## kubectl gt into PREFIX/bin
 	$(CARGO) install --locked --path crates/kubectl-gt --root $(PREFIX)
@@ -204,7 +214,7 @@ release-test: ## what can be tested of a release without making one
 # A check of the workflows' syntax and expressions, by a pinned program from Go's proxy; where Go is missing it says so.
 workflows: ## .github/workflows by actionlint
 	@if command -v go >/dev/null; then \
-		test -x target/actionlint || GOBIN=$(CURDIR)/target go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7; \
+		test -x target/actionlint || GOBIN="$(CURDIR)/target" go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7; \
 		target/actionlint -shellcheck= -pyflakes= && echo "workflows: in order"; \
 	else echo "SKIPPED: the workflows are not checked, Go is missing (https://go.dev/dl)"; fi
 

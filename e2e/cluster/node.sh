@@ -38,6 +38,14 @@ node_claim() {
     flock --timeout 1800 9 || fail "another node has run on this machine for half an hour: down.sh its folder first"
 }
 
+# node_alone: prints why a second kubelet would be in the way of another; nothing where there is none. Both take the pods' groups
+# for their own, and end what they do not know there.
+node_alone() {
+    local other
+    other=$(find /sys/fs/cgroup -path '*/kubepods*/cgroup.procs' -exec grep -l . {} + 2>/dev/null | head -n 1)
+    [ -z "$other" ] || echo "pods of another kubelet run on this machine ($(dirname "$other"))"
+}
+
 node_network() {
     # With an address of its own: a bridge without one has the lowest of its ports, so that every pod that comes or goes may
     # change it, and whoever knows the old one talks to nobody for half a minute.
@@ -142,7 +150,7 @@ YAML
 # node_down DIR: pods end while there is a kubelet to end them; then everything, whatever state it is in
 node_down() {
     local dir=$1 deadline
-    [ -e "$dir/containerd.toml" ] || return 0
+    [ -e "$dir/node" ] || return 0
     if running "$dir" kubelet && running "$dir" kube-apiserver; then
         end_part "$dir" kube-controller-manager
         "$binary" kubectl --kubeconfig "$dir/kubeconfig" delete pods --all --all-namespaces --grace-period=1 --wait=false >/dev/null 2>&1 || true
@@ -165,7 +173,7 @@ node_down() {
     find /var/log/containers -lname "$lib/*" -delete 2>/dev/null || true
     local folder
     while read -r folder; do rm -rf "$folder"; done < <(cat "$dir/folders" 2>/dev/null)
-    cat "$dir/ip_forward" >/proc/sys/net/ipv4/ip_forward
+    [ ! -e "$dir/ip_forward" ] || cat "$dir/ip_forward" >/proc/sys/net/ipv4/ip_forward
     find /sys/fs/cgroup -depth -type d \( -path '*/kubepods*' -o -path '*/k8s.io*' \) -exec rmdir {} + 2>/dev/null || true
     ip link delete "$bridge" 2>/dev/null || true
     rm -rf "$run" "$lib"

@@ -6,13 +6,14 @@
 #   --audit          every call at level Metadata into DIR/audit.log
 #   --audit-policy   the same with a policy of one's own
 #   --user           a further user; its kubeconfig is DIR/NAME.kubeconfig (service accounts: account.sh)
-#   --bare           no scheduler, no service accounts, and nothing of Kubernetes' own in a new namespace (no pods of controllers then)
+#   --bare           no scheduler, no service accounts, and nothing of Kubernetes' own in a new namespace (no pods of controllers then);
+#                    lists of old revisions are the store's alone, so that they can be forgotten
 #   --kubelet        a real node too: kubelet on containerd (needs root; one on a machine)
 #   --processes      our own node: pods are processes of this machine
 #   --fake           a node that takes every pod and runs nothing, for scale: containers are ready at once, and end after 2 seconds
 #   --openshift      pods are admitted as by OpenShift's restricted-v2 (openshift.yaml)
 # exit code 3: this machine lacks something, and it is said what.
-# leaves DIR/kubeconfig (cluster admin), DIR/log, DIR/pids; down.sh DIR ends and removes it all.
+# leaves DIR/kubeconfig (cluster admin), DIR/etcd.url, DIR/log, DIR/pids; down.sh DIR ends and removes it all.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 . "$here/node.sh"
@@ -46,6 +47,8 @@ kubelet)
     lacks=$(node_lacks)
     [ -z "$lacks" ] || cannot "no node can run here:" "$lacks"
     node_claim
+    lacks=$(node_alone)
+    [ -z "$lacks" ] || cannot "no node can run here:" "$lacks"
     ;;
 processes) [ -x "$programs/process-node" ] || cannot "$programs/process-node is missing: cargo build --locked --workspace --bins" ;;
 fake) [ -x "$programs/gastown-bench" ] || cannot "$programs/gastown-bench is missing: cargo build --locked --workspace --bins" ;;
@@ -55,8 +58,10 @@ umask 077
 mkdir -p "$dir/log"
 dir=$(cd "$dir" && pwd)
 : >"$dir/pids"
-trap '"$here/down.sh" "$dir"' ERR
-trap 'trap - ERR; "$here/down.sh" "$dir"; exit 1' INT TERM HUP
+[ "$node" != kubelet ] || : >"$dir/node"
+up=''
+trap '[ -n "$up" ] || "$here/down.sh" "$dir"' EXIT
+trap 'exit 1' INT TERM HUP
 
 word() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
 
@@ -110,6 +115,8 @@ control_plane() {
         --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
         --initial-cluster "e2e=http://127.0.0.1:$peer"
 
+    echo "http://127.0.0.1:$client" >"$dir/etcd.url"
+
     local more=()
     [ -z "$openshift" ] || more=(--feature-gates=MutatingAdmissionPolicy=true --runtime-config=admissionregistration.k8s.io/v1beta1=true)
     [ -z "$policy" ] || more+=(--audit-policy-file "$policy" --audit-log-path "$dir/audit.log" --audit-log-maxsize 4096)
@@ -120,7 +127,7 @@ control_plane() {
         --service-account-signing-key-file "$dir/accounts.key" --service-account-key-file "$dir/accounts.key" \
         --token-auth-file "$dir/tokens" --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
         --service-cluster-ip-range "$range" --allow-privileged=true --kubelet-preferred-address-types=Hostname \
-        --profiling=false ${bare:+--disable-admission-plugins=ServiceAccount} ${more[@]+"${more[@]}"}
+        --profiling=false ${bare:+--disable-admission-plugins=ServiceAccount --feature-gates=ListFromCacheSnapshot=false} ${more[@]+"${more[@]}"}
     await "$dir" kube-apiserver 120 readyz kubectl get --raw /readyz
 }
 
@@ -130,7 +137,7 @@ kubectl() { "$binary" kubectl --kubeconfig "$dir/kubeconfig" "$@"; }
 # Between finding a port and binding it another may have taken it: that, and nothing else, is tried again.
 for attempt in 1 2 3; do
     control_plane && break
-    [ "$attempt" -lt 3 ] && grep -qs 'address already in use' "$dir/log/etcd" "$dir/log/kube-apiserver" || { "$here/down.sh" "$dir" && exit 1; }
+    [ "$attempt" -lt 3 ] && grep -qs 'address already in use' "$dir/log/etcd" "$dir/log/kube-apiserver" || exit 1
     "$here/down.sh" --keep "$dir"
 done
 
@@ -165,4 +172,5 @@ processes) await "$dir" process-node 120 'ready node' kubectl wait --for=conditi
 fake) await "$dir" fake-node 120 'ready node' kubectl wait --for=condition=Ready --timeout=2s node/localhost ;;
 esac
 
+up=1
 echo "Kubernetes $(kubectl version -o json | sed -n '/serverVersion/,$s/.*"gitVersion": "\(.*\)".*/\1/p') after $SECONDS s; export KUBECONFIG=$dir/kubeconfig"
