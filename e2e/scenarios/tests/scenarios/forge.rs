@@ -8,6 +8,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -31,20 +32,19 @@ impl Forge {
     pub(crate) fn open(backend: &dyn Backend) -> Self {
         let folder = TempDir::with_prefix("e2e-forge-").unwrap();
         let host = backend.host();
-        let plan = HttpPlan::of(folder.path())
-            .at((host, 0).into())
-            .named(&host.to_string());
-        let plan = plan.account(USER, PASSWORD, Access::Write);
         let authority = (!host.is_loopback()).then(Authority::new);
-        let server = match &authority {
-            Some(authority) => plan.start_tls(authority),
-            None => plan.start(),
-        };
+        let plan = |plan: HttpPlan| plan.account(USER, PASSWORD, Access::Write);
+        let server = serve(folder.path(), authority.as_ref(), host, plan);
         Self {
             folder,
             server,
             authority,
         }
+    }
+
+    /// Another server of the same repositories and authority, with accounts of its own.
+    pub(crate) fn beside(&self, host: IpAddr, with: impl FnOnce(HttpPlan) -> HttpPlan) -> HttpGit {
+        serve(self.folder.path(), self.authority.as_ref(), host, with)
     }
 
     /// Where a repository lies.
@@ -87,6 +87,19 @@ impl Forge {
         if let Some(authority) = &authority {
             put::<ConfigMap>(client, namespace, AUTHORITY, authority).await;
         }
+    }
+}
+
+fn serve(
+    folder: &Path,
+    authority: Option<&Authority>,
+    host: IpAddr,
+    with: impl FnOnce(HttpPlan) -> HttpPlan,
+) -> HttpGit {
+    let plan = HttpPlan::of(folder).at((host, 0).into()).named(&host.to_string());
+    match authority {
+        Some(authority) => with(plan).start_tls(authority),
+        None => with(plan).start(),
     }
 }
 

@@ -36,6 +36,7 @@ mod refusals;
 mod scene;
 mod signpost;
 mod ssh;
+mod troubles;
 
 use backend::Need;
 use gastown_testkit::agents::Who;
@@ -96,6 +97,9 @@ const SCENARIOS: &[Scenario] = scenarios![
     lost::an_agent_that_is_killed_goes_on_in_its_workspace,
     refusals::a_repository_or_branch_that_is_not_there_is_named,
     refusals::words_that_are_off_get_an_exit_code_and_what_to_type_next,
+    troubles::what_a_remote_refuses_is_named_and_goes_on_when_it_is_mended,
+    troubles::a_branch_that_nobody_may_move_holds_the_queue_and_is_named,
+    troubles::a_server_that_is_away_while_work_is_pushed_costs_nothing,
     ssh::ssh_lands_and_a_host_that_is_another_is_named,
     real_agents::claude_code_lands[Need::Agent(Who::Claude)],
     real_agents::opencode_lands[Need::Agent(Who::Opencode)],

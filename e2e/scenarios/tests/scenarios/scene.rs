@@ -6,6 +6,7 @@ use crate::forge::{self, Forge};
 use crate::programs::{self, Ran, git, ours, run, until};
 use crate::signpost::Signpost;
 use gastown_api::{Polecat, PolecatPhase, Refinery, Rig, conditions, labels};
+use gastown_testkit::remotes::{HttpGit, HttpPlan};
 use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -134,6 +135,11 @@ impl<'a> Scene<'a> {
     /// Its URL for pods.
     pub(crate) fn url(&self) -> String {
         self.forge.url(&format!("{}.git", self.name))
+    }
+
+    /// A server of its own for the repositories, with these accounts.
+    pub(crate) fn server(&self, with: impl FnOnce(HttpPlan) -> HttpPlan) -> HttpGit {
+        self.forge.beside(self.host(), with)
     }
 
     /// Where all repositories lie.

@@ -62,13 +62,24 @@ impl Helm {
         run(command.args(["--namespace", SYSTEM]).args(args))
     }
 
-    /// Whether an operator is there; why nobody can say.
+    /// Whether an operator is there, and runs; why nobody can say, or why it is neither.
     pub(super) fn is_installed(&self) -> Result<bool, Missing> {
-        let pods = self.kubectl(&["get", "pods", "--selector", PODS, "--output", "name"]);
-        match pods.code {
-            0 => Ok(!pods.out.trim().is_empty()),
-            _ => Err(Missing(pods.err)),
+        let there = |what: &str| {
+            let found = self.kubectl(&["get", what, "--selector", PODS, "--output", "name"]);
+            match found.code {
+                0 => Ok(!found.out.trim().is_empty()),
+                _ => Err(Missing(found.err)),
+            }
+        };
+        if there("pods")? {
+            return Ok(true);
         }
+        if there("deployments")? || self.helm(&["status", RELEASE])?.code == 0 {
+            return Err(Missing(format!(
+                "Gas Town is installed in {SYSTEM} and none of its pods is there: scale it up, or uninstall it first"
+            )));
+        }
+        Ok(false)
     }
 
     /// The image of its harness: a shell and git are all that scripted agents need.
