@@ -45,9 +45,25 @@ plays() {
 JSON
     kubectl wait --for=jsonpath='{.status.phase}'="$phase" --timeout=120s pod/it >/dev/null || wrong "its pod is not $phase:" "$(kubectl get pod it -o yaml)"
     e2e/cluster/down.sh "$dir"
-    [ "$node" != kubelet ] || nothing_left /run/gastown-e2e /var/lib/gastown-e2e /sys/class/net/gastown-e2e0
-    nothing_left
+    nothing_of "$node"
     say "--$node: a pod was $phase, and nothing is left of it"
+}
+
+nothing_of() { # nothing_of NODE
+    [ "$1" != kubelet ] || nothing_left /run/gastown-e2e /var/lib/gastown-e2e /sys/class/net/gastown-e2e0
+    nothing_left
+}
+
+# interrupted NODE PART: whoever presses Ctrl-C when PART has just begun leaves nothing
+interrupted() {
+    local node=$1 part=$2 begun
+    e2e/cluster/up.sh "--$node" "$dir" >"$scratch/said" 2>&1 &
+    begun=$!
+    until [ -s "$dir/log/$part" ] || ! kill -0 "$begun" 2>/dev/null; do sleep 0.05; done
+    kill -TERM "$begun" 2>/dev/null || wrong "--$node was up or gone before it could be interrupted:" "$(cat "$scratch/said")"
+    ! wait "$begun" || wrong "--$node, interrupted, says that it is up"
+    nothing_of "$node"
+    say "--$node: interrupted at $part, nothing is left"
 }
 nodes=("$@")
 [ $# -gt 0 ] || nodes=(processes fake)
@@ -55,8 +71,15 @@ for node in "${nodes[@]}"; do
     case $node in
     # Its words tell whose it is.
     processes) plays processes sh -c 'while :; do sleep 1; done' "$dir" ;;
-    fake) plays fake sleep 100000 ;;
-    kubelet) plays kubelet /pause ;;
+    fake)
+        plays fake sleep 100000
+        interrupted fake kube-apiserver
+        ;;
+    kubelet)
+        plays kubelet /pause
+        interrupted kubelet etcd
+        interrupted kubelet containerd
+        ;;
     *) wrong "no node is called $node: processes, fake, kubelet" ;;
     esac
 done

@@ -59,8 +59,9 @@ mkdir -p "$dir/log"
 dir=$(cd "$dir" && pwd)
 : >"$dir/pids"
 [ "$node" != kubelet ] || : >"$dir/node"
-up=''
-trap '[ -n "$up" ] || "$here/down.sh" "$dir"' EXIT
+# Under a name that no function has for something else: a trap sees the names of whatever it interrupts.
+up='' state=$dir
+trap '[ -n "$up" ] || "$here/down.sh" "$state"' EXIT
 trap 'exit 1' INT TERM HUP
 
 word() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
