@@ -13,6 +13,7 @@ names() { kubectl get "$1" --output name; }
 
 before=$(names namespaces)
 make --no-print-directory e2e BACKEND=kubeconfig ONLY="${1:-lands}" E2E_IMAGES= E2E_STRICT=1
+kubectl wait --for=delete namespace --selector gastown.io/e2e=scene --timeout=60s >/dev/null || true
 after=$(names namespaces | grep -vx namespace/gastown-system)
 [ "$before" = "$after" ] || { echo "namespaces before: $before; after: $after" >&2 && exit 1; }
 left=$(helm list --all-namespaces --short)
