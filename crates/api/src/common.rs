@@ -256,7 +256,7 @@ pub struct PodTemplate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub env: Option<Vec<EnvVar>>,
-    /// ConfigMap whose key `ca.crt` every container trusts.
+    /// ConfigMap whose key `ca.crt` every container trusts, beside the authorities that the harness image has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle_config_map_ref: Option<LocalObjectReference>,
     /// Caches mounted into every container.

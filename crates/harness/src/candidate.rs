@@ -15,6 +15,7 @@ use gastown_wire::{
 };
 
 use crate::{
+    access,
     candidate::joining::{Fate, Joiner},
     files, last_words,
     queue::{DECLINED, Desk, Trouble, candidate_ref, oid, place, refused},
@@ -82,6 +83,7 @@ struct Job<'a> {
 }
 
 async fn attempt(git: &Git, orders: &TestOrders) -> Result<CandidateReport, Trouble> {
+    access::leave_authorities()?;
     let workspace = place(&orders.paths.workspace, "paths.workspace")?;
     let wanted = orders.base.as_deref().map(oid).transpose()?;
     let candidate = candidate_ref(&orders.rig, &orders.candidate_ref)?;

@@ -16,6 +16,7 @@
 //! code can write; who runs agent code (run) holds no git credential.
 
 pub mod access;
+mod age;
 pub mod beads;
 pub mod candidate;
 pub mod clone;

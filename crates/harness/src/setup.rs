@@ -171,6 +171,12 @@ impl Pod {
         self.shared("link")
     }
 
+    /// Made by the pod's first step, and never touched again.
+    #[must_use]
+    pub fn began_file(&self) -> PathBuf {
+        self.private("began")
+    }
+
     /// Touched by courier whenever something happened; `ready` reads its age.
     #[must_use]
     pub fn activity_file(&self) -> PathBuf {

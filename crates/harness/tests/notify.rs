@@ -187,34 +187,61 @@ async fn a_mail_server_gets_a_mail_and_no_password_without_tls() {
 }
 
 /// As its pod starts it.
+fn program(orders: &NotifyOrders, home: &TempDir, path: &str, env: &[(&str, &str)]) -> (i32, NotifyOutcome) {
+    let message = home.path().join("..message");
+    #[expect(clippy::disallowed_types, reason = "the program under test is a process")]
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_gastown-harness"))
+        .arg("notify")
+        .env(ORDERS_ENV, Orders::Notify(Box::new(orders.clone())).to_env().unwrap())
+        .env(TERMINATION_ENV, &message)
+        .env("HOME", home.path())
+        .env("PATH", path)
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
+    let report = NotifyReport::decode(&fs::read_to_string(&message).unwrap()).unwrap();
+    (out.status.code().unwrap(), report.outcome)
+}
+
+fn left_in(dir: &TempDir) -> usize {
+    fs::read_dir(dir.path()).unwrap().count()
+}
+
 #[test]
 fn the_program_leaves_a_report_and_its_exit_code_says_the_same() {
     let (hook, secret) = (Sink::hook(&[200, 500]), TempDir::new().unwrap());
     let url = format!("http://{}/", hook.addr());
     let orders = orders(Channel::Webhook, &secret, &[("webhook-url", &url)]);
-    let start = |path: &str| {
-        let message = secret.path().join("..message");
-        #[expect(clippy::disallowed_types, reason = "the program under test is a process")]
-        let out = std::process::Command::new(env!("CARGO_BIN_EXE_gastown-harness"))
-            .arg("notify")
-            .env(ORDERS_ENV, Orders::Notify(Box::new(orders.clone())).to_env().unwrap())
-            .env(TERMINATION_ENV, &message)
-            .env("HOME", secret.path())
-            .env("PATH", path)
-            .output()
-            .unwrap();
-        let report = NotifyReport::decode(&fs::read_to_string(&message).unwrap()).unwrap();
-        (out.status.code().unwrap(), report.outcome)
-    };
+    let start = |path: &str| program(&orders, &secret, path, &[]);
     let path = std::env::var("PATH").unwrap();
     assert_eq!(start(&path), (0, NotifyOutcome::Sent));
     assert_eq!(start(&path), (exit::TRANSIENT, NotifyOutcome::Unreachable));
     assert_eq!(start("/nowhere"), (exit::CONFIG, config("CurlMissing")));
-    // Nothing of the message is left behind.
-    let left: Vec<_> = fs::read_dir(secret.path())
-        .unwrap()
-        .flatten()
-        .map(|e| e.file_name())
-        .collect();
-    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(left_in(&secret), 2, "nothing of the message is left behind");
+}
+
+/// Of the house or everybody's: neither a hook of one's own nor Slack is lost.
+#[test]
+fn the_rigs_authorities_come_on_top() {
+    let (bin, secret) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let at = |name: &str| bin.path().join(name).display().to_string();
+    let curl = format!(
+        "#!/bin/sh\ncat \"$(sed -n 's/^cacert = \"\\(.*\\)\"$/\\1/p')\" > {}\nprintf 200\n",
+        at("seen")
+    );
+    fs::write(at("curl"), curl).unwrap();
+    fs::set_permissions(at("curl"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(at("ca.crt"), "the rig's own\n").unwrap();
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+    let orders = orders(
+        Channel::Webhook,
+        &secret,
+        &[("webhook-url", "https://hook.example.com/")],
+    );
+    let told = program(&orders, &secret, &path, &[("GIT_SSL_CAINFO", &at("ca.crt"))]);
+    assert_eq!(told, (0, NotifyOutcome::Sent));
+    let seen = fs::read_to_string(at("seen")).unwrap();
+    let everybodys = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+    assert!(seen.starts_with(&everybodys) && seen.trim_end().ends_with("\nthe rig's own"));
+    assert_eq!(left_in(&secret), 2);
 }

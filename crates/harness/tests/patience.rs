@@ -10,6 +10,7 @@ use gastown_harness::{
     link::{Ended, FromCourier, FromRun, Invitation, Line},
     setup,
 };
+use gastown_testkit::remotes::{Access, HttpGit, Mood, Repositories, Repository};
 use gastown_wire::*;
 use town::*;
 
@@ -41,6 +42,63 @@ async fn join(pod: &Pod) -> Line<FromCourier> {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+const TOKEN: &str = "ghp_FuryRoadValhallaWitnessMe4711";
+
+/// A repository behind a server that has moods, and a pod of it that has an hour.
+struct Served {
+    server: HttpGit,
+    parts: Repository,
+    pod: Pod,
+    _town: Town,
+    _repositories: Repositories,
+}
+
+impl Served {
+    fn new() -> Self {
+        let (town, repositories) = (Town::new(), Repositories::new());
+        let parts = repositories.create("parts.git");
+        let server = HttpGit::of(&repositories).token(TOKEN, Access::Write).start();
+        let mut pod = town.pod("");
+        fs::create_dir(pod.path("secret")).unwrap();
+        fs::write(pod.path("secret/token"), TOKEN).unwrap();
+        pod.orders.remote.url = server.url("parts.git");
+        pod.orders.remote.secret_dir = Some(pod.path("secret").display().to_string());
+        pod.orders.pace.deadline_s = Some(3600);
+        pod.cloned();
+        Self {
+            server,
+            parts,
+            pod,
+            _town: town,
+            _repositories: repositories,
+        }
+    }
+
+    /// Waits until courier has tried again and again, and has not given up.
+    async fn is_asked_on_and_on(&self) {
+        let before = self.server.requests().len();
+        while self.server.requests().len() < before + 5 {
+            assert!(!self.pod.path("courier.report").exists(), "it gave up");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn commit(pod: &Pod) -> String {
+    fs::write(pod.workspace().join("b.txt"), "b").unwrap();
+    git(&pod.workspace(), &["add", "-A"]);
+    git(&pod.workspace(), &["commit", "-qm", "b"]);
+    git(&pod.workspace(), &["rev-parse", "HEAD"])
+}
+
+fn ended(exit: i32) -> FromRun {
+    FromRun::Ended(Ended {
+        exit: Some(exit),
+        branch: WORK.into(),
+        ..Ended::default()
+    })
 }
 
 fn outcome(pod: &Pod) -> CourierOutcome {
@@ -81,9 +139,7 @@ async fn an_agent_that_goes_and_does_not_come_back_is_lost_and_its_work_is_not()
     );
     let mut run = join(&pod).await;
     assert_eq!(run.next().await, Some(FromCourier::Go));
-    fs::write(pod.workspace().join("b.txt"), "b").unwrap();
-    git(&pod.workspace(), &["add", "-A"]);
-    git(&pod.workspace(), &["commit", "-qm", "b"]);
+    commit(&pod);
     drop(run);
     assert_eq!(courier.await.unwrap(), 0);
     let report = CourierReport::decode(&pod.read("courier.report")).unwrap();
@@ -93,57 +149,135 @@ async fn an_agent_that_goes_and_does_not_come_back_is_lost_and_its_work_is_not()
     );
 }
 
+/// Longer than any patience with a remote that says no: what the agent committed is nowhere else.
 #[tokio::test]
-async fn a_remote_that_stays_away_is_a_push_that_failed_and_done_is_not_said() {
-    let town = Town::new();
-    let pod = town.pod("");
-    pod.cloned();
+async fn a_remote_that_is_away_for_long_loses_nothing() {
+    let served = Served::new();
+    let pod = &served.pod;
     let courier = start(
-        &pod,
+        pod,
         Patience {
             push: SHORT,
             ..patient()
         },
     );
-    let mut run = join(&pod).await;
+    let mut run = join(pod).await;
     assert_eq!(run.next().await, Some(FromCourier::Go));
-    fs::rename(&town.remote, town.dir.path().join("away.git")).unwrap();
-    fs::write(pod.workspace().join("b.txt"), "b").unwrap();
-    git(&pod.workspace(), &["add", "-A"]);
-    git(&pod.workspace(), &["commit", "-qm", "b"]);
-    let ended = Ended {
-        exit: Some(0),
-        branch: WORK.into(),
-        ..Ended::default()
-    };
-    run.say(&FromRun::Ended(ended)).await.unwrap();
+    served.server.feel(Mood::Status(503));
+    let work = commit(pod);
+    run.say(&ended(0)).await.unwrap();
+    served.is_asked_on_and_on().await;
+
+    served.server.feel(Mood::Well);
     assert_eq!(run.next().await, Some(FromCourier::Delivered));
     assert_eq!(courier.await.unwrap(), 0);
-    assert_eq!(outcome(&pod), CourierOutcome::PushFailed);
+    assert_eq!(outcome(pod), CourierOutcome::Done);
+    assert_eq!(served.parts.tip(&format!("refs/heads/{WORK}")), Some(work));
+}
+
+#[tokio::test]
+async fn a_remote_is_not_waited_for_beyond_the_pods_deadline_and_done_is_not_said() {
+    let served = Served::new();
+    let pod = &served.pod;
+    let courier = start(
+        pod,
+        Patience {
+            // All there is of the hour.
+            report: Duration::from_secs(3600),
+            stop: SHORT,
+            ..patient()
+        },
+    );
+    let mut run = join(pod).await;
+    assert_eq!(run.next().await, Some(FromCourier::Go));
+    served.server.feel(Mood::Status(503));
+    commit(pod);
+    run.say(&ended(0)).await.unwrap();
+    assert_eq!(run.next().await, Some(FromCourier::Delivered));
+    assert_eq!(courier.await.unwrap(), 0);
+    assert_eq!(outcome(pod), CourierOutcome::PushFailed);
+}
+
+/// A person must mend it, and the pod's place is wanted.
+#[tokio::test]
+async fn a_remote_that_says_no_is_not_asked_for_hours() {
+    let served = Served::new();
+    let pod = &served.pod;
+    let courier = start(
+        pod,
+        Patience {
+            push: SHORT,
+            ..patient()
+        },
+    );
+    let mut run = join(pod).await;
+    assert_eq!(run.next().await, Some(FromCourier::Go));
+    served.server.feel(Mood::Status(404));
+    commit(pod);
+    run.say(&ended(0)).await.unwrap();
+    assert_eq!(run.next().await, Some(FromCourier::Delivered));
+    assert_eq!(courier.await.unwrap(), 0);
+    assert_eq!(outcome(pod), CourierOutcome::PushFailed);
 }
 
 #[tokio::test]
 async fn a_failure_with_nothing_to_push_is_told_even_while_the_remote_is_away() {
-    let town = Town::new();
-    let pod = town.pod("");
-    pod.cloned();
+    let served = Served::new();
+    let pod = &served.pod;
     let courier = start(
-        &pod,
+        pod,
         Patience {
             push: SHORT,
             ..patient()
         },
     );
-    let mut run = join(&pod).await;
+    let mut run = join(pod).await;
     assert_eq!(run.next().await, Some(FromCourier::Go));
-    fs::rename(&town.remote, town.dir.path().join("away.git")).unwrap();
-    let ended = Ended {
-        exit: Some(7),
-        branch: WORK.into(),
-        ..Ended::default()
-    };
-    run.say(&FromRun::Ended(ended)).await.unwrap();
+    served.server.feel(Mood::Status(503));
+    run.say(&ended(7)).await.unwrap();
     assert_eq!(run.next().await, Some(FromCourier::Delivered));
     assert_eq!(courier.await.unwrap(), 0);
-    assert_eq!(outcome(&pod), CourierOutcome::AgentFailed { exit: 7 });
+    assert_eq!(outcome(pod), CourierOutcome::AgentFailed { exit: 7 });
+}
+
+#[tokio::test]
+async fn before_the_agent_starts_a_remote_that_is_away_is_not_waited_for() {
+    let served = Served::new();
+    served.server.feel(Mood::Status(503));
+    let courier = start(
+        &served.pod,
+        Patience {
+            open: SHORT,
+            ..patient()
+        },
+    );
+    assert_eq!(courier.await.unwrap(), 0);
+    assert_eq!(outcome(&served.pod), CourierOutcome::PushFailed);
+}
+
+/// What the agent did before courier's container started again is nowhere else either.
+#[tokio::test]
+async fn who_starts_again_while_the_remote_is_away_waits_for_it() {
+    let served = Served::new();
+    let pod = &served.pod;
+    fs::write(pod.path("courier/activity"), "").unwrap();
+    let work = commit(pod);
+    served.server.feel(Mood::Status(503));
+    let courier = start(
+        pod,
+        Patience {
+            open: SHORT,
+            ..patient()
+        },
+    );
+    served.is_asked_on_and_on().await;
+
+    served.server.feel(Mood::Well);
+    let mut run = join(pod).await;
+    assert_eq!(run.next().await, Some(FromCourier::Go));
+    run.say(&ended(0)).await.unwrap();
+    assert_eq!(run.next().await, Some(FromCourier::Delivered));
+    assert_eq!(courier.await.unwrap(), 0);
+    assert_eq!(outcome(pod), CourierOutcome::Done);
+    assert_eq!(served.parts.tip(&format!("refs/heads/{WORK}")), Some(work));
 }

@@ -42,6 +42,9 @@ pub const VERSION: u32 = 1;
 pub const ORDERS_ENV: &str = "GASTOWN_ORDERS";
 /// Environment variable (downward API) with the pod's own UID: the fence of its record.
 pub const POD_UID_ENV: &str = "GASTOWN_POD_UID";
+/// Environment variable of a pod's first step, where the rig names authorities of its own: the file into which it writes them
+/// together with those that everybody trusts, for containers of other images.
+pub const AUTHORITIES_ENV: &str = "GASTOWN_AUTHORITIES";
 /// Texts longer than this travel in a ConfigMap, not in the pod spec. Bytes.
 pub const INLINE_TEXT_LIMIT: usize = 32 * 1024;
 

@@ -241,6 +241,9 @@ pub struct Pace {
     pub agent_grace_s: u64,
     /// Longest a single git command may take. Seconds.
     pub git_timeout_s: u64,
+    /// The pod's own deadline, from when its node took it: what is to be said must be said before. Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u64>,
 }
 
 impl Default for Pace {
@@ -251,6 +254,7 @@ impl Default for Pace {
             max_idle_s: None,
             agent_grace_s: 10,
             git_timeout_s: 300,
+            deadline_s: None,
         }
     }
 }

@@ -1,6 +1,11 @@
 //! What an agent can see and touch. Where the system allows no isolation these tests say so and prove the least.
 
-use crate::checkout::{Checkout, isolated, until};
+use crate::checkout::{Checkout, NAMESPACE, isolated, until};
+use gastown_api::Rig;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
 
 /// Looks for everything that is none of an agent's business; each thing it finds is a line of a file it commits.
 fn spy(checkout: &Checkout) -> String {
@@ -104,4 +109,33 @@ fn without_isolation_a_task_lands_as_it_was_given_and_its_daemons_die() {
     until("the end of the daemons", || {
         (checkout.processes(&sleeper) == 0).then_some(())
     });
+}
+
+/// With volumes mounted and with paths rewritten: agent and test trust the rig's authorities beside this machine's.
+#[test]
+fn a_rigs_own_authorities_come_on_top() {
+    let looks = r#"set -e
+for file in "$SSL_CERT_FILE" "$GIT_SSL_CAINFO" "$REQUESTS_CA_BUNDLE"; do
+  tail -n 2 "$file" | grep -q "the rig's own"
+  system=/etc/ssl/certs/ca-certificates.crt
+  test ! -e $system || head -c "$(wc -c < $system)" "$file" | cmp - $system
+done
+grep -q "the rig's own" "$NODE_EXTRA_CA_CERTS""#;
+    for checkout in [Checkout::up(), Checkout::up_unconfined()] {
+        checkout.ask(async |client| {
+            let bundle = json!({ "metadata": { "name": "ca" }, "data": { "ca.crt": "the rig's own\n" } });
+            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+            let bundle = serde_json::from_value(bundle).unwrap();
+            maps.create(&PostParams::default(), &bundle).await.unwrap();
+            let named = json!({ "spec": { "podTemplate": { "caBundleConfigMapRef": { "name": "ca" } } } });
+            let rigs: Api<Rig> = Api::all(client);
+            rigs.patch("parts", &PatchParams::default(), &Patch::Merge(&named))
+                .await
+                .unwrap();
+        });
+        let agent =
+            format!("cat > test.sh <<'END'\n#!/bin/sh\n{looks}\nEND\n./test.sh; git commit --quiet --all -m trusts");
+        checkout.sling("trusts", &agent);
+        checkout.lands("trusts");
+    }
 }

@@ -6,20 +6,14 @@
 
 mod hosts;
 mod secret;
+mod trust;
 
-use std::{fs, io};
+use std::io;
 
 use gastown_git::{Fault, Git, GitError, Host, Remote, RemoteKind, SshAccess};
 use gastown_wire::{RemoteOrders, RemoteTrouble};
 
-/// Where distributions keep the authorities that everybody trusts.
-const SYSTEM_AUTHORITIES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
-/// Names a file of authorities to trust beside them; the operator sets it for a rig's own bundle.
-const AUTHORITIES: &str = "GIT_SSL_CAINFO";
+pub(crate) use trust::{leave_authorities, trusted};
 
 /// Why the remote cannot be used, with nothing secret in it. Trying again changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +41,10 @@ pub(crate) fn open(git: Git, orders: &RemoteOrders) -> Result<(Git, Remote), Acc
         RemoteKind::Path | RemoteKind::File => Ok((git, remote)),
         RemoteKind::Ssh => Ok((with_ssh(git, &remote, orders)?, remote)),
         RemoteKind::Https => {
-            let git = with_authorities(git)?;
+            let git = match trusted()? {
+                Some(authorities) => git.with_authorities(&authorities).map_err(|e| placed(&e))?,
+                None => git,
+            };
             Ok((git, with_credential(remote, orders)?))
         }
         RemoteKind::Http => Ok((git, with_credential(remote, orders)?)),
@@ -86,20 +83,6 @@ fn is_near(host: &Host) -> bool {
         Ok(address) => address.is_loopback(),
         Err(_) => !name.contains('.') || name.ends_with(".svc") || name.ends_with(".svc.cluster.local"),
     }
-}
-
-/// A bundle of one's own comes on top: git alone would trust nobody else any more.
-fn with_authorities(git: Git) -> Result<Git, AccessError> {
-    let Some(file) = std::env::var_os(AUTHORITIES).filter(|f| !f.is_empty()) else {
-        return Ok(git);
-    };
-    let own = fs::read_to_string(&file).map_err(|e| {
-        let detail = format!("{} cannot be read: {e}", file.to_string_lossy());
-        AccessError::new(RemoteTrouble::CaBundleMissing, detail)
-    })?;
-    let system = SYSTEM_AUTHORITIES.iter().find_map(|f| fs::read_to_string(f).ok());
-    let all = format!("{}\n{own}\n", system.unwrap_or_default());
-    git.with_authorities(&all).map_err(|e| placed(&e))
 }
 
 fn placed(error: &GitError) -> AccessError {

@@ -11,7 +11,7 @@ use gastown_wire::{CloneOutcome, CloneReport, ContentTrouble, RemoteTrouble, VER
 
 use crate::{
     access::{self, AccessError},
-    conversation, files, last_words,
+    age, conversation, files, last_words,
     ledger::{Heads, Ledger, LedgerError, text},
     record::{Claim, Record, Standing, WORKING, weigh},
     setup::Pod,
@@ -150,10 +150,12 @@ fn word(outcome: &CloneOutcome) -> &str {
 type Told = (CloneOutcome, String, Option<ContentTrouble>);
 
 async fn steps(pod: &Pod) -> Result<Told, CloneError> {
+    age::begin(pod).map_err(CloneError::file("courier's volume cannot be written"))?;
     let shared = std::path::Path::new(&pod.orders.paths.shared);
     let harness =
         install::install(shared).map_err(CloneError::file("the harness cannot be put into the shared volume"))?;
     tracing::info!("installed {}", harness.display());
+    access::leave_authorities().map_err(LedgerError::from)?;
     let ledger = Ledger::open(pod).await?;
     tracing::info!("reading {}", ledger.remote);
     let taken = match take(pod, &ledger).await? {

@@ -175,6 +175,11 @@ impl Carrier {
         self.tips.work.is_some() && self.tips.work != self.known.work && self.has_work()
     }
 
+    /// Whether there is anything that only this pod has.
+    pub(crate) fn has_unpushed(&self) -> bool {
+        self.work_is_new() || self.has_more_to_keep()
+    }
+
     /// Brings what is new to the remote. `always`: also where the agent's files look untouched.
     pub(crate) async fn carry(&mut self, always: bool) -> Result<Carried, LedgerError> {
         let stamps = self.stamps_now();

@@ -3,6 +3,7 @@
 mod carrier;
 mod door;
 mod nudges;
+mod patience;
 mod raw;
 pub mod verdict;
 
@@ -16,6 +17,7 @@ use tokio::{
 };
 
 pub use nudges::{ANNOTATION, WITNESS};
+pub use patience::Patience;
 
 use crate::{
     last_words,
@@ -28,42 +30,13 @@ use crate::{
 use carrier::{Carried, Carrier, Opened, Settled};
 pub(crate) use door::Door;
 use nudges::Nudges;
+use patience::{at_work, clock};
 use raw::Raw;
 
 /// Longest pause between two tries to reach the remote.
 const MOST_BACKOFF: Duration = Duration::from_secs(15);
 /// Exit code when something of ours is broken; the kubelet starts the container again.
 const BROKEN: i32 = 1;
-
-/// How long courier waits for what. Every wait has an end.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// For the remote to say who holds the record.
-    pub open: Duration,
-    /// For the agent's container to start: its image may be large.
-    pub first: Duration,
-    /// For it to come back after it went away; none: as long as an agent may be silent.
-    pub again: Option<Duration>,
-    /// For the remote to take the last push.
-    pub push: Duration,
-    /// For the last push of a pod that is being deleted: less than its grace period.
-    pub stop: Duration,
-    /// For `run` to hear the last word.
-    pub farewell: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            open: Duration::from_secs(10 * 60),
-            first: Duration::from_secs(30 * 60),
-            again: None,
-            push: Duration::from_secs(10 * 60),
-            stop: Duration::from_secs(60),
-            farewell: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Runs to the end of the agent. Returns the exit code.
 pub async fn run(pod: Pod, patience: Patience) -> i32 {
@@ -77,8 +50,11 @@ pub async fn run(pod: Pod, patience: Patience) -> i32 {
             return BROKEN;
         }
     };
+    // Who was here before may have let the agent work.
+    let again = ready::is_ready(&pod).is_ok();
     ready::touch(&pod);
     let mut courier = Courier {
+        again,
         nudges: Nudges::of(&pod),
         raw: Raw::of(&pod),
         spent: (None, None),
@@ -102,6 +78,8 @@ struct Courier {
     term: Signal,
     /// The pod is being deleted.
     stopping: bool,
+    /// This container started again: there may be work that is nowhere else.
+    again: bool,
     /// `run`, while it is there.
     line: Option<Line<FromRun>>,
     /// What the record said last.
@@ -182,11 +160,15 @@ impl Courier {
 
     /// Reads the record, however long the remote is away.
     async fn open(&mut self) -> Result<Opened, End> {
-        let deadline = Instant::now() + self.patience.open;
+        let least = Instant::now() + self.patience.open;
+        let most = match self.again {
+            true => least.max(self.deadline()),
+            false => least,
+        };
         let mut backoff = self.interval();
         loop {
             let error = tokio::select! {
-                opened = timeout_at(deadline, Carrier::open(&self.pod)) => match opened {
+                opened = timeout_at(most, at_work(&self.pod, Carrier::open(&self.pod))) => match opened {
                     Ok(Ok(opened)) => return Ok(opened),
                     Ok(Err(error)) => error,
                     Err(_) => return Err(End::of(CourierOutcome::PushFailed, "the remote did not answer")),
@@ -196,10 +178,14 @@ impl Courier {
                     return Err(End::of(CourierOutcome::Stopped, "told to stop before the agent started"));
                 }
             };
+            let deadline = if error.is_transient() { most } else { least };
             if Instant::now() >= deadline || matches!(error, LedgerError::Record(_) | LedgerError::NoRecord(_)) {
                 return Err(End::of(CourierOutcome::PushFailed, error.to_string()));
             }
-            tracing::warn!("the record cannot be read: {error}");
+            tracing::warn!(
+                "the record cannot be read: {error}; tried again until {}",
+                clock(deadline)
+            );
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(MOST_BACKOFF);
         }
@@ -316,15 +302,15 @@ impl Courier {
     /// When the last push must have ended.
     fn deadline(&self) -> Instant {
         Instant::now()
-            + if self.stopping {
-                self.patience.stop
-            } else {
-                self.patience.push
+            + match self.stopping {
+                true => self.patience.stop,
+                false => self.patience.last_push(&self.pod),
             }
     }
 
     /// Waits for something until a deadline, which is nearer as soon as the pod is told to go.
     async fn in_time<T>(&mut self, deadline: &mut Instant, what: impl Future<Output = T>) -> Option<T> {
+        let what = at_work(&self.pod, what);
         tokio::pin!(what);
         loop {
             tokio::select! {
@@ -367,22 +353,45 @@ impl Courier {
         let mut deadline = self.deadline();
         let mut backoff = self.interval();
         let mut trouble = String::from("the remote did not answer");
+        // When a remote is believed that says what it will hardly take back.
+        let mut resign_at = None;
         loop {
-            match self.in_time(&mut deadline, carrier.settle(&outcome)).await {
+            let passes = match self.in_time(&mut deadline, carrier.settle(&outcome)).await {
                 Some(Ok(Settled::As(outcome))) => {
                     return self.concluded(&carrier, outcome, ended.detail);
                 }
                 Some(Ok(Settled::Fenced)) => return fenced(),
-                Some(Ok(Settled::Unproven)) => "the branch is not where it was pushed to".clone_into(&mut trouble),
+                Some(Ok(Settled::Unproven)) => {
+                    "the branch is not where it was pushed to".clone_into(&mut trouble);
+                    false
+                }
                 Some(Err(LedgerError::Refused { name, why })) => {
                     let why = format!("{name}: {why}");
                     return self.concluded(&carrier, CourierOutcome::PushRejected { why }, String::new());
                 }
-                Some(Err(error)) => trouble = error.to_string(),
+                Some(Err(error)) => {
+                    trouble = error.to_string();
+                    error.is_transient()
+                }
                 None => break,
+            };
+            // What would be lost with the pod, or done twice, is worth its whole time; the word of a failure is not.
+            let until = if passes && (outcome == CourierOutcome::Done || carrier.has_unpushed()) {
+                resign_at = None;
+                deadline
+            } else {
+                deadline.min(*resign_at.get_or_insert_with(|| Instant::now() + self.patience.push))
+            };
+            let now = Instant::now();
+            if now >= until {
+                break;
             }
-            tracing::warn!("the last work cannot be pushed now: {trouble}");
-            if self.in_time(&mut deadline, tokio::time::sleep(backoff)).await.is_none() {
+            tracing::warn!(
+                "the last work cannot be pushed now: {trouble}; tried again until {}",
+                clock(until)
+            );
+            let pause = sleep_until(until.min(now + backoff));
+            if self.in_time(&mut deadline, pause).await.is_none() {
                 break;
             }
             backoff = (backoff * 2).min(MOST_BACKOFF);

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, process::Stdio, time::Duration};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use super::NotifyError;
-use crate::files;
+use crate::{access, files};
 
 /// For all of it; curl itself gives up sooner.
 const LONGEST: Duration = Duration::from_secs(100);
@@ -46,14 +46,21 @@ impl Config {
 
     /// Sends a content, which `option` takes from a file.
     pub(super) async fn run(mut self, option: &str, mark: &str, content: &[u8]) -> Result<Answer, NotifyError> {
-        let ours = |_| NotifyError::Unreachable("the message cannot be written in the pod".into());
-        let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
-        let file = files::beside(&home.join("message")).map_err(ours)?;
-        files::replace(&file, content, 0o600).map_err(ours)?;
-        self.set(option, &format!("{mark}{}", file.display()));
+        let message = written("message", content)?;
+        self.set(option, &format!("{mark}{}", message.display()));
+        // A bundle that is not there is met by curl where it matters: over TLS.
+        let authorities = match access::trusted() {
+            Ok(Some(authorities)) => Some(written("authorities", authorities.as_bytes())?),
+            Ok(None) | Err(_) => None,
+        };
+        if let Some(authorities) = &authorities {
+            self.set("cacert", &authorities.display().to_string());
+        }
         let answer = timeout(LONGEST, ask(&self.0)).await;
-        // In a pod of its own it goes with the pod.
-        let _ = files::remove(&file);
+        for file in std::iter::once(message).chain(authorities) {
+            // In a pod of its own it goes with the pod.
+            let _ = files::remove(&file);
+        }
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Err(NotifyError::CurlMissing),
@@ -64,6 +71,15 @@ impl Config {
             Err(_) => Err(NotifyError::Unreachable("curl does not come to an end".into())),
         }
     }
+}
+
+/// A file for one run, at home, where nobody else reads it.
+fn written(name: &str, content: &[u8]) -> Result<PathBuf, NotifyError> {
+    let ours = |_| NotifyError::Unreachable("the message cannot be written in the pod".into());
+    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
+    let file = files::beside(&home.join(name)).map_err(ours)?;
+    files::replace(&file, content, 0o600).map_err(ours)?;
+    Ok(file)
 }
 
 async fn ask(config: &str) -> io::Result<Answer> {

@@ -31,7 +31,7 @@ use tab::Tab;
 use talk::Talk;
 use watch::Noticed;
 
-/// Courier pushes until ten minutes after the end; a little longer, and it is not coming.
+/// Courier pushes for ten minutes after the end, or until the pod's own deadline; a little longer, and it is not coming.
 const DELIVERY: Duration = Duration::from_secs(15 * 60);
 /// Exit code when something of ours is broken; the kubelet starts the container again.
 const BROKEN: i32 = 1;
@@ -68,7 +68,7 @@ pub async fn run(pod: Pod, command: Vec<String>) -> i32 {
     }
     break_locks(&pod);
     match work(&pod, command, &mut courier, &mut term).await {
-        Some(End::Agent(ended)) => deliver(ended, &mut courier).await,
+        Some(End::Agent(ended)) => deliver(ended, &mut courier, patience(&pod)).await,
         Some(End::Fenced) => {
             tracing::warn!("a newer attempt holds the record: the agent was ended");
             exit::FENCED
@@ -209,10 +209,15 @@ async fn invited(courier: &mut Courier, term: &mut SignalStream) -> Result<(), i
     }
 }
 
+/// How long courier may bring the work home. No pod lives longer than its deadline from now.
+fn patience(pod: &Pod) -> Duration {
+    DELIVERY.max(Duration::from_secs(pod.orders.pace.deadline_s.unwrap_or(0)))
+}
+
 /// Tells courier, and waits until it says that the outcome stands.
-async fn deliver(ended: Ended, courier: &mut Courier) -> i32 {
+async fn deliver(ended: Ended, courier: &mut Courier, patience: Duration) -> i32 {
     courier.say(FromRun::Ended(ended)).await;
-    let heard = timeout(DELIVERY, async {
+    let heard = timeout(patience, async {
         loop {
             match courier.word().await {
                 Some(FromCourier::Delivered) => return 0,

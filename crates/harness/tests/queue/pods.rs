@@ -3,19 +3,24 @@
 use std::{fs, path::Path};
 
 use gastown_wire::{
-    CandidateOutcome, CandidateReport, LandOutcome, LandReport, MergeStyle, ORDERS_ENV, Orders, Report,
-    TERMINATION_ENV, exit,
+    AUTHORITIES_ENV, CandidateOutcome, CandidateReport, LandOutcome, LandReport, MergeStyle, ORDERS_ENV, Orders,
+    RemoteTrouble, Report, TERMINATION_ENV, exit,
 };
 
 use crate::town::{Tested, Town};
 
 pub(super) fn start<R: Report>(step: &str, orders: &Orders, at: &Path) -> (Option<i32>, R) {
+    start_with(step, orders, at, &[])
+}
+
+fn start_with<R: Report>(step: &str, orders: &Orders, at: &Path, env: &[(&str, &Path)]) -> (Option<i32>, R) {
     let message = at.join(format!("{step}-message"));
     #[expect(clippy::disallowed_types, reason = "the program under test is a process")]
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_gastown-harness"))
         .arg(step)
         .env(ORDERS_ENV, serde_json::to_string(orders).unwrap())
         .env(TERMINATION_ENV, &message)
+        .envs(env.iter().copied())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -43,6 +48,30 @@ fn a_test_pod_and_a_land_pod_leave_their_reports() {
     let (code, report) = start::<LandReport>("land", &land, &town.path("."));
     assert_eq!((code, report.outcome), (Some(0), LandOutcome::Landed));
     assert_eq!(town.main(), tested.commit);
+}
+
+/// The test's container runs another image: its programs trust what `candidate` leaves them, the rig's own and everybody's.
+#[test]
+fn a_test_finds_the_rigs_authorities_beside_everybodys() {
+    let town = Town::new();
+    let member = town.member("nux", "main", &[&[("a", "1\n")]]);
+    let orders = Orders::Test(Box::new(town.test_orders("test", MergeStyle::Rebase, &[member])));
+    let (own, all) = (town.path("own.crt"), town.path("all.crt"));
+    let env: [(&str, &Path); 2] = [("GIT_SSL_CAINFO", &own), (AUTHORITIES_ENV, &all)];
+
+    let (code, report) = start_with::<CandidateReport>("candidate", &orders, &town.path("."), &env);
+    let reason = RemoteTrouble::CaBundleMissing.as_str().to_owned();
+    assert_eq!(
+        (code, report.outcome),
+        (Some(exit::CONFIG), CandidateOutcome::Config { reason })
+    );
+
+    fs::write(&own, "the rig's own\n").unwrap();
+    let (code, report) = start_with::<CandidateReport>("candidate", &orders, &town.path("."), &env);
+    assert_eq!(code, Some(0), "{report:?}");
+    let everybodys = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+    let all = fs::read_to_string(&all).unwrap();
+    assert!(all.starts_with(&everybodys) && all.trim_end().ends_with("\nthe rig's own"));
 }
 
 /// It takes connections, as its host does, and says nothing.

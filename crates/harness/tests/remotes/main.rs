@@ -176,8 +176,17 @@ fn https_carries_work_with_a_token_and_an_authority_of_its_own() {
     pod.env.push(("GIT_SSL_CAINFO".into(), "/nowhere/ca.crt".into()));
     assert_eq!(trouble(&pod).0, RemoteTrouble::CaBundleMissing);
     let ca = folder(&pod, "ca", &[("ca.crt", authority.pem())]);
-    pod.env = vec![("GIT_SSL_CAINFO".into(), format!("{ca}/ca.crt"))];
+    let all = folder(&pod, "authorities", &[]);
+    pod.env = vec![
+        ("GIT_SSL_CAINFO".into(), format!("{ca}/ca.crt")),
+        (AUTHORITIES_ENV.into(), format!("{all}/ca.crt")),
+    ];
     done(&pod, &forge.parts);
+    // For programs of other images, which trust one file and nobody beside it: those of everybody, and then its own.
+    let (all, own) = (pod.read("authorities/ca.crt"), authority.pem());
+    let everybodys = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+    assert!(all.trim_end().ends_with(own.trim_end()), "{}", pod.logs());
+    assert!(all.starts_with(&everybodys), "the system's come first");
 }
 
 /// As a company has it: nothing leaves but through its proxy, and some hosts are within.

@@ -4,6 +4,7 @@ mod notify;
 mod parts;
 mod polecat;
 mod queue;
+mod trust;
 
 use gastown_rules::{Blueprint, Kind};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -185,14 +186,8 @@ mod tests {
         }
     }
 
-    fn containers(pod: &Value) -> Vec<&Value> {
-        let list = |name: &str| pod["spec"][name].as_array().into_iter().flatten();
-        list("initContainers").chain(list("containers")).collect()
-    }
-
-    #[test]
-    fn the_pods_are_spelled_like_this() {
-        let test = TestPod {
+    fn test_pod() -> TestPod {
+        TestPod {
             common: common("test-parts-1-2-1", Kind::Refinery),
             orders: wire::TestOrders {
                 version: 1,
@@ -203,8 +198,11 @@ mod tests {
             image: "agent:1".into(),
             command: "make test".into(),
             resources: None,
-        };
-        let land = LandPod {
+        }
+    }
+
+    fn land_pod() -> LandPod {
+        LandPod {
             common: common("land-parts-1-1", Kind::Refinery),
             orders: wire::LandOrders {
                 version: 1,
@@ -212,7 +210,16 @@ mod tests {
                 paths: paths(),
                 ..wire::LandOrders::default()
             },
-        };
+        }
+    }
+
+    fn containers(pod: &Value) -> Vec<&Value> {
+        let list = |name: &str| pod["spec"][name].as_array().into_iter().flatten();
+        list("initContainers").chain(list("containers")).collect()
+    }
+
+    #[test]
+    fn the_pods_are_spelled_like_this() {
         let beads = BeadsPod {
             common: common("beads-parts-0a1b2c3d", Kind::BeadStore),
             orders: wire::BeadsOrders {
@@ -228,11 +235,11 @@ mod tests {
         );
         insta::assert_json_snapshot!(
             "test",
-            pod_manifest(&Blueprint::TestPod(test), PodUser::default()).unwrap()
+            pod_manifest(&Blueprint::TestPod(test_pod()), PodUser::default()).unwrap()
         );
         insta::assert_json_snapshot!(
             "land",
-            pod_manifest(&Blueprint::LandPod(land), PodUser::default()).unwrap()
+            pod_manifest(&Blueprint::LandPod(land_pod()), PodUser::default()).unwrap()
         );
         insta::assert_json_snapshot!(
             "beads",
@@ -382,5 +389,70 @@ mod tests {
             (value("HTTPS_PROXY"), value("NO_PROXY")),
             ("mine".into(), "local".into())
         );
+    }
+
+    /// A container's variables and mounts, and a pod's volumes, that have to do with whom it trusts.
+    fn trust(blueprint: &Blueprint) -> Value {
+        let pod = pod_manifest(blueprint, PodUser::default()).unwrap();
+        let of = |list: &Value, words: &[&str]| -> Vec<Value> {
+            let all = list.as_array().into_iter().flatten();
+            let about = |item: &&Value| words.iter().any(|w| item["name"].as_str().unwrap().contains(w));
+            all.filter(about).cloned().collect()
+        };
+        let volumes = ["ca-bundle", "authorities"];
+        let containers: serde_json::Map<String, Value> = containers(&pod)
+            .into_iter()
+            .map(|c| {
+                let env = of(&c["env"], &["CERT", "SSL", "CA_BUNDLE", "AUTHORITIES"]);
+                let mounts = of(&c["volumeMounts"], &volumes);
+                let told = json!({ "env": env, "mounts": mounts });
+                (c["name"].as_str().unwrap().to_owned(), told)
+            })
+            .collect();
+        json!({ "containers": containers, "volumes": of(&pod["spec"]["volumes"], &volumes) })
+    }
+
+    /// Neither a private forge nor a public registry is lost: the harness adds up by itself, for others its first step does.
+    #[test]
+    fn a_rigs_own_authorities_come_on_top() {
+        let template = gastown_api::PodTemplate {
+            ca_bundle_config_map_ref: Some(k8s_openapi::api::core::v1::LocalObjectReference { name: "citadel".into() }),
+            ..gastown_api::PodTemplate::default()
+        };
+        let (mut polecat, mut test, mut land) = (polecat_pod(), test_pod(), land_pod());
+        for common in [&mut polecat.common, &mut test.common, &mut land.common] {
+            common.template = Some(template.clone());
+        }
+        insta::assert_json_snapshot!(
+            "trust",
+            json!({
+                "polecat": trust(&Blueprint::PolecatPod(polecat.clone())),
+                "test": trust(&Blueprint::TestPod(test)),
+                "land": trust(&Blueprint::LandPod(land)),
+            })
+        );
+        let nothing = trust(&Blueprint::PolecatPod(polecat_pod()));
+        assert_eq!(nothing["volumes"], json!([]), "{nothing}");
+        // Who says outright whom to trust is believed.
+        polecat.env = vec![parts::env("SSL_CERT_FILE", "/mine")];
+        let told = trust(&Blueprint::PolecatPod(polecat));
+        let agent = told["containers"]["claude"]["env"].as_array().unwrap();
+        let files: Vec<_> = agent.iter().filter(|e| e["name"] == "SSL_CERT_FILE").collect();
+        assert_eq!(files, [&json!({ "name": "SSL_CERT_FILE", "value": "/mine" })]);
+    }
+
+    /// What courier may wait for a remote that is away is bounded by what ends its pod.
+    #[test]
+    fn courier_knows_its_pods_deadline() {
+        let pod = pod_manifest(&Blueprint::PolecatPod(polecat_pod()), PodUser::default()).unwrap();
+        for container in containers(&pod) {
+            let mut env = container["env"].as_array().unwrap().iter();
+            let orders = env.find(|e| e["name"] == wire::ORDERS_ENV).unwrap();
+            let orders: wire::Orders = serde_json::from_str(orders["value"].as_str().unwrap()).unwrap();
+            let wire::Orders::Polecat(orders) = orders else {
+                panic!()
+            };
+            assert_eq!(orders.pace.deadline_s, pod["spec"]["activeDeadlineSeconds"].as_u64());
+        }
     }
 }

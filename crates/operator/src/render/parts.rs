@@ -1,5 +1,6 @@
 //! What every pod of ours is made of.
 
+use super::trust;
 use gastown_api::{PodTemplate, labels};
 use gastown_rules::PodCommon;
 use gastown_wire as wire;
@@ -328,12 +329,7 @@ fn name_user(spec: &mut PodSpec) {
         }),
         ..Volume::default()
     });
-    let all = spec
-        .init_containers
-        .iter_mut()
-        .flatten()
-        .chain(spec.containers.iter_mut());
-    for container in all.filter(|c| c.command.iter().flatten().next().is_some_and(|word| word == HARNESS)) {
+    for container in containers(spec).filter(|c| is_harness(c)) {
         container.volume_mounts.get_or_insert_default().push(VolumeMount {
             sub_path: Some(NAME.into()),
             ..read_only(NAME, "/etc/passwd")
@@ -349,19 +345,6 @@ fn overlay(spec: &mut PodSpec, template: &PodTemplate) {
     spec.runtime_class_name = template.runtime_class_name.clone();
     let mut volumes = Vec::new();
     let mut mounts = Vec::new();
-    let mut variables = template.env.clone().unwrap_or_default();
-    if let Some(map) = &template.ca_bundle_config_map_ref {
-        volumes.push(config_map("ca-bundle", &map.name));
-        mounts.push(read_only("ca-bundle", "/gastown/ca"));
-        for name in [
-            "SSL_CERT_FILE",
-            "GIT_SSL_CAINFO",
-            "NODE_EXTRA_CA_CERTS",
-            "REQUESTS_CA_BUNDLE",
-        ] {
-            variables.push(env(name, "/gastown/ca/ca.crt"));
-        }
-    }
     for cache in template.cache_volumes.iter().flatten() {
         let name = format!("cache-{}", cache.name);
         mounts.push(mount(&name, &cache.mount_path));
@@ -378,16 +361,37 @@ fn overlay(spec: &mut PodSpec, template: &PodTemplate) {
         });
     }
     spec.volumes.get_or_insert_default().extend(volumes);
-    for container in spec
-        .init_containers
-        .iter_mut()
-        .flatten()
-        .chain(spec.containers.iter_mut())
-    {
-        container.volume_mounts.get_or_insert_default().extend(mounts.clone());
-        let env = container.env.get_or_insert_default();
-        // What the container says itself wins over the rig's.
-        let held: Vec<String> = env.iter().map(|e| e.name.clone()).collect();
-        env.extend(variables.iter().filter(|v| !held.contains(&v.name)).cloned());
+    for container in containers(spec) {
+        add(container, &mounts, template.env.as_deref().unwrap_or_default());
     }
+    if let Some(map) = &template.ca_bundle_config_map_ref {
+        trust::lay_over(spec, &map.name);
+    }
+}
+
+/// All containers, in the order they start.
+pub(super) fn containers(spec: &mut PodSpec) -> impl Iterator<Item = &mut Container> {
+    let steps = spec.init_containers.iter_mut().flatten();
+    steps.chain(spec.containers.iter_mut())
+}
+
+/// Whether a container runs a step of the harness, in the harness's image.
+pub(super) fn is_harness(container: &Container) -> bool {
+    container
+        .command
+        .iter()
+        .flatten()
+        .next()
+        .is_some_and(|word| word == HARNESS)
+}
+
+/// Mounts and variables for a container that has some. What it says itself wins.
+pub(super) fn add(container: &mut Container, mounts: &[VolumeMount], variables: &[EnvVar]) {
+    container
+        .volume_mounts
+        .get_or_insert_default()
+        .extend(mounts.iter().cloned());
+    let env = container.env.get_or_insert_default();
+    let held: Vec<String> = env.iter().map(|e| e.name.clone()).collect();
+    env.extend(variables.iter().filter(|v| !held.contains(&v.name)).cloned());
 }

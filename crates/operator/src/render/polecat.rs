@@ -16,7 +16,10 @@ const CONFIG: &str = "/gastown/agent-config";
 
 pub(super) fn pod(p: &PolecatPod, user: PodUser) -> Result<Pod, serde_json::Error> {
     let paths = &p.orders.paths;
-    let orders = wire::Orders::Polecat(Box::new(p.orders.clone()));
+    let mut orders = p.orders.clone();
+    // The pod's own: courier must be done before its node ends it.
+    orders.pace.deadline_s = p.common.deadline.and_then(|s| u64::try_from(s).ok());
+    let orders = wire::Orders::Polecat(Box::new(orders));
     let env = parts::orders_env(&orders, &paths.home)?;
     let work = parent(&paths.workspace);
     let mut clone_mounts = vec![
