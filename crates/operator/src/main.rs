@@ -1,5 +1,6 @@
 //! The operator's process: flags, logs, probes, and an orderly end.
 
+use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use gastown_operator::{Health, LeaseSettings, Metrics, PodUser, Scope, Settings, router, run};
 use gastown_rules::Town;
@@ -20,10 +21,10 @@ enum LogFormat {
 #[command(name = "gastown-operator", version)]
 struct Flags {
     /// Where metrics are served; 0 turns them off.
-    #[arg(long, default_value = "0.0.0.0:8443")]
+    #[arg(long, default_value = ":8443")]
     metrics_bind_address: String,
     /// Where /healthz and /readyz are served.
-    #[arg(long, default_value = "0.0.0.0:8081")]
+    #[arg(long, default_value = ":8081")]
     health_probe_bind_address: String,
     /// Stand for election, so that of several replicas one acts.
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
@@ -66,13 +67,18 @@ struct Flags {
     disable_webhooks: Option<String>,
 }
 
-/// `:8081` as Go programs write it means every address.
-fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
-    match text {
-        "0" | "" => Ok(None),
-        port if port.starts_with(':') => Ok(Some(format!("0.0.0.0{port}").parse()?)),
-        full => Ok(Some(full.parse()?)),
-    }
+/// `:8081` as Go programs write it means every address: of both families, or of IPv4 alone where there is no other.
+fn addresses(text: &str) -> anyhow::Result<Vec<SocketAddr>> {
+    let each = match text {
+        "0" | "" => Vec::new(),
+        port if port.starts_with(':') => vec![format!("[::]{port}"), format!("0.0.0.0{port}")],
+        full => vec![full.to_owned()],
+    };
+    let parse = |at: String| {
+        at.parse()
+            .with_context(|| format!("{at} is no address: :8081, 0.0.0.0:8081"))
+    };
+    each.into_iter().map(parse).collect()
 }
 
 /// A client that neither retries by itself (a refusal is news to the rules, and `Retry-After` is everybody's) nor
@@ -112,10 +118,14 @@ async fn main() -> anyhow::Result<()> {
     }
     let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
     let shutdown = CancellationToken::new();
-    let probes = address(&flags.health_probe_bind_address)?;
-    let scraped = address(&flags.metrics_bind_address)?.filter(|a| Some(*a) != probes);
-    for at in [probes, scraped].into_iter().flatten() {
-        let listener = tokio::net::TcpListener::bind(at).await?;
+    let mut served = vec![
+        addresses(&flags.health_probe_bind_address)?,
+        addresses(&flags.metrics_bind_address)?,
+    ];
+    served.dedup();
+    for any in served.iter().filter(|any| !any.is_empty()) {
+        // The first of them that can be had.
+        let listener = tokio::net::TcpListener::bind(&any[..]).await?;
         let (app, stop) = (router(metrics.clone(), health.clone()), shutdown.clone());
         tokio::spawn(async move {
             axum::serve(listener, app)

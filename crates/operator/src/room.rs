@@ -115,7 +115,7 @@ mod tests {
         Action::Delete {
             key: Key::new(Kind::Pod, "town", name),
             uid: Uid("u".into()),
-            grace: None,
+            over: false,
             because: Reason::new("Test", ""),
         }
     }

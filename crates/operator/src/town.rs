@@ -149,7 +149,7 @@ pub async fn run(
     };
     let (answers_out, answers) = mpsc::unbounded_channel();
     let slots = Slots::new(CONCURRENT_WRITES, CONCURRENT_NEWS);
-    let (teller, mut told) = tell(&client, &metrics, &slots.telling);
+    let (teller, mut told) = tell(&client, &metrics, &slots);
     let applier = Applier::new(
         client,
         leader.clone(),

@@ -3,6 +3,7 @@
 mod book;
 mod events;
 mod patch;
+mod quiet;
 mod teller;
 
 use crate::call::{self, Failed, Written, about_key};
@@ -13,11 +14,11 @@ use crate::town::Settings;
 use gastown_rules::{Action, Key, Outcome, Rev, Status, Uid};
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use quiet::Quiet;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use teller::{Teller, tell};
@@ -26,7 +27,8 @@ pub(crate) use teller::{Teller, tell};
 #[derive(Clone)]
 pub(crate) struct Slots {
     all: Arc<Semaphore>,
-    pub(crate) telling: Arc<Semaphore>,
+    telling: Arc<Semaphore>,
+    quiet: Quiet,
 }
 
 impl Slots {
@@ -34,6 +36,7 @@ impl Slots {
         Self {
             all: Arc::new(Semaphore::new(all)),
             telling: Arc::new(Semaphore::new(telling)),
+            quiet: Quiet::new(),
         }
     }
 }
@@ -65,8 +68,6 @@ pub(crate) struct Applier {
     scope: Scope,
     pod_user: PodUser,
     slots: Slots,
-    /// Not before: the server asked to be left alone until then.
-    quiet: Arc<Mutex<Instant>>,
     shutdown: CancellationToken,
 }
 
@@ -88,7 +89,6 @@ impl Applier {
             scope: settings.scope.clone(),
             pod_user: settings.pod_user,
             slots,
-            quiet: Arc::new(Mutex::new(Instant::now())),
             shutdown,
         }
     }
@@ -101,7 +101,10 @@ impl Applier {
             false => self.slots.telling.acquire().await.ok(),
         };
         let _slot = self.slots.all.acquire().await.ok();
-        self.until_quiet_ends().await;
+        tokio::select! {
+            () = self.slots.quiet.over() => {}
+            () = self.shutdown.cancelled() => {}
+        }
         if !*self.leader.borrow() || self.shutdown.is_cancelled() {
             return Applied {
                 action,
@@ -133,30 +136,15 @@ impl Applier {
         Applied { action, outcome }
     }
 
-    /// A server that says when to come back speaks to all of us, not to one write.
-    async fn until_quiet_ends(&self) {
-        let until = || *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-        while Instant::now() < until() {
-            tokio::select! {
-                () = tokio::time::sleep_until(until()) => {}
-                () = self.shutdown.cancelled() => return,
-            }
-        }
-    }
-
     fn refused(&self, failed: Failed) -> Outcome {
-        if let Some(after) = failed.after() {
-            let until = Instant::now() + after;
-            let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-            *quiet = (*quiet).max(until);
-        }
+        self.slots.quiet.heed(&failed);
         refusal(failed)
     }
 
     async fn write(&self, action: &Action) -> Result<Outcome, Failed> {
         match action {
             Action::Create { blueprint, .. } => self.create(blueprint).await,
-            Action::Delete { key, uid, grace, .. } => self.delete(key, uid, *grace).await,
+            Action::Delete { key, uid, .. } => self.delete(key, uid).await,
             Action::Publish { key, rev, from, to, .. } => self.publish(key, *rev, from, to).await,
             Action::Annotate { key, uid, rev, set, .. } => self.annotate(key, uid, *rev, set).await,
             Action::Release { key, rev, keep, .. } => self.release(key, *rev, keep).await,
@@ -193,9 +181,8 @@ impl Applier {
         }
     }
 
-    async fn delete(&self, key: &Key, uid: &Uid, grace: Option<u32>) -> Result<Outcome, Failed> {
+    async fn delete(&self, key: &Key, uid: &Uid) -> Result<Outcome, Failed> {
         let params = DeleteParams {
-            grace_period_seconds: grace,
             preconditions: Some(Preconditions {
                 uid: Some(uid.0.clone()),
                 resource_version: None,

@@ -1,5 +1,6 @@
 //! Tells events: behind the writes, never in their way, bounded in number and connections.
 
+use super::Slots;
 use super::book::{Book, Entry};
 use super::events::{self, Told};
 use crate::call::{self, Failed};
@@ -11,7 +12,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Events told at once. One object's are told in order.
@@ -46,13 +47,13 @@ impl Teller {
     }
 }
 
-/// Starts the voices. Each asks for a place in `telling` before it speaks.
-pub(crate) fn tell(client: &Client, metrics: &Arc<Metrics>, telling: &Arc<Semaphore>) -> (Teller, JoinSet<()>) {
+/// Starts the voices. Each asks for a place among those that tell before it speaks.
+pub(crate) fn tell(client: &Client, metrics: &Arc<Metrics>, slots: &Slots) -> (Teller, JoinSet<()>) {
     let mut tasks = JoinSet::new();
     let mut voices = Vec::new();
     for _ in 0..VOICES {
         let (voice, told) = mpsc::channel(WAITING);
-        tasks.spawn(speak(client.clone(), metrics.clone(), telling.clone(), told));
+        tasks.spawn(speak(client.clone(), metrics.clone(), slots.clone(), told));
         voices.push(voice);
     }
     let teller = Teller {
@@ -62,19 +63,23 @@ pub(crate) fn tell(client: &Client, metrics: &Arc<Metrics>, telling: &Arc<Semaph
     (teller, tasks)
 }
 
-async fn speak(client: Client, metrics: Arc<Metrics>, telling: Arc<Semaphore>, mut told: mpsc::Receiver<Told>) {
+async fn speak(client: Client, metrics: Arc<Metrics>, slots: Slots, mut told: mpsc::Receiver<Told>) {
     let mut book = Book::default();
     while let Some(mut told) = told.recv().await {
         let at = Timestamp::now();
         let entry = book.enter(&mut told, at);
         for tried in 0..TRIES {
-            let place = telling.acquire().await;
+            let place = slots.telling.acquire().await;
+            slots.quiet.over().await;
             let written = write(&client, &told, &entry, at).await;
             drop(place);
+            if let Err(failed) = &written {
+                slots.quiet.heed(failed);
+            }
             match written {
                 Ok(()) => break,
                 Err(e) if e.is_transient() && tried + 1 < TRIES => {
-                    tokio::time::sleep(e.after().unwrap_or(Duration::from_secs(1 << tried))).await;
+                    tokio::time::sleep(Duration::from_secs(1 << tried)).await;
                 }
                 Err(e) => {
                     metrics.event_dropped();

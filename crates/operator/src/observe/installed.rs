@@ -42,18 +42,26 @@ pub(crate) async fn check_kinds(client: &Client, scope: &Scope, health: &Health)
             }
         }
     }
-    for look in 1.. {
-        let Some(served) = schemas(client).await else {
-            tracing::warn!("the API server does not tell the schemas of our kinds: their age is not checked");
-            return Ok(());
-        };
-        match stale(&served) {
-            Some(error) if look >= LOOKS => return Err(error),
-            Some(_) => tokio::time::sleep(BETWEEN).await,
-            None => break,
+    let mut looks = 0..LOOKS;
+    loop {
+        let last = looks.next().is_none();
+        match schemas(client).await.map(|served| stale(&served)) {
+            Ok(None) => return Ok(()),
+            Ok(Some(error)) if last => return Err(error),
+            Err(e) if e.is_transient() => {
+                looks = 0..LOOKS;
+                health.turned();
+                tracing::warn!(why = %e, "the API server does not tell the schemas of our kinds; asking again");
+                tokio::time::sleep(backoff.next().max(e.after().unwrap_or_default())).await;
+            }
+            Err(e) if last || e.code() != Some(404) => {
+                tracing::warn!(why = %e, "the API server does not tell the schemas of our kinds: their age is not checked");
+                return Ok(());
+            }
+            // Not published yet, or of the definitions before the last.
+            Ok(Some(_)) | Err(_) => tokio::time::sleep(BETWEEN).await,
         }
     }
-    Ok(())
 }
 
 /// Whether a kind is there and may be listed, as it will be: of pods, ours.
@@ -72,17 +80,11 @@ async fn glance(client: &Client, watched: &Watched, place: Option<&str>) -> Resu
         .map(drop)
 }
 
-/// The document of our group, where the API server gives it.
-async fn schemas(client: &Client) -> Option<Value> {
+/// The document of our group.
+async fn schemas(client: &Client) -> Result<Value, Failed> {
     let path = format!("/openapi/v3/apis/{}/{}", gastown_api::GROUP, gastown_api::VERSION);
-    let request = http::Request::get(path).body(Vec::new()).ok()?;
-    match call::read::<Value>(client, request).await {
-        Ok(document) => Some(document),
-        Err(error) => {
-            tracing::debug!(%error, "no OpenAPI v3");
-            None
-        }
-    }
+    let request = http::Request::get(path).body(Vec::new());
+    call::read::<Value>(client, request.map_err(|e| Failed::Unspeakable(e.to_string()))?).await
 }
 
 /// The first kind that lacks something we write.

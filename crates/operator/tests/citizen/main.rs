@@ -332,6 +332,63 @@ async fn a_server_that_says_when_to_come_back_is_left_alone_until_then() {
 }
 
 #[tokio::test]
+async fn events_too_leave_a_server_alone_that_says_when_to_come_back() {
+    let town = town().await;
+    let network = Network::new();
+    let replica = town.replica(None, network.clone());
+    eventually("ready", async || replica.health.ready().ok()).await;
+    let tells = |c: &Call| c.writes() && c.uri.contains("/events");
+    let refused = Fault::Refused {
+        code: 429,
+        after: Some(3),
+    };
+    network.set(move |c| tells(c).then_some(refused));
+    let began = Instant::now();
+    town.sling(&["furiosa"]).await;
+    let first = eventually("an event is refused", async || {
+        let mut calls = network.calls().into_iter();
+        calls.find(|c| tells(c) && c.asked > began)
+    })
+    .await;
+    town.sling(&["nux", "slit", "dag"]).await;
+    tokio::time::sleep_until((first.asked + Duration::from_millis(2900)).into()).await;
+    let calls = network.calls();
+    // Those of the same moment were on their way.
+    let settled = first.asked + Duration::from_secs(1);
+    let meanwhile: Vec<&Call> = calls.iter().filter(|c| c.writes() && c.asked > settled).collect();
+    assert!(meanwhile.is_empty(), "while asked to wait: {meanwhile:?}");
+    network.set(|_| None);
+    town.housed(&["furiosa", "nux", "slit", "dag"]).await;
+    let events: Api<k8s_openapi::api::core::v1::Event> = Api::all(town.user.clone());
+    eventually("what was refused is told", async || {
+        let told = events.list(&ListParams::default()).await.unwrap();
+        let said = |name: String| first.body.contains(&name);
+        told.iter().any(|e| said(e.name_any())).then_some(())
+    })
+    .await;
+    replica.end().await;
+}
+
+#[tokio::test]
+async fn the_age_of_definitions_is_asked_until_it_is_told() {
+    let town = town().await;
+    let network = Network::new();
+    let asks = |c: &Call| c.uri.contains("/openapi/v3");
+    network.set(move |c| asks(c).then_some(Fault::Refused { code: 503, after: None }));
+    let replica = town.replica(None, network.clone());
+    town.sling(&["furiosa"]).await;
+    eventually("it asks again", async || {
+        (network.calls().iter().filter(|c| asks(c)).count() >= 3).then_some(())
+    })
+    .await;
+    assert!(replica.health.ready().is_err());
+    assert_eq!(deeds(&network.calls()).len(), 0, "nothing is written on a guess");
+    network.set(|_| None);
+    town.housed(&["furiosa"]).await;
+    replica.end().await;
+}
+
+#[tokio::test]
 async fn a_storm_of_expired_histories_is_no_storm_of_lists() {
     let town = town().await;
     let network = Network::new();
