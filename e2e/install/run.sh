@@ -3,7 +3,7 @@
 # releases left behind. There is no kubelet: the Deployment's pod is admitted and stays pending, and the operator runs here, as its
 # ServiceAccount, with the environment that the Deployment gives it.
 #
-# usage: run.sh [PART...]   parts: fresh policies targets namespaced from-v0.4.2 from-v0.1.2 manifest documents
+# usage: run.sh [PART...]   parts: fresh policies targets namespaced from-v0.4.2 from-v0.4.2-manifest from-v0.1.2 manifest documents
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 helm=${HELM:-$PWD/target/helm}
@@ -13,6 +13,8 @@ bench=${BENCH_PROGRAM:-$PWD/target/debug/gastown-bench}
 chart=charts/gastown-operator
 old=e2e/install/v0.4.2
 ns=gastown-system
+# Where the install.yaml of 0.4.2 put the operator.
+old_ns=gastown-operator-system
 patience=120
 
 for needed in "$helm:make helm" "$CLUSTER_BINARY:make cluster" "$operator:make build" "$bench:make build"; do
@@ -135,7 +137,7 @@ clean() {
     kubectl delete polecats,convoys,beadstores,witnesses,refineries -A --all --timeout=60s >/dev/null
     kubectl delete rigs --all --timeout=60s >/dev/null
     kubectl delete -f "$chart/files/crds/" --timeout=60s >/dev/null
-    for name in $ns team-a team-b; do
+    for name in $ns $old_ns team-a team-b; do
         kubectl delete namespace "$name" --ignore-not-found --timeout=60s >/dev/null
     done
 }
@@ -315,6 +317,18 @@ namespaced() {
     kubectl -n team-a get networkpolicy gastown-operator-pods >/dev/null || wrong "no network policy beside the polecats"
     say "listed namespaces: served where its Roles are, silent elsewhere; of the whole cluster only rigs"
 
+    # As a second release finds a Rig that the first one holds.
+    kubectl patch rig parts --subresource status --type merge -p '{"status":{"childNamespace":"team-b","message":"of another"}}' >/dev/null
+    # One after the other: sums are written with what they sum, at most once a second.
+    for name in toast rictus; do
+        polecat team-a $name
+        await "$name's pod" pod_of team-a $name
+    done
+    is 'team-b of another' '{.status.childNamespace} {.status.message}' rig parts || wrong "it wrote the status of a Rig that another operator holds:" "$(field '{.status}' rig parts)"
+    kubectl patch rig parts --subresource status --type merge -p '{"status":{"childNamespace":null}}' >/dev/null
+    await "a Rig that was handed over is taken" is "$ns 4" '{.status.childNamespace} {.status.polecatCount}' rig parts
+    say "a Rig that another operator holds is served and left alone, until it is handed over"
+
     stop
     refused 'list each in watchNamespaces' env KUBECONFIG="$scratch/account" GASTOWN_NAMESPACE=$ns "$operator" --metrics-bind-address=0 --health-probe-bind-address=0
     # What was refused just now was meant to be.
@@ -340,12 +354,56 @@ kept() {
     [ -z "$lost" ] || wrong "the new definitions lost something; these are no more what they were:" "$lost"
 }
 
+# left_behind NAMESPACE: what its users and its operator have made, with the statuses of then, and a pod
+left_behind() {
+    sed "s/namespace: gastown-system/namespace: $1/" e2e/install/v0.4.2-objects.yaml >"$scratch/objects.yaml"
+    kubectl apply --server-side -f "$scratch/objects.yaml" >/dev/null
+    kubectl replace --subresource=status -f "$scratch/objects.yaml" >/dev/null
+    is Done '{.status.phase}' -n "$1" polecat ace && is elsewhere '{.status.childNamespace}' rig my-project || wrong "the statuses of 0.4.2 were not taken"
+    await "the namespace's account" kubectl -n "$1" get serviceaccount default
+    kubectl apply -f - >/dev/null <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: polecat-dag, namespace: $1, labels: {gastown.io/polecat: dag, gastown.io/rig: my-project, gastown.io/bead: mp-8}}
+spec: {restartPolicy: Never, containers: [{name: claude, image: "registry.example.com/polecat-agent:0.4.0"}]}
+YAML
+}
+
+# reason CONDITION NAMESPACE POLECAT
+reason() { field "{.status.conditions[?(@.type==\"$1\")].reason}" -n "$2" polecat "$3"; }
+has_reason() { [ "$(reason "$2" "$3" "$4")" = "$1" ]; }
+ours() { [ "$(field '{.metadata.labels.app\.kubernetes\.io/managed-by}' -n "$1" pod "polecat-$2")" = gastown-operator ]; }
+
+# gone_on NAMESPACE: UPGRADE.md says of each kind of polecat what becomes of it
+gone_on() {
+    await "the Rig's status is the new operator's" is "$1" '{.status.childNamespace}' rig my-project
+    await "who was Working begins anew" ours "$1" toast
+    await "who was Stuck begins anew" ours "$1" slit
+    is 'Working 1' '{.status.phase} {.status.attempt}' -n "$1" polecat toast || wrong "toast has no first attempt:" "$(field '{.status}' -n "$1" polecat toast)"
+    await "an old pod is in the way of the new one, which says so" has_reason PodRefused Progressing "$1" dag
+    kubectl delete pods --all-namespaces --selector 'gastown.io/polecat,app.kubernetes.io/managed-by!=gastown-operator' >/dev/null
+    await "who waited for the old pod to go begins" ours "$1" dag
+
+    await "who was Done says why it does not land" has_reason CommitUnknown Merged "$1" ace
+    is Done '{.status.phase}' -n "$1" polecat ace && gone -n "$1" pod polecat-ace 2>/dev/null || wrong "finished work began again"
+    field '{.status.message}' -n "$1" polecat ace | grep -qF "merge feature/mp-10 yourself, or have it done anew: kubectl gt sling mp-10 my-project --again -n $1" ||
+        wrong "it does not say what to type:" "$(field '{.status.message}' -n "$1" polecat ace)"
+    await "its event" told_of_ace "$1"
+    kubectl -n "$1" patch polecat ace --subresource status --type merge \
+        -p '{"status":{"branch":"feature/mp-10","commit":"9c1e77f09c1e77f09c1e77f09c1e77f09c1e77f0"}}' >/dev/null
+    await "work whose commit somebody names is in the queue" is "$1/ace" '{.status.members[*].polecat}' -n "$1" refinery my-project-refinery
+    await "and its test pod is made" pods_of_role "$1" test
+    say "Working and Stuck begin, an old pod in the way is named, Done stays done and says how it may land"
+}
+pods_of_role() { [ -n "$(kubectl -n "$1" get pods -l "gastown.io/role=$2" -o name)" ]; }
+told_of_ace() { [ "$(kubectl -n "$1" get events --field-selector reason=CommitUnknown,involvedObject.name=ace -o name | wc -l)" = 1 ]; }
+
 from_v0_4_2() {
     namespace $ns
     # Its chart asks for a root user, so its namespace is not restricted yet.
     kubectl label namespace $ns pod-security.kubernetes.io/enforce- >/dev/null
     helm install gastown-operator $old --namespace $ns >/dev/null
-    kubectl apply --server-side -f e2e/install/v0.4.2-objects.yaml >/dev/null
+    left_behind $ns
     specs >"$scratch/before"
     refused 'is older than this operator: it lacks' env KUBECONFIG="$cluster/kubeconfig" "$operator" --metrics-bind-address=0 --health-probe-bind-address=0
     grep -oE 'CRD [a-z.]+ is older.*' "$scratch/refusal" | sed 's/^/       /' | cut -c1-200
@@ -357,6 +415,7 @@ from_v0_4_2() {
     begin $ns
     released
     kept
+    gone_on $ns
     kubectl -n $ns delete polecat nux --timeout=60s >/dev/null
     kubectl -n $ns patch polecat furiosa --type merge -p '{"metadata": {"finalizers": null}}' >/dev/null
     kubectl delete rig my-project --timeout=60s >/dev/null
@@ -364,12 +423,65 @@ from_v0_4_2() {
     [ "$(kubectl -n $ns get deployment -o name | wc -l)" = 1 ] || wrong "two operators"
 }
 
+from_v0_4_2_manifest() {
+    kubectl create namespace $old_ns >/dev/null
+    # What its install.yaml made: names and selector as kustomize gave them.
+    kubectl apply -f $old/crds/ >/dev/null
+    await "rigs are served" kubectl get rigs
+    kubectl apply -f - >/dev/null <<YAML
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: gastown-operator-controller-manager, namespace: $old_ns}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: gastown-operator-manager-role}
+rules:
+  - {apiGroups: [""], resources: [secrets], verbs: [get, list, watch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: gastown-operator-manager-rolebinding}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: gastown-operator-manager-role}
+subjects: [{kind: ServiceAccount, name: gastown-operator-controller-manager, namespace: $old_ns}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gastown-operator-controller-manager, namespace: $old_ns, labels: {control-plane: controller-manager}}
+spec:
+  replicas: 1
+  selector: {matchLabels: {control-plane: controller-manager}}
+  template:
+    metadata: {labels: {control-plane: controller-manager}}
+    spec:
+      serviceAccountName: gastown-operator-controller-manager
+      containers: [{name: manager, image: "registry.example.com/gastown-operator:0.4.2", args: [--leader-elect]}]
+YAML
+    left_behind $old_ns
+    specs >"$scratch/before"
+    kubectl delete deployment gastown-operator-controller-manager --namespace gastown-operator-system >/dev/null
+    helm install gastown-operator charts/gastown-operator --namespace gastown-operator-system --take-ownership >/dev/null
+    [ "$(kubectl get deployments -A -l control-plane=controller-manager -o name | wc -l)" = 1 ] || wrong "not one operator:" "$(kubectl get deployments -A)"
+    begin $old_ns
+    kept
+    gone_on $old_ns
+    [ "$(kubectl get witnesses,refineries -A -o name | wc -l)" = 2 ] || wrong "a Rig has children twice:" "$(kubectl get witnesses,refineries -A)"
+    for right in "get secrets" "list secrets -A"; do
+        # shellcheck disable=SC2086
+        may no $right
+    done
+    kubectl -n $old_ns patch polecat furiosa --type merge -p '{"metadata": {"finalizers": null}}' >/dev/null
+    say "install.yaml of 0.4.2: its Deployment deleted, the rest taken over by Helm where it is, Witness and Refinery too"
+}
+
 from_v0_1_2() {
     namespace $ns
     kubectl apply --server-side -f $old/crds/ >/dev/null
     kubectl apply --server-side --force-conflicts -f e2e/install/v0.1.2-rigs.yaml >/dev/null
     await "rigs are served" kubectl get rigs
-    sed '/^  beadsPrefix: mp$/a\  localPath: /srv/gt/my-project' e2e/install/v0.4.2-objects.yaml | kubectl apply --server-side -f - >/dev/null
+    # Without statuses, of which its definitions do not know all.
+    sed -e '/^  beadsPrefix: mp$/a\  localPath: /srv/gt/my-project' -e '/^status:/,/^---/{/^---/!d}' e2e/install/v0.4.2-objects.yaml |
+        kubectl apply --server-side -f - >/dev/null
     specs >"$scratch/before"
     grep -q localPath "$scratch/before" || wrong "the fixture does not hold localPath"
     refused 'is older than this operator: it lacks' env KUBECONFIG="$cluster/kubeconfig" "$operator" --metrics-bind-address=0 --health-probe-bind-address=0
@@ -460,7 +572,7 @@ says_ready() {
 }
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(fresh policies targets namespaced from-v0.4.2 from-v0.1.2 manifest documents)
+[ $# -gt 0 ] || parts=(fresh policies targets namespaced from-v0.4.2 from-v0.4.2-manifest from-v0.1.2 manifest documents)
 e2e/cluster/up.sh --audit "$cluster" | sed 's/; export.*//'
 for part in "${parts[@]}"; do
     echo "== $part"

@@ -49,8 +49,8 @@ pub enum Action {
         key: Key,
         /// Which incarnation.
         uid: Uid,
-        /// Grace in seconds; none: the pod's own.
-        grace: Option<u32>,
+        /// It has ended, and nothing waits for it to be gone.
+        over: bool,
         /// Why.
         because: Reason,
     },
@@ -120,7 +120,7 @@ impl Action {
     }
 
     /// Whether something goes on only after it: a place that is taken or freed, a pod, a test run, a change that lands.
-    /// What is left only tells people, and waits while the API server has more to do than it can.
+    /// What is left only tells people or tidies up, and waits while the API server has more to do than it can.
     #[must_use]
     pub fn moves_work(&self) -> bool {
         match self {
@@ -130,6 +130,7 @@ impl Action {
                 ..
             } => to.phase != api::PolecatPhase::Working || (from.round, from.attempt) != (to.round, to.attempt),
             Self::Publish { to, .. } => !matches!(to, Status::Rig(_) | Status::Witness(_)),
+            Self::Delete { over, .. } => !over,
             _ => true,
         }
     }

@@ -27,6 +27,10 @@ pub(crate) fn decide(census: &Census<'_>, row: &RigRow, out: &mut Draft<'_>) {
     }
     let children = Children::of(census, row);
     children.make(row, out);
+    if is_held_elsewhere(census, row) {
+        // Two that sum what they see of one Rig would overwrite each other for ever (invariant 7).
+        return;
+    }
     let to = sum(census, row, &children);
     if to == row.status || !out.paced(&row.meta.key, PACE) {
         return;
@@ -38,6 +42,13 @@ pub(crate) fn decide(census: &Census<'_>, row: &RigRow, out: &mut Draft<'_>) {
         because: because.clone(),
     };
     out.publish_rig(row, to, because, degraded.then_some(notice).into_iter().collect());
+}
+
+/// Whether the status is of an operator of ours in another namespace. Release 0.4.2 named a namespace there, too, and never
+/// the generation that it had seen: what it left is nobody's.
+fn is_held_elsewhere(census: &Census<'_>, row: &RigRow) -> bool {
+    let home = row.status.child_namespace.as_deref().unwrap_or_default();
+    row.status.observed_generation.is_some() && !home.is_empty() && home != census.world.town.namespace
 }
 
 /// Witness and Refinery, in the operator's namespace.

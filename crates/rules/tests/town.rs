@@ -10,7 +10,7 @@
 mod common;
 
 use common::*;
-use gastown_api::{ConvoyPhase, ConvoyStatus, DesiredState, PolecatPhase, RigPhase, WitnessPhase};
+use gastown_api::{ConvoyPhase, ConvoyStatus, DesiredState, PolecatPhase, RigPhase, RigStatus, WitnessPhase};
 use gastown_rules::{Action, Blueprint, Fact, Key, Kind, Outcome, Seen};
 use gastown_wire::{CloneOutcome, Report, exit};
 
@@ -42,6 +42,80 @@ fn a_rig_has_a_witness_and_a_refinery_also_when_somebody_deletes_them() {
     scene.world.learn(Fact::Vanished { key: key.clone(), rev });
     quiet(&mut scene);
     assert!(scene.world.refineries.contains_key(&key));
+}
+
+/// What an operator of some namespace published of a Rig; release 0.4.2 never said which generation it had seen.
+fn published(home: &str, generation: Option<i64>) -> RigStatus {
+    RigStatus {
+        phase: RigPhase::Ready,
+        polecat_count: 7,
+        witness_created: true,
+        refinery_created: true,
+        child_namespace: Some(home.to_owned()).filter(|home| !home.is_empty()),
+        observed_generation: generation,
+        ..RigStatus::default()
+    }
+}
+
+/// Two releases, each limited to its namespaces, see the same Rigs, for these are in none.
+#[test]
+fn a_rigs_status_has_one_writer() {
+    for (case, before, ours) in [
+        ("new", RigStatus::default(), true),
+        ("this operator's", published("gastown-system", Some(1)), true),
+        ("another operator's", published("team-b", Some(1)), false),
+        (
+            "another operator's, of an older spec",
+            published("team-b", Some(0)),
+            false,
+        ),
+        ("handed over", published("", Some(1)), true),
+        ("0.4.2's, of this namespace", published("gastown-system", None), true),
+        ("0.4.2's, of another", published("gastown-operator-system", None), true),
+    ] {
+        let mut scene = scene();
+        scene.rig("parts", |r| r.status = before.clone());
+        scene.polecat("nux", |_| ());
+        scene.at_work("nux");
+        quiet(&mut scene);
+        // Whoever's it is: its polecats here are served, by a Witness and a queue here.
+        assert_eq!(scene.status("nux").phase, PolecatPhase::Working, "{case}");
+        for (kind, name) in [(Kind::Witness, "parts-witness"), (Kind::Refinery, "parts-refinery")] {
+            let key = Key::new(kind, "gastown-system", name);
+            let is_there = scene.world.witnesses.contains_key(&key) || scene.world.refineries.contains_key(&key);
+            assert!(is_there, "{case}: {name}");
+        }
+        let status = &scene.world.rigs["parts"].status;
+        let writes = scene.writes.iter().filter(|a| a.key().kind == Kind::Rig).count();
+        if ours {
+            assert_eq!(status.child_namespace.as_deref(), Some("gastown-system"), "{case}");
+            assert_eq!((status.polecat_count, status.working), (1, 1), "{case}");
+        } else {
+            assert_eq!((status, writes), (&before, 0), "{case}");
+        }
+        let plan = scene.plan();
+        assert!(plan.actions.is_empty(), "{case}: {:#?}", plan.actions);
+    }
+}
+
+/// What a person types who takes a Rig from an operator that is no more.
+#[test]
+fn a_rig_whose_child_namespace_was_cleared_is_taken() {
+    let mut scene = scene();
+    scene.rig("parts", |r| r.status = published("team-b", Some(1)));
+    quiet(&mut scene);
+    let mut row = scene.world.rigs["parts"].clone();
+    assert_eq!(row.status, published("team-b", Some(1)));
+    row.meta.rev = scene.rev();
+    row.status.child_namespace = None;
+    scene.world.learn(Fact::Seen(Seen::Rig(Box::new(row))));
+    quiet(&mut scene);
+    let status = &scene.world.rigs["parts"].status;
+    assert_eq!(
+        (status.child_namespace.as_deref(), status.polecat_count),
+        (Some("gastown-system"), 0)
+    );
+    assert!(scene.plan().actions.is_empty(), "{:#?}", scene.plan().actions);
 }
 
 #[test]

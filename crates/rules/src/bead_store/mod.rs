@@ -158,7 +158,8 @@ fn delete(pod: &PodRow, out: &mut Draft<'_>) {
         out.push(Action::Delete {
             key: pod.meta.key.clone(),
             uid: pod.meta.uid.clone(),
-            grace: None,
+            // The next reader waits for it.
+            over: false,
             because: Reason::new("SyncOver", "what it says is known, or not asked for any more"),
         });
     }

@@ -253,7 +253,7 @@ impl Sender<'_> {
                 out.push(Action::Delete {
                     key: pod.meta.key.clone(),
                     uid: pod.meta.uid.clone(),
-                    grace: None,
+                    over: !pod.live(),
                     because: Reason::new("Finished", "what it had to tell is settled"),
                 });
             }

@@ -38,7 +38,7 @@ impl Case<'_, '_> {
             out.push(Action::Delete {
                 key: pod.meta.key.clone(),
                 uid: pod.meta.uid.clone(),
-                grace: None,
+                over: !pod.live(),
                 because,
             });
         }

@@ -19,6 +19,7 @@ mod queue;
 mod settle;
 mod status;
 mod sweep;
+mod turn_away;
 mod verdict;
 
 #[cfg(test)]
@@ -32,7 +33,6 @@ use crate::key::RigKey;
 use crate::plan::Action;
 use crate::reason::Reason;
 use crate::row::{PodRole, PodRow, RefineryRow};
-use crate::settings;
 use crate::world::World;
 use batch::Batch;
 use course::{Course, End};
@@ -56,7 +56,7 @@ pub(crate) fn decide(world: &World, rig: &RigKey, now: Timestamp, out: &mut Draf
         lead(world, lane, now, out);
     }
     if !lanes.is_empty() {
-        turn_away(world, rig, &lanes, now, out);
+        turn_away::tell(world, rig, &lanes, now, out);
     }
 }
 
@@ -220,41 +220,6 @@ fn members(world: &World, lane: &Lane<'_>, batch: &Batch<'_>, prefix: usize) -> 
         .collect()
 }
 
-/// Finished work whose repository or branch no queue of its rig serves is told so once.
-fn turn_away(world: &World, rig: &RigKey, lanes: &[Lane<'_>], now: Timestamp, out: &mut Draft<'_>) {
-    let Some(lane) = lanes.first() else { return };
-    for polecat in world.polecats_of(rig).filter(|p| queue::is_ready(p)) {
-        if lanes.iter().any(|l| l.serves(polecat)) {
-            continue;
-        }
-        let own = settings::target(polecat, Some(lane.rig));
-        let (repository, branch) = own.map_or_else(Default::default, |t| (t.repository, t.branch));
-        let why = Reason::new(
-            "NotThisRepository",
-            format!(
-                "its work is for {branch} of {repository}, and the queue of Rig {rig} lands on {} of {}: merge it \
-                 yourself, or name that repository and branch in a Rig",
-                lane.target.branch, lane.target.repository
-            ),
-        );
-        let mut to = polecat.status.clone();
-        conditions::set(
-            &mut to.conditions,
-            kind::MERGED,
-            false,
-            &why,
-            polecat.meta.generation,
-            now,
-        );
-        out.publish_polecat(
-            polecat,
-            to,
-            why.clone(),
-            vec![status::warned(why.code, why.message.clone())],
-        );
-    }
-}
-
 /// Test and land pods of a Refinery, of any batch.
 fn pods<'w>(world: &'w World, row: &'w RefineryRow) -> impl Iterator<Item = &'w PodRow> {
     let pods = world.pods_of(&row.meta.uid).iter().map(Arc::as_ref);
@@ -270,7 +235,7 @@ fn delete(pod: &PodRow, why: &str, out: &mut Draft<'_>) {
         out.push(Action::Delete {
             key: pod.meta.key.clone(),
             uid: pod.meta.uid.clone(),
-            grace: None,
+            over: !pod.live(),
             because: Reason::new("BatchOver", why),
         });
     }

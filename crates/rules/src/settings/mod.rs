@@ -252,7 +252,11 @@ fn rig_is_there(world: &World, polecat: &PolecatRow, rig: Option<&RigRow>) -> Re
     ))
 }
 
-fn work_branch(polecat: &PolecatRow, target: &Target) -> Result<String, Reason> {
+/// The branch that its work goes to.
+///
+/// # Errors
+/// Where git takes no such branch, or it is the one that work lands on.
+pub(crate) fn work_branch(polecat: &PolecatRow, target: &Target) -> Result<String, Reason> {
     let given = polecat
         .spec
         .kubernetes

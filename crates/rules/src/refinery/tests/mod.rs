@@ -6,6 +6,7 @@ mod pods;
 mod queueing;
 mod sweeping;
 mod trouble;
+mod turned_away;
 mod verdicts;
 mod whole;
 
