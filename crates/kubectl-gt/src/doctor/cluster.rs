@@ -137,29 +137,63 @@ fn lacking(ours: &Value, theirs: &Value, path: &str) -> Vec<String> {
     found
 }
 
+/// Where an operator stands for election.
+enum Seat {
+    /// It is held, by that replica.
+    Held(String),
+    /// Nobody has renewed it for so many seconds, or ever.
+    Left(Option<i64>),
+    /// None ever stood there.
+    Empty,
+    /// We may not look.
+    Hidden,
+}
+
+async fn seat(namespace: &str, session: &Session<'_>) -> Result<Seat, Failure> {
+    let api: Api<Lease> = Api::namespaced(session.cluster.client.clone(), namespace);
+    let lease = match api.get_opt(LEASE).await {
+        Ok(Some(lease)) => lease,
+        Ok(None) => return Ok(Seat::Empty),
+        Err(e) if forbidden(&e) => return Ok(Seat::Hidden),
+        Err(e) => return Err(e.into()),
+    };
+    let spec = lease.spec.unwrap_or_default();
+    let holder = spec.holder_identity.filter(|h| !h.is_empty());
+    let age = spec.renew_time.map(|t| Timestamp::now().duration_since(t.0).as_secs());
+    Ok(match (holder, age) {
+        (Some(holder), Some(age)) if age <= STALE => Seat::Held(holder),
+        (_, age) => Seat::Left(age),
+    })
+}
+
+/// Namespaces where operators are looked for.
+fn homes<'a>(session: &'a Session<'_>) -> [&'a str; 3] {
+    [session.namespace(), DEFAULT_NAMESPACE, PREDECESSOR_NAMESPACE]
+}
+
+/// Where an operator runs that holds this namespace's place in vain: none runs there, and one does somewhere else.
+pub(super) async fn moved_from(home: &str, session: &Session<'_>) -> Result<Option<String>, Failure> {
+    if !matches!(seat(home, session).await?, Seat::Left(_) | Seat::Empty) {
+        return Ok(None);
+    }
+    for other in homes(session) {
+        if other != home && matches!(seat(other, session).await?, Seat::Held(_)) {
+            return Ok(Some(other.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 async fn operator(version: &str, session: &Session<'_>) -> Result<Check, Failure> {
     const NAME: &str = "operator";
     let mut may_not = false;
     let mut stale = None;
-    for namespace in [session.namespace(), DEFAULT_NAMESPACE, PREDECESSOR_NAMESPACE] {
-        let api: Api<Lease> = Api::namespaced(session.cluster.client.clone(), namespace);
-        let lease = match api.get_opt(LEASE).await {
-            Ok(Some(lease)) => lease,
-            Ok(None) => continue,
-            Err(e) if forbidden(&e) => {
-                may_not = true;
-                continue;
-            }
-            Err(e) => return Err(e.into()),
-        };
-        let spec = lease.spec.unwrap_or_default();
-        let holder = spec.holder_identity.filter(|h| !h.is_empty());
-        let age = spec.renew_time.map(|t| Timestamp::now().duration_since(t.0).as_secs());
-        match (holder, age) {
-            (Some(holder), Some(age)) if age <= STALE => {
-                return Ok(Check::ok(NAME, format!("{holder} in namespace {namespace}")));
-            }
-            (_, age) => stale = Some((namespace.to_owned(), age)),
+    for namespace in homes(session) {
+        match seat(namespace, session).await? {
+            Seat::Held(holder) => return Ok(Check::ok(NAME, format!("{holder} in namespace {namespace}"))),
+            Seat::Left(age) => stale = Some((namespace.to_owned(), age)),
+            Seat::Empty => {}
+            Seat::Hidden => may_not = true,
         }
     }
     if stale.is_none() && version.contains(ONE_MACHINE) {

@@ -66,6 +66,7 @@ async fn one(rig: &Rig, polecats: &[Polecat], session: &Session<'_>) -> Result<V
             format!("{} rig status {name}", session.program()),
         ),
     });
+    checks.extend(abandoned(&name, rig, session).await?);
     let refinery = session
         .refineries(Some(session.home_of(rig)))
         .get(&names::refinery_name(&name))
@@ -78,6 +79,21 @@ async fn one(rig: &Rig, polecats: &[Polecat], session: &Session<'_>) -> Result<V
     checks.extend(content(&name, polecats));
     checks.extend(refinery.as_ref().and_then(|r| protected(&name, r, session.program())));
     Ok(checks)
+}
+
+/// A status that nobody writes any more: its operator is gone, and one that runs in another namespace leaves it alone.
+async fn abandoned(name: &str, rig: &Rig, session: &Session<'_>) -> Result<Option<Check>, Failure> {
+    let home = rig.status.as_ref().and_then(|s| s.child_namespace.as_deref());
+    let Some(home) = home.filter(|home| !home.is_empty()) else {
+        return Ok(None);
+    };
+    let fix = format!(
+        "kubectl patch rig {name} --subresource status --type merge -p '{{\"status\":{{\"childNamespace\":null}}}}'"
+    );
+    Ok(super::cluster::moved_from(home, session).await?.map(|other| {
+        let what = format!("its status is that of an operator in {home}, where none runs; one runs in {other}");
+        Check::fail(format!("rig {name} operator"), what, fix)
+    }))
 }
 
 fn test_command(name: &str, rig: &Rig, refinery: Option<&Refinery>) -> Check {

@@ -216,6 +216,26 @@ async fn trouble_with_the_record_repository() {
     transcript!(format!("{before}{after}"));
 }
 
+/// Its operator was installed anew in another namespace: that one leaves the Rig's status alone until somebody hands it over.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_on_a_rig_whose_operator_is_gone() {
+    let scene = Scene::new().await;
+    if scene.real {
+        eprintln!("skipped: the lease would be there for the scenes that follow");
+        return;
+    }
+    let mut left = rig("my-project");
+    left["status"]["childNamespace"] = json!("old-town");
+    scene.put(left).await;
+    scene.put(rig("my-other")).await;
+    let look = "kubectl gt doctor | grep -A1 'rig my-.* operator'";
+    // While nobody runs at all there is nothing to hand over.
+    let nobody_runs = scene.run(look).await;
+    assert_eq!(nobody_runs.stdout, "");
+    scene.lead().await;
+    transcript!(scene.tell(&[look]).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_on_remotes_and_branches() {
     let scene = Scene::new().await;

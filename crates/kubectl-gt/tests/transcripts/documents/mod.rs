@@ -12,7 +12,7 @@ use reader::{fault, kubectl, lack, reader, typed_by_a_reader};
 use std::fs;
 
 /// Scripts that CI runs.
-const SCRIPTS: [&str; 2] = [".ci/run", "e2e/install/run.sh"];
+const SCRIPTS: [&str; 3] = [".ci/run", "e2e/install/run.sh", "e2e/install/older.sh"];
 
 fn is_run_here(command: &str) -> bool {
     ["kubectl ", "ssh-keygen ", "PATH="]
