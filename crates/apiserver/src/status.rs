@@ -340,10 +340,14 @@ impl ApiError {
 
     /// `limit` and `continue` and watches answer 410 without details.
     pub(crate) fn body(&self) -> Value {
+        let metadata = self
+            .next
+            .as_ref()
+            .map_or_else(|| json!({}), |next| json!({"continue": next}));
         let mut status = json!({
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": metadata,
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
@@ -351,11 +355,6 @@ impl ApiError {
         });
         if let Some(map) = status.as_object_mut() {
             map.extend(self.details().map(|details| ("details".to_owned(), details)));
-            map.extend(
-                self.next
-                    .as_ref()
-                    .map(|next| ("metadata".to_owned(), json!({"continue": next}))),
-            );
         }
         status
     }

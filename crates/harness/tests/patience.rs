@@ -12,10 +12,11 @@ use gastown_harness::{
 };
 use gastown_testkit::remotes::{Access, HttpGit, Mood, Repositories, Repository};
 use gastown_wire::*;
+use tokio::task::JoinHandle;
 use town::*;
 
 /// Courier within this process, with shorter patience than a pod's.
-fn start(pod: &Pod, patience: Patience) -> tokio::task::JoinHandle<i32> {
+fn start(pod: &Pod, patience: Patience) -> JoinHandle<i32> {
     let pod = setup::Pod {
         orders: pod.orders.clone(),
         uid: pod.uid.clone(),
@@ -74,6 +75,14 @@ impl Served {
             _town: town,
             _repositories: repositories,
         }
+    }
+
+    /// Courier with that patience, and `run` that was told to go.
+    async fn at_work(&self, patience: Patience) -> (JoinHandle<i32>, Line<FromCourier>) {
+        let courier = start(&self.pod, patience);
+        let mut run = join(&self.pod).await;
+        assert_eq!(run.next().await, Some(FromCourier::Go));
+        (courier, run)
     }
 
     /// Waits until courier has tried again and again, and has not given up.
@@ -154,15 +163,12 @@ async fn an_agent_that_goes_and_does_not_come_back_is_lost_and_its_work_is_not()
 async fn a_remote_that_is_away_for_long_loses_nothing() {
     let served = Served::new();
     let pod = &served.pod;
-    let courier = start(
-        pod,
-        Patience {
+    let (courier, mut run) = served
+        .at_work(Patience {
             push: SHORT,
             ..patient()
-        },
-    );
-    let mut run = join(pod).await;
-    assert_eq!(run.next().await, Some(FromCourier::Go));
+        })
+        .await;
     served.server.feel(Mood::Status(503));
     let work = commit(pod);
     run.say(&ended(0)).await.unwrap();
@@ -179,17 +185,14 @@ async fn a_remote_that_is_away_for_long_loses_nothing() {
 async fn a_remote_is_not_waited_for_beyond_the_pods_deadline_and_done_is_not_said() {
     let served = Served::new();
     let pod = &served.pod;
-    let courier = start(
-        pod,
-        Patience {
+    let (courier, mut run) = served
+        .at_work(Patience {
             // All there is of the hour.
             report: Duration::from_secs(3600),
             stop: SHORT,
             ..patient()
-        },
-    );
-    let mut run = join(pod).await;
-    assert_eq!(run.next().await, Some(FromCourier::Go));
+        })
+        .await;
     served.server.feel(Mood::Status(503));
     commit(pod);
     run.say(&ended(0)).await.unwrap();
@@ -203,15 +206,12 @@ async fn a_remote_is_not_waited_for_beyond_the_pods_deadline_and_done_is_not_sai
 async fn a_remote_that_says_no_is_not_asked_for_hours() {
     let served = Served::new();
     let pod = &served.pod;
-    let courier = start(
-        pod,
-        Patience {
+    let (courier, mut run) = served
+        .at_work(Patience {
             push: SHORT,
             ..patient()
-        },
-    );
-    let mut run = join(pod).await;
-    assert_eq!(run.next().await, Some(FromCourier::Go));
+        })
+        .await;
     served.server.feel(Mood::Status(404));
     commit(pod);
     run.say(&ended(0)).await.unwrap();
@@ -224,15 +224,12 @@ async fn a_remote_that_says_no_is_not_asked_for_hours() {
 async fn a_failure_with_nothing_to_push_is_told_even_while_the_remote_is_away() {
     let served = Served::new();
     let pod = &served.pod;
-    let courier = start(
-        pod,
-        Patience {
+    let (courier, mut run) = served
+        .at_work(Patience {
             push: SHORT,
             ..patient()
-        },
-    );
-    let mut run = join(pod).await;
-    assert_eq!(run.next().await, Some(FromCourier::Go));
+        })
+        .await;
     served.server.feel(Mood::Status(503));
     run.say(&ended(7)).await.unwrap();
     assert_eq!(run.next().await, Some(FromCourier::Delivered));

@@ -4,7 +4,7 @@ use crate::key::{Key, RigKey};
 use crate::plan::{Action, Notice, Plan, Status};
 use crate::reason::Reason;
 use crate::remote;
-use crate::row::{BeadStoreRow, ConvoyRow, Meta, PolecatRow, RefineryRow, RigRow, WitnessRow};
+use crate::row::{BeadStoreRow, ConvoyRow, Meta, PodRow, PolecatRow, RefineryRow, RigRow, WitnessRow};
 use crate::world::{Blocked, World};
 use gastown_api as api;
 use jiff::{SignedDuration, Timestamp};
@@ -39,6 +39,18 @@ impl<'w> Draft<'w> {
     /// From here on, blocked writes wake this rig.
     pub(crate) fn begin(&mut self, rig: &RigKey) {
         self.rig.clone_from(rig);
+    }
+
+    /// Plans the deletion of a pod that is not being deleted yet. `over`: it has ended, and nothing waits for it to be gone.
+    pub(crate) fn delete(&mut self, pod: &PodRow, over: bool, because: Reason) {
+        if pod.meta.deleting.is_none() {
+            self.push(Action::Delete {
+                key: pod.meta.key.clone(),
+                uid: pod.meta.uid.clone(),
+                over,
+                because,
+            });
+        }
     }
 
     /// Plans an action unless its object is blocked or written already. True when it was taken.

@@ -49,23 +49,6 @@ impl PodLogs for NoNode {
     }
 }
 
-/// Forgets the first revisions of config maps, as a server does that has been up for a while.
-async fn grow_old(client: &Client) {
-    let api: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(client.clone(), "default");
-    for i in 0..HISTORY + 88 {
-        let change = serde_json::json!({"metadata": {"name": "old"}, "data": {"i": i.to_string()}});
-        if i == 0 {
-            let first = serde_json::from_value(change).unwrap();
-            api.create(&kube::api::PostParams::default(), &first).await.unwrap();
-        } else {
-            let patch = kube::api::Patch::Merge(&change);
-            api.patch("old", &kube::api::PatchParams::default(), &patch)
-                .await
-                .unwrap();
-        }
-    }
-}
-
 /// Answers by the name of their conversation, `file: name`.
 type Answers = BTreeMap<String, Vec<Answer>>;
 
@@ -145,7 +128,9 @@ async fn ours_answers_as_the_real_one() {
     let server = ApiServer::open(options).unwrap();
     server.set_logs(Arc::new(NoNode));
     let client = server.client("default");
-    grow_old(&client).await;
+    // The first revisions of config maps are forgotten, as by a server that has been up for a while.
+    let config_maps = "/api/v1/namespaces/default/configmaps";
+    play::outgrow(&client, config_maps, serde_json::json!({}), HISTORY).await;
     let answers = play_all(&client, Past::Outgrown(HISTORY), &all).await;
     let known = Known::load(&folder().join("differences.yaml"));
     judge("ours", &all, &answers, &recorded(&all), known);

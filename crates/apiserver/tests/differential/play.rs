@@ -48,25 +48,6 @@ pub(crate) enum Past {
 impl Past {
     /// Forgets what was before that revision, of that collection at least.
     async fn forget(&self, server: &Client, collection: &str, revision: &Value) {
-        let ask = async |client: &Client, method: &str, path: &str, body: Value| {
-            let request = Request::builder().method(method).uri(path);
-            let media = match method {
-                "PATCH" => "application/merge-patch+json",
-                _ => "application/json",
-            };
-            let request = request.header(header::CONTENT_TYPE, media);
-            let content = if body.is_null() {
-                Vec::new()
-            } else {
-                serde_json::to_vec(&body).unwrap()
-            };
-            let request = request.body(Body::from(content)).unwrap();
-            let response = client.send(request).await.unwrap();
-            let code = response.status().as_u16();
-            let said = read(response).await;
-            assert!(code < 300, "{method} {path}: {code} {said}");
-            said
-        };
         match self {
             Self::Compacted(None) => panic!("nobody said where its store is: REAL_ETCD"),
             Self::Compacted(Some(store)) => {
@@ -75,18 +56,32 @@ impl Past {
             }
             Self::Outgrown(changes) => {
                 let list = ask(server, "GET", collection, Value::Null).await;
-                let mut passing = list["items"][0].clone();
-                passing["metadata"] = json!({"name": "passing"});
-                ask(server, "POST", collection, passing).await;
-                let passing = format!("{collection}/passing");
-                for i in 0..*changes {
-                    let change = json!({"metadata": {"annotations": {"i": i.to_string()}}});
-                    ask(server, "PATCH", &passing, change).await;
-                }
-                ask(server, "DELETE", &passing, Value::Null).await;
+                outgrow(server, collection, list["items"][0].clone(), *changes).await;
             }
         }
     }
+}
+
+/// Changes a collection so often, by an object like that one which comes and goes.
+pub(crate) async fn outgrow(server: &Client, collection: &str, like: Value, changes: usize) {
+    let mut passing = like;
+    passing["metadata"] = json!({"name": "passing"});
+    ask(server, "POST", collection, passing).await;
+    let passing = format!("{collection}/passing");
+    for i in 0..changes {
+        let change = json!({"metadata": {"annotations": {"i": i.to_string()}}});
+        ask(server, "MERGE", &passing, change).await;
+    }
+    ask(server, "DELETE", &passing, Value::Null).await;
+}
+
+/// What must succeed for a conversation to make sense.
+async fn ask(client: &Client, verb: &str, path: &str, body: Value) -> Value {
+    let response = send(client, verb, path, "", "", &body).await;
+    let code = response.status().as_u16();
+    let said = read(response).await;
+    assert!(code < 300, "{verb} {path}: {code} {said}");
+    said
 }
 
 /// An open watch: its answer, and what of its next line has come.
@@ -205,36 +200,41 @@ impl Player {
     }
 
     async fn send(&self, verb: &str, path: &str, media: &str, accept: &str, body: &Value) -> Response<Body> {
-        let (method, default_media) = match verb {
-            "MERGE" => ("PATCH", "application/merge-patch+json"),
-            "JSON" => ("PATCH", "application/json-patch+json"),
-            "STRATEGIC" => ("PATCH", "application/strategic-merge-patch+json"),
-            "APPLY" => ("PATCH", "application/apply-patch+yaml"),
-            "WATCH" => ("GET", ""),
-            method => (method, "application/json"),
-        };
-        let media = if media.is_empty() { default_media } else { media };
-        let accept = if accept.is_empty() { "application/json" } else { accept };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::ACCEPT, accept);
-        let content = match body {
-            Value::Null => Vec::new(),
-            // A text is sent as it stands: for what is no JSON.
-            Value::String(text) => text.clone().into_bytes(),
-            value => serde_json::to_vec(value).unwrap(),
-        };
-        if !content.is_empty() && !media.is_empty() {
-            request = request.header(header::CONTENT_TYPE, media);
-        }
-        let request = request.body(Body::from(content)).unwrap();
-        self.client.send(request).await.unwrap_or_else(|error| {
-            let mut none = Response::new(Body::from(format!("{verb} {path}: no answer: {error}").into_bytes()));
-            *none.status_mut() = http::StatusCode::BAD_GATEWAY;
-            none
-        })
+        send(&self.client, verb, path, media, accept, body).await
     }
+}
+
+/// Sends what a verb of a conversation means.
+async fn send(client: &Client, verb: &str, path: &str, media: &str, accept: &str, body: &Value) -> Response<Body> {
+    let (method, default_media) = match verb {
+        "MERGE" => ("PATCH", "application/merge-patch+json"),
+        "JSON" => ("PATCH", "application/json-patch+json"),
+        "STRATEGIC" => ("PATCH", "application/strategic-merge-patch+json"),
+        "APPLY" => ("PATCH", "application/apply-patch+yaml"),
+        "WATCH" => ("GET", ""),
+        method => (method, "application/json"),
+    };
+    let media = if media.is_empty() { default_media } else { media };
+    let accept = if accept.is_empty() { "application/json" } else { accept };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::ACCEPT, accept);
+    let content = match body {
+        Value::Null => Vec::new(),
+        // A text is sent as it stands: for what is no JSON.
+        Value::String(text) => text.clone().into_bytes(),
+        value => serde_json::to_vec(value).unwrap(),
+    };
+    if !content.is_empty() && !media.is_empty() {
+        request = request.header(header::CONTENT_TYPE, media);
+    }
+    let request = request.body(Body::from(content)).unwrap();
+    client.send(request).await.unwrap_or_else(|error| {
+        let mut none = Response::new(Body::from(format!("{verb} {path}: no answer: {error}").into_bytes()));
+        *none.status_mut() = http::StatusCode::BAD_GATEWAY;
+        none
+    })
 }
 
 impl Step {

@@ -2,6 +2,7 @@
 
 mod carrier;
 mod door;
+mod end;
 mod nudges;
 mod patience;
 mod raw;
@@ -29,6 +30,7 @@ use crate::{
 };
 use carrier::{Carried, Carrier, Opened, Settled};
 pub(crate) use door::Door;
+use end::{End, fenced};
 use nudges::Nudges;
 use patience::{at_work, clock};
 use raw::Raw;
@@ -90,24 +92,6 @@ struct Courier {
     raw: Raw,
     /// Tokens and cost, as the agent told them.
     spent: (Option<Tokens>, Option<u64>),
-}
-
-/// All there is to say.
-struct End {
-    outcome: CourierOutcome,
-    /// The commit on the remote's work branch; empty where there is none of ours.
-    commit: String,
-    detail: String,
-}
-
-impl End {
-    fn of(outcome: CourierOutcome, detail: impl Into<String>) -> Self {
-        Self {
-            outcome,
-            commit: String::new(),
-            detail: detail.into(),
-        }
-    }
 }
 
 /// How the time with the agent ended.
@@ -468,11 +452,6 @@ impl Courier {
             () = async { if !self.stopping { term.await; } } => {}
         }
     }
-}
-
-fn fenced() -> End {
-    tracing::error!("a newer attempt holds the record: this one pushes nothing any more");
-    End::of(CourierOutcome::Fenced, "a newer attempt holds the record")
 }
 
 /// A push under way. It owns the carrier, so that nothing else can push meanwhile.

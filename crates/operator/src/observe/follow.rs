@@ -128,8 +128,7 @@ impl Follower {
     async fn rest(&self, failed: &Failed, backoff: &mut Backoff) {
         self.metrics.watch_broken(self.watched.kind);
         tracing::warn!(kind = ?self.watched.kind, why = %failed, "a watch broke; trying again");
-        let wait = backoff.next().max(failed.after().unwrap_or_default());
-        tokio::time::sleep(wait).await;
+        backoff.rest(failed).await;
     }
 
     /// Lists every place; their revisions, or none when the loop is gone.

@@ -38,7 +38,7 @@ pub(crate) async fn check_kinds(client: &Client, scope: &Scope, health: &Health)
                     _ => return Err(OperatorError::Unreachable(e.to_string())),
                 }
                 tracing::warn!(why = %e, "the API server does not answer; asking again");
-                tokio::time::sleep(backoff.next().max(e.after().unwrap_or_default())).await;
+                backoff.rest(&e).await;
             }
         }
     }
@@ -52,7 +52,7 @@ pub(crate) async fn check_kinds(client: &Client, scope: &Scope, health: &Health)
                 looks = 0..LOOKS;
                 health.turned();
                 tracing::warn!(why = %e, "the API server does not tell the schemas of our kinds; asking again");
-                tokio::time::sleep(backoff.next().max(e.after().unwrap_or_default())).await;
+                backoff.rest(&e).await;
             }
             Err(e) if last || e.code() != Some(404) => {
                 tracing::warn!(why = %e, "the API server does not tell the schemas of our kinds: their age is not checked");

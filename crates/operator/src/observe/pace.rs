@@ -1,5 +1,6 @@
 //! How fast a watch that fails is tried again.
 
+use crate::call::Failed;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,6 +28,11 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         let dice = self.spread.hash_one(self.failures) % 1000;
         wait.mul_f64(0.75 + f64::from(u32::try_from(dice).unwrap_or_default()) / 4000.0)
+    }
+
+    /// The next wait, or what the server asked for where that is longer.
+    pub(super) async fn rest(&mut self, failed: &Failed) {
+        tokio::time::sleep(self.next().max(failed.after().unwrap_or_default())).await;
     }
 
     pub(super) fn reset(&mut self) {

@@ -154,13 +154,7 @@ fn is_reader(row: &BeadStoreRow, pod: &PodRow) -> bool {
 }
 
 fn delete(pod: &PodRow, out: &mut Draft<'_>) {
-    if pod.meta.deleting.is_none() {
-        out.push(Action::Delete {
-            key: pod.meta.key.clone(),
-            uid: pod.meta.uid.clone(),
-            // The next reader waits for it.
-            over: false,
-            because: Reason::new("SyncOver", "what it says is known, or not asked for any more"),
-        });
-    }
+    let because = Reason::new("SyncOver", "what it says is known, or not asked for any more");
+    // The next reader waits for it.
+    out.delete(pod, false, because);
 }

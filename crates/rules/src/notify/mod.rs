@@ -249,13 +249,9 @@ impl Sender<'_> {
         let trying = published.filter(|n| matches!(state(n), State::Trying(_)));
         for pod in census.notifying(&self.meta.uid) {
             let wanted = trying.is_some_and(|n| n.pod_name.as_ref() == Some(&pod.meta.key.name));
-            if !wanted && pod.meta.deleting.is_none() {
-                out.push(Action::Delete {
-                    key: pod.meta.key.clone(),
-                    uid: pod.meta.uid.clone(),
-                    over: !pod.live(),
-                    because: Reason::new("Finished", "what it had to tell is settled"),
-                });
+            if !wanted {
+                let because = Reason::new("Finished", "what it had to tell is settled");
+                out.delete(pod, !pod.live(), because);
             }
         }
         // A write of the owner that is under way or in doubt may say that no pod is needed any more.

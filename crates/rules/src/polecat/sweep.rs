@@ -3,7 +3,6 @@
 use super::Case;
 use super::{landed, reserved};
 use crate::draft::Draft;
-use crate::plan::Action;
 use crate::reason::Reason;
 use crate::row::{ContainerState, PodRow};
 use crate::settings::{self, KEEP_LOGS_S};
@@ -35,12 +34,7 @@ impl Case<'_, '_> {
                     continue;
                 }
             };
-            out.push(Action::Delete {
-                key: pod.meta.key.clone(),
-                uid: pod.meta.uid.clone(),
-                over: !pod.live(),
-                because,
-            });
+            out.delete(pod, !pod.live(), because);
         }
     }
 

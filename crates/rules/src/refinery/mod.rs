@@ -231,12 +231,5 @@ fn is_of_batch(pod: &PodRow, row: &RefineryRow) -> bool {
 }
 
 fn delete(pod: &PodRow, why: &str, out: &mut Draft<'_>) {
-    if pod.meta.deleting.is_none() {
-        out.push(Action::Delete {
-            key: pod.meta.key.clone(),
-            uid: pod.meta.uid.clone(),
-            over: !pod.live(),
-            because: Reason::new("BatchOver", why),
-        });
-    }
+    out.delete(pod, !pod.live(), Reason::new("BatchOver", why));
 }

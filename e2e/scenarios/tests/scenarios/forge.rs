@@ -73,10 +73,7 @@ impl Forge {
 
     /// Puts account and authority into a scene's namespace, and into the operator's, where the queue's pods are.
     pub(crate) async fn furnish(&self, client: &Client, namespace: &str) {
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": SECRET },
-            "type": "kubernetes.io/basic-auth", "stringData": { "username": USER, "password": PASSWORD },
-        });
+        let secret = account(SECRET, USER, PASSWORD);
         let authority = self.authority.as_ref().map(|a| {
             json!({
                 "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": AUTHORITY },
@@ -88,6 +85,14 @@ impl Forge {
             put::<ConfigMap>(client, namespace, AUTHORITY, authority).await;
         }
     }
+}
+
+/// A Secret with an account of a server.
+pub(crate) fn account(name: &str, user: &str, password: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name },
+        "type": "kubernetes.io/basic-auth", "stringData": { "username": user, "password": password },
+    })
 }
 
 fn serve(

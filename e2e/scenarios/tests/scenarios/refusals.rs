@@ -3,29 +3,15 @@
 use crate::forge;
 use crate::landing::adds;
 use crate::scene::{Scene, condition};
+use serde_json::json;
 
 pub(crate) fn a_repository_or_branch_that_is_not_there_is_named(scene: &Scene) {
     let gone = scene.url_of("gone.git");
     let rigs = [("gone", gone.as_str(), "main"), ("trunk", &scene.url(), "trunk")];
     for (name, url, branch) in rigs {
-        let spec = serde_json::json!({
-            "rig": scene.name, "desiredState": "Working", "agent": "custom", "agentConfig": { "command": ["true"] },
-            "task": { "description": "x" },
-            "kubernetes": { "gitRepository": url, "gitBranch": branch, "gitSecretRef": { "name": forge::SECRET } },
-        });
-        let made = serde_json::json!({ "metadata": { "name": name }, "spec": spec });
-        let made = serde_json::from_value(serde_json::json!({
-            "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "Polecat",
-            "metadata": made["metadata"], "spec": made["spec"],
-        }));
-        scene
-            .wait(async {
-                scene
-                    .polecats()
-                    .create(&kube::api::PostParams::default(), &made.unwrap())
-                    .await
-            })
-            .unwrap();
+        let repository =
+            json!({ "gitRepository": url, "gitBranch": branch, "gitSecretRef": { "name": forge::SECRET } });
+        scene.create(name, &["true"], repository);
     }
     let (polecat, message) = scene.stuck("trunk");
     assert_eq!(condition(&polecat, "Degraded").0, "BranchNotFound");

@@ -214,6 +214,20 @@ impl<'a> Scene<'a> {
         self.gt(&words).ok();
     }
 
+    /// Creates a polecat, as kubectl does, with an agent of that command and that about its repository.
+    pub(crate) fn create(&self, name: &str, command: &[&str], kubernetes: Value) {
+        let made = json!({
+            "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "Polecat", "metadata": { "name": name },
+            "spec": {
+                "rig": self.name, "desiredState": "Working", "agent": "custom", "task": { "description": "x" },
+                "agentConfig": { "command": command }, "kubernetes": kubernetes,
+            },
+        });
+        let made: Polecat = serde_json::from_value(made).unwrap();
+        self.wait(async { self.polecats().create(&PostParams::default(), &made).await })
+            .unwrap();
+    }
+
     /// A whole agent of that shell text.
     pub(crate) fn agent(&self, text: &str) -> String {
         format!("{}set -e\n{text}", self.signpost.words(&self.name))

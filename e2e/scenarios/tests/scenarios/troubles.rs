@@ -1,12 +1,12 @@
 //! Remotes that refuse or go away: the trouble is named on the object that people look at, nothing is lost, and what is mended
 //! goes on.
 
+use crate::forge;
 use crate::landing::adds;
 use crate::scene::{Scene, condition};
-use gastown_api::{Polecat, Refinery};
+use gastown_api::Refinery;
 use gastown_testkit::remotes::{Access, HttpGit, Repository};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PostParams;
 use serde_json::json;
 
 /// A server of the scene's own, for its repository and those beside it.
@@ -23,27 +23,8 @@ fn serve(scene: &Scene) -> HttpGit {
 
 /// A Secret with an account.
 fn account(scene: &Scene, name: &str, user: &str, password: &str) {
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name },
-        "type": "kubernetes.io/basic-auth", "stringData": { "username": user, "password": password },
-    });
+    let secret = forge::account(name, user, password);
     scene.put_everywhere::<Secret>(name, &secret);
-}
-
-/// A polecat that would add a file of its name, with that about its repository.
-fn sling(scene: &Scene, name: &str, kubernetes: serde_json::Value) {
-    let agent = scene.agent(&adds(name));
-    let made = json!({
-        "apiVersion": "gastown.gastown.io/v1alpha1", "kind": "Polecat", "metadata": { "name": name },
-        "spec": {
-            "rig": scene.name, "desiredState": "Working", "agent": "custom", "task": { "description": "x" },
-            "agentConfig": { "command": ["sh", "-c", agent] }, "kubernetes": kubernetes,
-        },
-    });
-    let made: Polecat = serde_json::from_value(made).unwrap();
-    scene
-        .wait(async { scene.polecats().create(&PostParams::default(), &made).await })
-        .unwrap();
 }
 
 pub(crate) fn what_a_remote_refuses_is_named_and_goes_on_when_it_is_mended(scene: &Scene) {
@@ -94,7 +75,8 @@ pub(crate) fn what_a_remote_refuses_is_named_and_goes_on_when_it_is_mended(scene
         ),
     ];
     for (name, kubernetes, ..) in &troubles {
-        sling(scene, name, kubernetes.clone());
+        let agent = scene.agent(&adds(name));
+        scene.create(name, &["sh", "-c", &agent], kubernetes.clone());
     }
     for (name, _, reason, words) in &troubles {
         let (polecat, _) = scene.stuck(name);
